@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * File operations of the shared directory, as low-level operations of libfuse.
+ *
+ * Node ids and file handles are chosen by the guest's requests, so both are
+ * checked indices of tables (slot number and generation), never pointers.
+ * All functions are thread safe unless they say otherwise.
+ */
+#ifndef VIRTIOFS_DAXD_PASSTHROUGH_H
+#define VIRTIOFS_DAXD_PASSTHROUGH_H
+
+#ifndef FUSE_USE_VERSION
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <fuse_lowlevel.h>
+
+struct pt;
+
+/**
+ * enum pt_cache - how long the guest may keep what it was told
+ * @PT_CACHE_AUTO: names and attributes for a second, data while unchanged
+ * @PT_CACHE_ALWAYS: for a day: nobody else changes the directory
+ * @PT_CACHE_NEVER: not at all; data of files without DAX is not cached
+ */
+enum pt_cache {
+	PT_CACHE_AUTO,
+	PT_CACHE_ALWAYS,
+	PT_CACHE_NEVER,
+};
+
+/**
+ * struct pt_options - what the file operations are told once
+ * @shared_dir: name of the directory for messages only
+ * @root_fd: O_PATH descriptor of the share; pt_new() takes a copy
+ * @proc_fd: O_PATH descriptor of /proc/self/fd (isolation_proc_fd()), of which
+ *	pt_new() takes a copy; -1: pt_new() opens it
+ * @cache: see enum pt_cache
+ * @readonly: refuse every change with EROFS
+ * @xattr: serve extended attributes
+ * @posix_acl: let the guest check and inherit POSIX ACLs; needs @xattr
+ * @writeback: let the guest collect writes (single user of the share only)
+ * @no_killpriv_v2: do not offer FUSE_HANDLE_KILLPRIV_V2
+ * @dax_attr_min: smallest size of a regular file which gets FUSE_ATTR_DAX;
+ *	0 all, UINT64_MAX none
+ */
+struct pt_options {
+	const char *shared_dir;
+	int root_fd;
+	int proc_fd;
+	enum pt_cache cache;
+	bool readonly;
+	bool xattr;
+	bool posix_acl;
+	bool writeback;
+	bool no_killpriv_v2;
+	uint64_t dax_attr_min;
+};
+
+/**
+ * struct pt_key - what a file is on the host
+ */
+struct pt_key {
+	dev_t dev;
+	ino_t ino;
+};
+
+/**
+ * pt_new - open the share
+ * @opts: copied
+ *
+ * Return: the object, or NULL with errno set.
+ */
+struct pt *pt_new(const struct pt_options *opts);
+
+/**
+ * pt_free - end of service; no request may be running
+ */
+void pt_free(struct pt *pt);
+
+/**
+ * pt_ops - the operations; the user data of the libfuse session is the struct pt
+ *
+ * Each replies from the calling thread, but for blocking locks, which are
+ * answered from a thread of their own.
+ */
+const struct fuse_lowlevel_ops *pt_ops(void);
+
+/**
+ * pt_reset - forget all nodes but the root, all handles and all locks
+ *
+ * On FUSE_INIT, FUSE_DESTROY and device reset. Blocking locks that wait are
+ * answered with EINTR before this returns. Requests that run meanwhile keep what
+ * they hold; the handles die with their last user.
+ */
+void pt_reset(struct pt *pt);
+
+/**
+ * pt_request - look at a request before libfuse does
+ * @buf: the whole request, from its struct fuse_in_header
+ * @len: its length; short or odd requests are ignored here
+ *
+ * libfuse does not hand on FUSE_OPEN_KILL_SUIDGID and FATTR_KILL_SUIDGID; this
+ * keeps them for the operation which the calling thread runs next. To be called
+ * before each fuse_session_process_buf().
+ */
+void pt_request(const void *buf, size_t len);
+
+/**
+ * pt_file_fd - borrow the descriptor of an open regular file
+ * @fh: handle as in the guest's request
+ *
+ * For READ and WRITE that are served without libfuse.
+ *
+ * Return: a descriptor, valid until pt_file_put(); or -EBADF.
+ */
+int pt_file_fd(struct pt *pt, uint64_t fh);
+
+/**
+ * pt_file_put - give back what pt_file_fd() lent; not after its failure
+ */
+void pt_file_put(struct pt *pt, uint64_t fh);
+
+/**
+ * pt_node_open - a new descriptor of a regular file
+ * @flags: O_RDONLY or O_RDWR
+ *
+ * Return: a descriptor the caller closes; -ENOENT for an unknown node, -EINVAL
+ * if it is no regular file, -EROFS, or what open() says.
+ */
+int pt_node_open(struct pt *pt, uint64_t nodeid, int flags);
+
+/**
+ * pt_node_key - which host file a node is
+ *
+ * Return: 0 or -ENOENT.
+ */
+int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key);
+
+/**
+ * pt_node_dax - whether attributes of a file carry FUSE_ATTR_DAX
+ */
+bool pt_node_dax(struct pt *pt, const struct stat *st);
+
+/**
+ * pt_syncfs - FUSE_SYNCFS, which libfuse 3.17 does not know
+ *
+ * Return: 0 or a negative errno.
+ */
+int pt_syncfs(struct pt *pt, uint64_t nodeid);
+
+/**
+ * pt_statx - FUSE_STATX, which libfuse 3.17 does not know
+ * @fh: open handle to ask, or UINT64_MAX to ask the node
+ * @flags: AT_STATX_* bits of the request
+ * @mask: STATX_* bits of the request
+ * @stx: struct statx of the host
+ * @timeout: how long the guest may keep it, in seconds
+ *
+ * Return: 0 or a negative errno.
+ */
+struct statx;
+int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
+	     unsigned int mask, struct statx *stx, double *timeout);
+
+/**
+ * pt_drop_fsetid - write as a user who may not keep set-id bits
+ *
+ * For FUSE_WRITE_KILL_SUIDGID: takes CAP_FSETID from the calling thread, so
+ * that the host's write clears S_ISUID, S_ISGID and file capabilities.
+ *
+ * Return: whether pt_regain_fsetid() is needed.
+ */
+bool pt_drop_fsetid(void);
+
+/**
+ * pt_regain_fsetid - after pt_drop_fsetid() returned true
+ */
+void pt_regain_fsetid(void);
+
+#endif
