@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include <fuse_lowlevel.h>
 
@@ -46,7 +47,9 @@ enum pt_cache {
  * @xattr: serve extended attributes
  * @posix_acl: let the guest check and inherit POSIX ACLs; needs @xattr
  * @writeback: let the guest collect writes (single user of the share only)
- * @no_killpriv_v2: do not offer FUSE_HANDLE_KILLPRIV_V2
+ * @killpriv_v2: offer FUSE_HANDLE_KILLPRIV_V2: saves a GETXATTR before each
+ *	write, but a guest driver that then writes through memory must itself
+ *	see to the set-id bits (the in-tree one of 7.3 does not, so off is safe)
  * @dax_attr_min: smallest size of a regular file which gets FUSE_ATTR_DAX;
  *	0 all, UINT64_MAX none
  */
@@ -59,7 +62,7 @@ struct pt_options {
 	bool xattr;
 	bool posix_acl;
 	bool writeback;
-	bool no_killpriv_v2;
+	bool killpriv_v2;
 	uint64_t dax_attr_min;
 };
 
@@ -102,15 +105,21 @@ const struct fuse_lowlevel_ops *pt_ops(void);
 void pt_reset(struct pt *pt);
 
 /**
- * pt_request - look at a request before libfuse does
- * @buf: the whole request, from its struct fuse_in_header
- * @len: its length; short or odd requests are ignored here
+ * pt_request - check a request before libfuse sees it
+ * @buf: the whole request, contiguous, from its struct fuse_in_header
+ * @len: its length
  *
- * libfuse does not hand on FUSE_OPEN_KILL_SUIDGID and FATTR_KILL_SUIDGID; this
- * keeps them for the operation which the calling thread runs next. To be called
- * before each fuse_session_process_buf().
+ * libfuse trusts the lengths in a request and the NUL that ends a name, and it
+ * does not hand on FUSE_OPEN_KILL_SUIDGID, FATTR_KILL_SUIDGID and the flags of
+ * SETXATTR. So this refuses what is too short, unterminated, or asks for an
+ * absurd amount of memory, and keeps those flags for the operation which the
+ * calling thread runs next. To be called before each
+ * fuse_session_process_buf(), by the same thread.
+ *
+ * Return: 0, or a negative errno to answer instead of calling libfuse (FORGET
+ * and BATCH_FORGET have no answer).
  */
-void pt_request(const void *buf, size_t len);
+int pt_request(const void *buf, size_t len);
 
 /**
  * pt_file_fd - borrow the descriptor of an open regular file
@@ -170,10 +179,25 @@ int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
 	     unsigned int mask, struct statx *stx, double *timeout);
 
 /**
+ * pt_write - pwritev() as a FUSE_WRITE means it
+ * @fd: from pt_file_fd()
+ * @flags: fuse_write_in.flags: the open flags of the guest's file now
+ * @write_flags: fuse_write_in.write_flags
+ *
+ * O_APPEND is taken from each request, never from the descriptor, as the guest
+ * may change it on an open file. FUSE_WRITE_KILL_SUIDGID clears set-id bits.
+ *
+ * Return: bytes written (may be fewer), or a negative errno.
+ */
+ssize_t pt_write(int fd, const struct iovec *iov, int iovcnt, off_t off,
+		 uint32_t flags, uint32_t write_flags);
+
+/**
  * pt_drop_fsetid - write as a user who may not keep set-id bits
  *
- * For FUSE_WRITE_KILL_SUIDGID: takes CAP_FSETID from the calling thread, so
- * that the host's write clears S_ISUID, S_ISGID and file capabilities.
+ * Takes CAP_FSETID from the calling thread, so that the host's write or
+ * truncate clears S_ISUID, S_ISGID and file capabilities. pt_write() does it
+ * by itself.
  *
  * Return: whether pt_regain_fsetid() is needed.
  */

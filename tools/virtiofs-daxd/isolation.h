@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the daemon gives up before it talks to a guest, stage by stage.
+ * The order of the stages is explained at the head of isolation.c.
+ */
+#ifndef VIRTIOFS_DAXD_ISOLATION_H
+#define VIRTIOFS_DAXD_ISOLATION_H
+
+#include <stdbool.h>
+
+/**
+ * enum isolation_sandbox - how the file system outside the share is hidden
+ * @ISOLATION_NONE: not at all; needs no privilege
+ * @ISOLATION_NAMESPACE: own mount, network, IPC and UTS namespaces, and the
+ *	share as root directory
+ * @ISOLATION_CHROOT: own mount namespace, chroot to the share; for places that
+ *	allow no further namespaces
+ */
+enum isolation_sandbox {
+	ISOLATION_NONE,
+	ISOLATION_NAMESPACE,
+	ISOLATION_CHROOT,
+};
+
+/**
+ * enum isolation_role - which work a thread does, so what it must be able to do
+ * @ISOLATION_REQUESTS: everything that touches a byte from the guest
+ * @ISOLATION_BACKING: the loop of the private FUSE mount, which alone keeps
+ *	CAP_SYS_ADMIN (registering backing files, unmounting at the end)
+ */
+enum isolation_role {
+	ISOLATION_REQUESTS,
+	ISOLATION_BACKING,
+};
+
+/**
+ * enum isolation_violation - what becomes of a call that is not on the list
+ * @ISOLATION_KILL: a line on the log descriptor, and the process ends by SIGSYS
+ * @ISOLATION_EPERM: the call fails with EPERM
+ */
+enum isolation_violation {
+	ISOLATION_KILL,
+	ISOLATION_EPERM,
+};
+
+/**
+ * isolation_start - stage 1, first thing in main
+ *
+ * Raises RLIMIT_NOFILE, clears umask and supplementary groups, forbids new
+ * privileges. Harmless without privilege.
+ *
+ * Return: 0 or a negative errno; isolation_step() names what failed.
+ */
+int isolation_start(void);
+
+/**
+ * isolation_namespaces - stage 2, still with the host's directories in sight
+ * @sandbox: see enum isolation_sandbox
+ *
+ * After it mounts are private to the daemon. To be called with one thread.
+ *
+ * Return: 0 or a negative errno.
+ */
+int isolation_namespaces(enum isolation_sandbox sandbox);
+
+/**
+ * isolation_root - stage 3, the share becomes all there is
+ * @sandbox: as in stage 2
+ * @shared_dir: the directory
+ * @root_fd: O_PATH descriptor of the share, to be closed by the caller
+ * @proc_fd: O_PATH descriptor of /proc/self/fd, to be closed by the caller
+ *
+ * The share keeps its mount flags and what is mounted below it. No name outside
+ * of it can be opened afterwards, so log, socket, pid file and the mount point
+ * of the backing files must be open.
+ *
+ * Return: 0 or a negative errno.
+ */
+int isolation_root(enum isolation_sandbox sandbox, const char *shared_dir,
+		   int *root_fd, int *proc_fd);
+
+/**
+ * isolation_thread - stage 4, give up capabilities
+ * @role: what the calling thread, and threads it creates later, will do
+ * @sandbox: as in stage 2
+ *
+ * Return: 0 or a negative errno.
+ */
+int isolation_thread(enum isolation_role role, enum isolation_sandbox sandbox);
+
+/**
+ * isolation_syscalls - stage 5, allow only the system calls on the list
+ * @role: what the calling thread, and threads it creates later, will do
+ * @violation: what happens at a call that is not on the list
+ * @log_fd: descriptor for the line of ISOLATION_KILL, or -1
+ *
+ * Return: 0 or a negative errno.
+ */
+int isolation_syscalls(enum isolation_role role,
+		       enum isolation_violation violation, int log_fd);
+
+/**
+ * isolation_step - what the failed stage was doing, for the error message
+ */
+const char *isolation_step(void);
+
+#endif
