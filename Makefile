@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Entry points only; the work is in scripts/ (each file says what it does).
+.SILENT:
+.PHONY: help setup tree sync kernel kernel-debug kernel-intree \
+	kernel-intree-debug daemon run check check-intree lint series series-build clean
+.DEFAULT_GOAL := help
+
+help:
+	sed -n 's/^## //p' Makefile
+
+## make setup           host packages, chroot and base kernel (in the cache)
+setup:
+	scripts/setup
+## make tree            build/linux: the base kernel plus one commit per patch
+tree: setup
+	scripts/tree
+## make sync            changes made in build/linux back to the files here
+sync:
+	scripts/sync
+## make kernel          our kernel, to run
+kernel: tree
+	scripts/kernel plain
+## make kernel-debug    with KASAN, lockdep, kmemleak, fault injection ...
+kernel-debug: tree
+	scripts/kernel debug
+## make kernel-intree   the unmodified base with the same config: the peer
+kernel-intree: setup
+	scripts/kernel intree
+## make kernel-intree-debug  the same, debug config
+kernel-intree-debug: setup
+	scripts/kernel intree-debug
+## make daemon          build/virtiofs-daxd/virtiofs-daxd
+daemon: setup
+	scripts/toolbox $(MAKE) -s -C tools/virtiofs-daxd O=$(CURDIR)/build/virtiofs-daxd
+## make run             a shell in a VM with SHARE=dir at /mnt (WINDOW=1G MEM=1G
+##                      SMP=2 DAX=always|inode|never); no terminal: a demonstration
+run: kernel daemon
+	scripts/run
+## make check           all tests on both kernels; last line: the counts
+check: setup
+	scripts/check
+## make check-intree    what the in-tree driver fails of our selftests
+check-intree: kernel-intree
+	scripts/check intree
+## make lint            checkpatch, kernel-doc, sparse, W=1, shellcheck, invariants
+lint: tree
+	scripts/lint
+## make series          build/series: cover letter and patches, to mail
+series: tree
+	scripts/series
+## make series-build    show that each patch builds
+series-build: tree
+	scripts/series --build
+## make clean           remove build/ (the cache stays)
+clean:
+	scripts/clean

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2034
+# What every script shares: where things are and how to speak. Source it.
+set -euo pipefail
+shopt -s inherit_errexit
+export LC_ALL=C
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+BUILD=$TOP/build
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/virtiofs-dax
+CHROOT=$CACHE/chroot			# Debian: QEMU, compilers, libraries
+BASE=$CACHE/base/linux			# the unmodified kernel, a git tree
+TREE=$BUILD/linux			# base + series, a git tree
+ME=$(basename "$0")
+# Kernel builds must not depend on who runs git, nor on his settings.
+export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
+
+say() { printf '[%s] %s\n' "$ME" "$*" >&2; }
+warn() { printf '[%s] warning: %s\n' "$ME" "$*" >&2; }
+die() { printf '[%s] error: %s\n' "$ME" "$*" >&2; exit "${DIE_STATUS:-1}"; }
+
+# need_root: most of this needs mount namespaces, and apt.
+need_root() { [ "$(id -u)" = 0 ] || die "must run as root"; }
+
+# need_space DIR GIGABYTES: refuse to start what a full disk would break.
+need_space() {
+	local have
+	mkdir -p "$1"
+	have=$(df --output=avail -BG "$1" | tail -n1 | tr -dc 0-9)
+	[ "$have" -ge "$2" ] || die "$1 has $have GB free, $2 GB are needed"
+}
+
+# locked NAME COMMAND...: one at a time for the whole machine (the cache is
+# shared by all clones).
+locked() {
+	local lock=$1
+	shift
+	mkdir -p "$CACHE/lock"
+	(
+		flock -n 9 || { say "waiting for another run ($lock)"; flock 9; }
+		"$@"
+	) 9>"$CACHE/lock/$lock"
+}
