@@ -116,10 +116,13 @@ void pt_reset(struct pt *pt);
  * calling thread runs next. To be called before each
  * fuse_session_process_buf(), by the same thread.
  *
+ * Lengths of what libfuse does not know (SETUPMAPPING, SYNCFS, STATX) are checked
+ * too. Any other opcode without an operation here is -ENOSYS.
+ *
  * Return: 0, or a negative errno to answer instead of calling libfuse (FORGET
  * and BATCH_FORGET have no answer).
  */
-int pt_request(const void *buf, size_t len);
+int pt_request(struct pt *pt, const void *buf, size_t len);
 
 /**
  * pt_file_fd - borrow the descriptor of an open regular file
