@@ -13,8 +13,8 @@
  * @ISOLATION_NONE: not at all; needs no privilege
  * @ISOLATION_NAMESPACE: own mount, network, IPC and UTS namespaces, and the
  *	share as root directory
- * @ISOLATION_CHROOT: own mount namespace, chroot to the share; for places that
- *	allow no further namespaces
+ * @ISOLATION_CHROOT: chroot to the share; for places that allow no further
+ *	namespaces
  */
 enum isolation_sandbox {
 	ISOLATION_NONE,
@@ -70,9 +70,10 @@ int isolation_namespaces(enum isolation_sandbox sandbox);
  * @root_fd: O_PATH descriptor of the share, to be closed by the caller
  * @proc_fd: O_PATH descriptor of /proc/self/fd, to be closed by the caller
  *
- * The share keeps its mount flags and what is mounted below it. No name outside
- * of it can be opened afterwards, so log, socket, pid file and the mount point
- * of the backing files must be open.
+ * What is mounted below the share stays. No name outside of it can be opened or
+ * removed afterwards, and an old absolute name may now mean a file of the share:
+ * log, socket and the like must be open, and be removed by unlinkat() with a
+ * directory descriptor from before.
  *
  * Return: 0 or a negative errno.
  */
@@ -82,11 +83,10 @@ int isolation_root(enum isolation_sandbox sandbox, const char *shared_dir,
 /**
  * isolation_thread - stage 4, give up capabilities
  * @role: what the calling thread, and threads it creates later, will do
- * @sandbox: as in stage 2
  *
  * Return: 0 or a negative errno.
  */
-int isolation_thread(enum isolation_role role, enum isolation_sandbox sandbox);
+int isolation_thread(enum isolation_role role);
 
 /**
  * isolation_syscalls - stage 5, allow only the system calls on the list

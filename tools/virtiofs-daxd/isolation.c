@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the daemon gives up before it talks to a guest.
+ *
+ * The daemon must create files of any owner, so it runs as root, and it reads
+ * messages that a guest wrote. It gives up its powers in stages, each as early
+ * as the work that needs them is over:
+ *
+ * 1. isolation_start(), before anything else: what costs nothing. No program
+ *    run from here could gain privileges, no inherited group opens a file, and
+ *    changing the user for a file operation leaves root's capabilities alone
+ *    (why: passthrough_cred.c).
+ *
+ * 2. isolation_namespaces(), when the options are read: mounts, network, System
+ *    V IPC and host name become private. The socket for the front-end may be
+ *    bound before or after, as it has a name in the file system.
+ *
+ *    Between 2 and 3 what needs the host's names is opened: log, socket, memory
+ *    of the front-end, /dev/fuse and the private mount of the backing files.
+ *
+ * 3. isolation_root(): the share becomes the root directory, and the old one is
+ *    unmounted. Only descriptors lead out now. One to /proc/self/fd is kept:
+ *    the file operations reopen files through it.
+ *
+ * 4. isolation_thread(), in each kind of thread: capabilities are dropped from
+ *    all sets. The thread of the backing files alone keeps CAP_SYS_ADMIN; it
+ *    talks to the kernel and to the daemon, never to the guest. This guards
+ *    against mistakes (a request never runs with that power), not against code
+ *    that an attacker runs, as threads share memory.
+ *
+ * 5. isolation_syscalls(), last: only the system calls on the list below.
+ *    Programs, sockets of the network, mounts, modules, debuggers and
+ *    executable memory are out.
+ *
+ * Threads inherit 4 and 5, so the main thread does both before it starts
+ * others, except for the thread of the backing files, which does its own.
+ */
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/fuse.h>
+#include <linux/mount.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "isolation.h"
+#include "util.h"
+
+/* Each file that the guest knows is a descriptor. */
+#define NOFILE_WANTED (1u << 20)
+
+static const char *step = "nothing";
+
+const char *isolation_step(void)
+{
+	return step;
+}
+
+static int failed(const char *what)
+{
+	int error = errno;
+
+	step = what;
+	return -error;
+}
+
+/* As many descriptors as there may be; fewer are no reason to stop. */
+static void raise_nofile(void)
+{
+	unsigned long nr_open = NOFILE_WANTED;
+	FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+	struct rlimit limit;
+
+	if (file) {
+		if (fscanf(file, "%lu", &nr_open) != 1)
+			nr_open = NOFILE_WANTED;
+		fclose(file);
+	}
+	if (nr_open > NOFILE_WANTED)
+		nr_open = NOFILE_WANTED;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	if (limit.rlim_max < nr_open) {
+		struct rlimit more = { nr_open, nr_open };
+
+		if (!setrlimit(RLIMIT_NOFILE, &more))
+			return;
+	}
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int isolation_start(void)
+{
+	int bits = prctl(PR_GET_SECUREBITS);
+
+	raise_nofile();
+	umask(0);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return failed("forbid new privileges");
+	/* Both need privileges, and are needed only with them. */
+	if (setgroups(0, NULL) && errno != EPERM)
+		return failed("drop supplementary groups");
+	if (prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP |
+		  SECBIT_NOROOT) && errno != EPERM)
+		return failed("keep capabilities when the user changes");
+	return 0;
+}
+
+int isolation_namespaces(enum isolation_sandbox sandbox)
+{
+	if (sandbox != ISOLATION_NAMESPACE)
+		return 0;
+	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
+		return failed("make namespaces");
+	/* The host's later mounts below the share still arrive. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
+		return failed("keep mounts from the host");
+	return 0;
+}
+
+/* Mount the share on itself, with nothing in it to be run or driven. */
+static int bind_share(const char *dir)
+{
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			    MOUNT_ATTR_NOEXEC,
+	};
+
+	if (mount(dir, dir, NULL, MS_BIND | MS_REC, NULL))
+		return failed("bind the shared directory");
+	if (syscall(SYS_mount_setattr, AT_FDCWD, dir, AT_RECURSIVE, &attr,
+		    sizeof(attr)))
+		return failed("restrict the mount of the shared directory");
+	return 0;
+}
+
+static int enter_share(const char *dir)
+{
+	int ret = bind_share(dir);
+
+	if (ret)
+		return ret;
+	if (chdir(dir))
+		return failed("enter the shared directory");
+	/* Old and new root on top of each other: unmount the lower one. */
+	if (syscall(SYS_pivot_root, ".", "."))
+		return failed("make the shared directory the root");
+	if (umount2(".", MNT_DETACH))
+		return failed("unmount the old root");
+	if (chdir("/"))
+		return failed("enter the new root");
+	return 0;
+}
+
+static int chroot_share(const char *dir)
+{
+	if (chdir(dir) || chroot("."))
+		return failed("change root to the shared directory");
+	return 0;
+}
+
+int isolation_root(enum isolation_sandbox sandbox, const char *shared_dir,
+		   int *root_fd, int *proc_fd)
+{
+	int ret = 0;
+
+	*root_fd = -1;
+	*proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*proc_fd < 0)
+		return failed("open /proc/self/fd");
+	if (sandbox == ISOLATION_NAMESPACE)
+		ret = enter_share(shared_dir);
+	else if (sandbox == ISOLATION_CHROOT)
+		ret = chroot_share(shared_dir);
+	if (!ret) {
+		*root_fd = open(sandbox == ISOLATION_NONE ? shared_dir : "/",
+				O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (*root_fd < 0)
+			ret = failed("open the shared directory");
+	}
+	if (ret)
+		close_fd(proc_fd);
+	return ret;
+}
+
+static const unsigned int request_caps[] = {
+	CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
+	CAP_FSETID, CAP_SETGID, CAP_SETUID, CAP_MKNOD, CAP_SETFCAP,
+};
+
+/* The kernel opens backing files in the name of this thread. */
+static const unsigned int backing_caps[] = {
+	CAP_SYS_ADMIN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
+};
+
+/* Of the wanted capabilities, keep those which there are. */
+static int keep_caps(const unsigned int *caps, size_t nr)
+{
+	bool bounds;
+
+	if (capng_get_caps_process())
+		return -EINVAL;
+	bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+	bool have[CAP_LAST_CAP + 1] = { false };
+
+	for (size_t i = 0; i < nr; i++)
+		have[caps[i]] = capng_have_capability(CAPNG_PERMITTED, caps[i]);
+	capng_clear(CAPNG_SELECT_ALL);
+	for (size_t i = 0; i < nr; i++)
+		if (have[caps[i]] &&
+		    capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+				 caps[i]))
+			return -EINVAL;
+	/* Without CAP_SETPCAP the bounding set stays, and matters little. */
+	return capng_apply(bounds ? CAPNG_SELECT_ALL : CAPNG_SELECT_CAPS) ?
+		-EPERM : 0;
+}
+
+int isolation_thread(enum isolation_role role)
+{
+	int ret;
+
+	if (role == ISOLATION_BACKING)
+		ret = keep_caps(backing_caps, ARRAY_SIZE(backing_caps));
+	else
+		ret = keep_caps(request_caps, ARRAY_SIZE(request_caps));
+	if (ret)
+		step = "drop capabilities";
+	return ret;
+}
+
+#define CALL(name) SCMP_SYS(name)
+
+/* Memory, threads, time, descriptors: what any thread does. */
+static const int common_calls[] = {
+	CALL(brk), CALL(clock_getres), CALL(clock_gettime),
+	CALL(clock_nanosleep), CALL(close), CALL(close_range), CALL(dup),
+	CALL(dup2), CALL(dup3), CALL(epoll_create1), CALL(epoll_ctl),
+	CALL(epoll_pwait), CALL(epoll_wait), CALL(eventfd2), CALL(exit),
+	CALL(exit_group), CALL(fcntl), CALL(fstat), CALL(futex),
+	CALL(getegid), CALL(geteuid), CALL(getgid), CALL(getpid),
+	CALL(getrandom), CALL(gettid), CALL(gettimeofday), CALL(getuid),
+	CALL(lseek), CALL(madvise), CALL(membarrier), CALL(mremap),
+	CALL(munmap), CALL(nanosleep), CALL(newfstatat), CALL(openat),
+	CALL(pipe2), CALL(poll), CALL(ppoll), CALL(pread64), CALL(preadv),
+	CALL(preadv2), CALL(pwrite64), CALL(pwritev), CALL(pwritev2),
+	CALL(read), CALL(readv), CALL(restart_syscall), CALL(rseq),
+	CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(rt_sigsuspend),
+	CALL(rt_sigtimedwait), CALL(sched_getaffinity), CALL(sched_yield),
+	CALL(set_robust_list), CALL(sigaltstack), CALL(signalfd4),
+	CALL(statx), CALL(sysinfo), CALL(time), CALL(timerfd_create),
+	CALL(timerfd_settime), CALL(uname), CALL(write), CALL(writev),
+};
+
+/* The protocol of the front-end, and files in every way. */
+static const int request_calls[] = {
+	CALL(accept4), CALL(capget), CALL(capset), CALL(copy_file_range),
+	CALL(fadvise64), CALL(fallocate), CALL(fchdir), CALL(fchmod),
+	CALL(fchmodat), CALL(fchmodat2), CALL(fchownat), CALL(fdatasync),
+	CALL(fgetxattr), CALL(flock), CALL(fstatfs), CALL(fsync),
+	CALL(ftruncate), CALL(getdents64), CALL(getsockopt), CALL(getxattr),
+	CALL(linkat), CALL(listxattr), CALL(memfd_create), CALL(mkdirat),
+	CALL(mknodat), CALL(openat2), CALL(readahead), CALL(readlinkat),
+	CALL(recvfrom), CALL(recvmsg), CALL(removexattr), CALL(renameat),
+	CALL(renameat2), CALL(sendmsg), CALL(sendto), CALL(setfsgid),
+	CALL(setfsuid), CALL(setxattr), CALL(shutdown), CALL(symlinkat),
+	CALL(sync_file_range), CALL(syncfs), CALL(umask), CALL(unlinkat),
+	CALL(utimensat),
+};
+
+/* libfuse's loop on /dev/fuse. */
+static const int backing_calls[] = {
+	CALL(splice), CALL(vmsplice),
+};
+
+static int allow(scmp_filter_ctx ctx, const int *calls, size_t nr)
+{
+	int ret = 0;
+
+	/* A number below zero: the architecture has no such call. */
+	for (size_t i = 0; i < nr && !ret; i++)
+		if (calls[i] >= 0)
+			ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0);
+	return ret;
+}
+
+static int allow_if(scmp_filter_ctx ctx, int call, struct scmp_arg_cmp cmp)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, 1, cmp);
+}
+
+/* Calls that are harmless only with some arguments. */
+static int allow_partly(scmp_filter_ctx ctx)
+{
+	int ret;
+
+	/* Threads only; of clone3() the filter cannot see the flags. */
+	ret = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
+	if (!ret)
+		ret = allow_if(ctx, CALL(clone), SCMP_A0(SCMP_CMP_MASKED_EQ,
+			       CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD));
+	if (!ret)
+		ret = allow_if(ctx, CALL(unshare),
+			       SCMP_A0(SCMP_CMP_EQ, CLONE_FS));
+	if (!ret)
+		ret = allow_if(ctx, CALL(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ,
+			       PROT_EXEC, 0));
+	if (!ret)
+		ret = allow_if(ctx, CALL(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ,
+			       PROT_EXEC, 0));
+	/* Its handler is what makes a violation end the process. */
+	if (!ret)
+		ret = allow_if(ctx, CALL(rt_sigaction),
+			       SCMP_A0(SCMP_CMP_NE, SIGSYS));
+	if (!ret)
+		ret = allow_if(ctx, CALL(tgkill), SCMP_A0(SCMP_CMP_EQ,
+			       (scmp_datum_t)getpid()));
+	if (!ret)
+		ret = allow_if(ctx, CALL(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0));
+	if (!ret)
+		ret = allow_if(ctx, CALL(prctl),
+			       SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+	/* Syslog connects again if its first connection breaks. */
+	if (!ret)
+		ret = allow_if(ctx, CALL(socket),
+			       SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	return ret;
+}
+
+static int allow_ioctls(scmp_filter_ctx ctx, enum isolation_role role)
+{
+	int ret;
+
+	/* Standard I/O asks whether a stream is a terminal. */
+	ret = allow_if(ctx, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS));
+	if (role != ISOLATION_BACKING)
+		return ret;
+	if (!ret)
+		ret = allow_if(ctx, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ,
+			       FUSE_DEV_IOC_BACKING_OPEN));
+	if (!ret)
+		ret = allow_if(ctx, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ,
+			       FUSE_DEV_IOC_BACKING_CLOSE));
+	return ret;
+}
+
+static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
+{
+	int ret = allow(ctx, common_calls, ARRAY_SIZE(common_calls));
+
+	if (!ret)
+		ret = allow_partly(ctx);
+	if (!ret)
+		ret = allow_ioctls(ctx, role);
+	if (ret)
+		return ret;
+	if (role == ISOLATION_BACKING)
+		return allow(ctx, backing_calls, ARRAY_SIZE(backing_calls));
+	ret = allow(ctx, request_calls, ARRAY_SIZE(request_calls));
+	if (!ret)
+		ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(connect), 0);
+	return ret;
+}
+
+static int violation_fd = -1;
+
+/* Say which call it was, then die of the signal as without a handler. */
+static void on_violation(int sig, siginfo_t *info, void *context)
+{
+	char line[96];
+	int len;
+
+	(void)context;
+	len = snprintf(line, sizeof(line),
+		       "virtiofs-daxd: system call %d is not allowed\n",
+		       info->si_syscall);
+	if (violation_fd >= 0 && len > 0 &&
+	    write(violation_fd, line, (size_t)len) < 0)
+		violation_fd = -1;
+	/* SA_RESETHAND has restored the default action. */
+	raise(sig);
+}
+
+static int watch_violations(int log_fd)
+{
+	struct sigaction action = {
+		.sa_sigaction = on_violation,
+		.sa_flags = (int)(SA_SIGINFO | SA_RESETHAND | SA_NODEFER),
+	};
+
+	violation_fd = log_fd;
+	return sigaction(SIGSYS, &action, NULL) ? -errno : 0;
+}
+
+int isolation_syscalls(enum isolation_role role,
+		       enum isolation_violation violation, int log_fd)
+{
+	scmp_filter_ctx ctx;
+	int ret;
+
+	step = "restrict system calls";
+	if (violation == ISOLATION_KILL) {
+		ret = watch_violations(log_fd);
+		if (ret)
+			return ret;
+		ctx = seccomp_init(SCMP_ACT_TRAP);
+	} else {
+		ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	}
+	if (!ctx)
+		return -ENOMEM;
+	ret = allow_role(ctx, role);
+	if (!ret)
+		ret = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return ret;
+}
