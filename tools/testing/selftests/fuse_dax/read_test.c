@@ -370,8 +370,9 @@ TEST_F(read, bad_buffer)
 	EXPECT_EQ(EFAULT, errno);
 	n = pread(self->fd, p, 2 * PAGE, 100);
 	EXPECT_GE((ssize_t)PAGE, n);
-	if (n > 0)
+	if (n > 0) {
 		EXPECT_EQ(0, mem_is_pattern(p, 100, n, SEED));
+	}
 	munmap(p, 2 * PAGE);
 }
 

@@ -10,10 +10,15 @@
 #
 # FUSE_DAX_TIMEOUT   seconds for each program (600)
 # FUSE_DAX_REQUIRE   1 (default): what the driver lacks is a failure, no skip
+# FUSE_DAX_SCALE     size of bulky tests in percent (100, or 25 on a kernel
+#                    with kmemleak, which has the other slow checks as well)
 
 : "${FUSE_DAX_TIMEOUT:=600}"
 : "${FUSE_DAX_REQUIRE:=1}"
-export FUSE_DAX_REQUIRE
+if [ -z "$FUSE_DAX_SCALE" ] && [ -e /sys/kernel/debug/kmemleak ]; then
+	FUSE_DAX_SCALE=25
+fi
+export FUSE_DAX_REQUIRE FUSE_DAX_SCALE="${FUSE_DAX_SCALE:-100}"
 
 here=$(dirname "$0")
 work=$(mktemp -d)
