@@ -11,16 +11,20 @@
  *    changing the user for a file operation leaves root's capabilities alone
  *    (why: passthrough_cred.c).
  *
- * 2. isolation_namespaces(), when the options are read: mounts, network, System
- *    V IPC and host name become private. The socket for the front-end may be
- *    bound before or after, as it has a name in the file system.
+ * 2. isolation_namespaces(), when the options are read: network, System V IPC
+ *    and host name become private. The socket for the front-end may be bound
+ *    before or after, as it has a name in the file system.
  *
- *    Between 2 and 3 what needs the host's names is opened: log, socket, memory
- *    of the front-end, /dev/fuse and the private mount of the backing files.
+ *    Between 2 and 3 what needs the host's names is opened: log, socket,
+ *    /dev/fuse and the private mount of the backing files.
  *
- * 3. isolation_root(): the share becomes the root directory, and the old one is
- *    unmounted. Only descriptors lead out now. One to /proc/self/fd is kept:
- *    the file operations reopen files through it.
+ * 3. isolation_root(): a copy of the share's mounts, attached nowhere, becomes
+ *    the root directory. Its ".." is itself, there is nothing above it, and
+ *    what would be needed to leave a changed root directory (CAP_SYS_CHROOT,
+ *    CAP_SYS_ADMIN, an open directory outside) is dropped or was never there.
+ *    This works inside a chroot too, where pivot_root() does not, and no mount
+ *    shows up on the host. The same is done with /proc/self/fd, through which
+ *    the file operations reopen files: only that one directory is kept.
  *
  * 4. isolation_thread(), in each kind of thread: capabilities are dropped from
  *    all sets. The thread of the backing files alone keeps CAP_SYS_ADMIN; it
@@ -126,45 +130,37 @@ int isolation_namespaces(enum isolation_sandbox sandbox)
 {
 	if (sandbox != ISOLATION_NAMESPACE)
 		return 0;
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
+	if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
 		return failed("make namespaces");
-	/* The host's later mounts below the share still arrive. */
-	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
-		return failed("keep mounts from the host");
 	return 0;
 }
 
-/* Mount the share on itself, with nothing in it to be run or driven. */
-static int bind_share(const char *dir)
+/* A copy of a directory's mounts for this process alone, or -1. */
+static int clone_tree(const char *dir, unsigned int flags)
+{
+	return (int)syscall(SYS_open_tree, AT_FDCWD, dir,
+			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags);
+}
+
+/*
+ * The copy exists while it is open, so this descriptor is never closed. In it
+ * there is nothing to be run or driven.
+ */
+static int enter_share(const char *dir)
 {
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
 			    MOUNT_ATTR_NOEXEC,
 	};
+	int tree = clone_tree(dir, AT_RECURSIVE);
 
-	if (mount(dir, dir, NULL, MS_BIND | MS_REC, NULL))
-		return failed("bind the shared directory");
-	if (syscall(SYS_mount_setattr, AT_FDCWD, dir, AT_RECURSIVE, &attr,
-		    sizeof(attr)))
-		return failed("restrict the mount of the shared directory");
-	return 0;
-}
-
-static int enter_share(const char *dir)
-{
-	int ret = bind_share(dir);
-
-	if (ret)
-		return ret;
-	if (chdir(dir))
-		return failed("enter the shared directory");
-	/* Old and new root on top of each other: unmount the lower one. */
-	if (syscall(SYS_pivot_root, ".", "."))
+	if (tree < 0)
+		return failed("copy the mounts of the shared directory");
+	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
+		    &attr, sizeof(attr)))
+		return failed("restrict the mounts of the shared directory");
+	if (fchdir(tree) || chroot("."))
 		return failed("make the shared directory the root");
-	if (umount2(".", MNT_DETACH))
-		return failed("unmount the old root");
-	if (chdir("/"))
-		return failed("enter the new root");
 	return 0;
 }
 
@@ -181,7 +177,11 @@ int isolation_root(enum isolation_sandbox sandbox, const char *shared_dir,
 	int ret = 0;
 
 	*root_fd = -1;
-	*proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (sandbox == ISOLATION_NAMESPACE)
+		*proc_fd = clone_tree("/proc/self/fd", 0);
+	else
+		*proc_fd = open("/proc/self/fd",
+				O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (*proc_fd < 0)
 		return failed("open /proc/self/fd");
 	if (sandbox == ISOLATION_NAMESPACE)

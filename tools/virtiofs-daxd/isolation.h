@@ -11,10 +11,10 @@
 /**
  * enum isolation_sandbox - how the file system outside the share is hidden
  * @ISOLATION_NONE: not at all; needs no privilege
- * @ISOLATION_NAMESPACE: own mount, network, IPC and UTS namespaces, and the
- *	share as root directory
- * @ISOLATION_CHROOT: chroot to the share; for places that allow no further
- *	namespaces
+ * @ISOLATION_NAMESPACE: own network, IPC and UTS namespaces, and a copy of the
+ *	share's mounts as root directory
+ * @ISOLATION_CHROOT: chroot to the share; for places that allow no namespaces
+ *	and mounts
  */
 enum isolation_sandbox {
 	ISOLATION_NONE,
@@ -57,7 +57,7 @@ int isolation_start(void);
  * isolation_namespaces - stage 2, still with the host's directories in sight
  * @sandbox: see enum isolation_sandbox
  *
- * After it mounts are private to the daemon. To be called with one thread.
+ * To be called while there is one thread.
  *
  * Return: 0 or a negative errno.
  */
@@ -70,7 +70,7 @@ int isolation_namespaces(enum isolation_sandbox sandbox);
  * @root_fd: O_PATH descriptor of the share, to be closed by the caller
  * @proc_fd: O_PATH descriptor of /proc/self/fd, to be closed by the caller
  *
- * What is mounted below the share stays. No name outside of it can be opened or
+ * What is mounted below the share at this time is seen. No name outside of it can be opened or
  * removed afterwards, and an old absolute name may now mean a file of the share:
  * log, socket and the like must be open, and be removed by unlinkat() with a
  * directory descriptor from before.

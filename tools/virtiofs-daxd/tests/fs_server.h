@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The file operations behind a mount of this host's kernel, so that they can be
+ * tested without a VM: a process of its own, isolated as the daemon is.
+ */
+#ifndef VIRTIOFS_DAXD_FS_SERVER_H
+#define VIRTIOFS_DAXD_FS_SERVER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "../isolation.h"
+#include "../passthrough.h"
+
+/**
+ * struct fs_server - a running server
+ * @share: directory that is served, on the host
+ * @mount: where it is mounted
+ */
+struct fs_server {
+	char share[64];
+	char mount[64];
+	pid_t pid;
+	int control;
+};
+
+/**
+ * fs_server_start - serve a new directory
+ * @opts: root_fd and shared_dir are filled in
+ *
+ * Return: whether it runs and is mounted.
+ */
+bool fs_server_start(struct fs_server *server, const struct pt_options *opts,
+		     enum isolation_sandbox sandbox);
+
+/**
+ * fs_server_stop - unmount, end it, remove its directories
+ *
+ * Return: whether the server ended by itself with status 0.
+ */
+bool fs_server_stop(struct fs_server *server);
+
+/**
+ * fs_server_ask - a number about the server
+ * @what: 'n': nodes, 'h': handles, 'f': descriptors; 'r': call pt_reset();
+ *	'l': limit descriptors to 32 more than now, 'L': lift that
+ */
+int fs_server_ask(struct fs_server *server, char what);
+
+#endif
