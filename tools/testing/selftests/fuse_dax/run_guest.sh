@@ -43,7 +43,8 @@ find_program() {
 run_limited() {
 	rm -f "$work/ended"
 	{
-		"$1" 2>&1 </dev/null | sed -u 's/^/    /' | tee "$work/log"
+		"$1" 2>&1 </dev/null |
+			awk '{ print "    " $0; fflush() }' | tee "$work/log"
 		touch "$work/ended"
 	} &
 	left=$((FUSE_DAX_TIMEOUT * 5))
