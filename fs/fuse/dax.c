@@ -1,0 +1,651 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * virtio-fs DAX: the mappings of a file.
+ */
+#include "dax_i.h"
+#include "dax_trace.h"
+
+#include <linux/dax.h>
+#include <linux/iomap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+/**
+ * DOC: virtio-fs DAX
+ *
+ * Words
+ * =====
+ *
+ * The *window* is shared memory region 0 of a virtio-fs device. A *range* is its
+ * unit, 2 MiB, aligned. A *mapping* is a run of one or more contiguous ranges
+ * that shows a run of one file; it is made by one FUSE_SETUPMAPPING, the
+ * *setup*, and removed as a whole by FUSE_REMOVEMAPPING, the *remove*. *Reclaim*
+ * takes a mapping from an inode for reuse. *Break* is dax_break_layout().
+ * *Fallback* is to serve a read or write with FUSE_READ or FUSE_WRITE.
+ *
+ * Mappings
+ * ========
+ *
+ * Each inode has an interval tree of mappings, keyed by page offset. They start
+ * and end at multiples of a range in the file and do not overlap. A setup costs
+ * a round trip whatever its length, so a mapping is as long as is useful: the
+ * whole file where that is no more than half of the window, else a run that
+ * doubles with sequential use.
+ *
+ * A mapping is in the tree as a placeholder, state SETUP, before its request is
+ * sent; others that need it wait for the answer. No lock is held meanwhile. A
+ * live mapping is never changed: to make it writable it is detached and set up
+ * anew; to show what the file grew by, another mapping is added behind it.
+ *
+ * Users of memory hold a reference to the mapping: a copy for its length, with
+ * page faults disabled, and a fault until the page table entry is there. Pages
+ * in page tables and pages pinned by others hold none; reclaim finds the first
+ * by zapping them and respects the second.
+ *
+ * Reads and writes never wait for a range. What memory cannot serve now falls
+ * back: FUSE_READ and FUSE_WRITE with kernel pages, because the buffer of the
+ * caller may itself be a DAX mapping, which the server cannot reach. A write of
+ * which any part is beyond the end of the file falls back as a whole, so that
+ * data and size change together. Only faults wait, killably, before they take
+ * any lock that reclaim needs.
+ *
+ * Locking
+ * =======
+ *
+ * In addition to what mm/filemap.c says:
+ *
+ * inode->i_rwsem
+ *   mm->mmap_lock
+ *     sb_start_pagefault
+ *       mapping->invalidate_lock
+ *         fuse_dax_inode.sem
+ *           fuse_dax_window.lock
+ *
+ * - i_rwsem: shared by reads, exclusive in writes and truncation.
+ * - invalidate_lock: shared while a fault inserts an entry, exclusive to break.
+ *   Reclaim only tries for it.
+ * - fuse_dax_inode.sem: the tree and the state of its mappings. Never held
+ *   across a request, a copy or a break.
+ * - fuse_dax_window.lock: spinlock; ranges and lists of the window.
+ *
+ * Times
+ * =====
+ *
+ * A store to memory does not tell the server. A write in place and a write fault
+ * therefore set mtime and ctime here, mark the inode dirty, and the times are
+ * sent with the next fsync, close, munmap or writeback of the inode. Until then
+ * an older time in an answer of the server is ignored.
+ */
+
+/*
+ * A file up to this size is first read by FUSE_READ: one round trip gives all of
+ * it, as a setup would, and neither a range nor a mapping of the host is used up
+ * for files that are read once.
+ */
+#define FUSE_DAX_SMALL_FILE	SZ_256K
+#define FUSE_DAX_SMALL_MISSES	4
+
+/* Attempts to set up a mapping for one fault when the server refuses */
+#define FUSE_DAX_SETUP_TRIES	3
+
+/**
+ * fuse_dax_window_of - the window that shows a file
+ * @inode: a DAX file
+ *
+ * Return: the window of the connection.
+ */
+struct fuse_dax_window *fuse_dax_window_of(struct inode *inode)
+{
+	return get_fuse_conn(inode)->dax;
+}
+
+/* The state of an inode for mappings, made at first use; NULL: no memory */
+static struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode)
+{
+	struct fuse_inode *fi = get_fuse_inode(inode);
+	struct fuse_dax_inode *di = READ_ONCE(fi->dax), *old;
+
+	if (di)
+		return di;
+
+	di = kzalloc_obj(*di);
+	if (!di)
+		return NULL;
+	init_rwsem(&di->sem);
+	di->tree = RB_ROOT_CACHED;
+	di->missed = ULONG_MAX;
+
+	/* Pairs with the READ_ONCE()s: a full barrier, so di is complete */
+	old = cmpxchg(&fi->dax, NULL, di);
+	if (!old)
+		return di;
+	kfree(di);
+	return old;
+}
+
+/* The mapping at a page of the file, in any state, with a reference; or NULL */
+static struct fuse_dax_map *fuse_dax_map_lookup(struct inode *inode,
+						pgoff_t index)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	struct fuse_dax_map *map;
+
+	if (!di)
+		return NULL;
+
+	guard(rwsem_read)(&di->sem);
+	map = fuse_dax_map_first(di, index, index);
+	if (map)
+		fuse_dax_map_get(map);
+	return map;
+}
+
+static bool fuse_dax_map_serves(const struct fuse_dax_map *map,
+				unsigned int want)
+{
+	return READ_ONCE(map->state) == FUSE_DAX_LIVE &&
+	       (map->writable || !(want & FUSE_DAX_WANT_WRITE));
+}
+
+static void fuse_dax_map_hit(struct fuse_dax_map *map)
+{
+	/* Do not dirty a shared cache line for what is already said */
+	if (!READ_ONCE(map->referenced))
+		WRITE_ONCE(map->referenced, true);
+}
+
+/*
+ * The answer to a setup: publishes the mapping or frees it. After an error from
+ * the server nothing is shown at a run that was free before; otherwise it may
+ * still show what it showed, and has to be removed.
+ */
+static void fuse_dax_map_answered(struct fuse_dax_map *map, int error)
+{
+	struct fuse_dax_inode *di = map->di;
+	bool known = !map->run.stale && error != -EIO && error != -ENOTCONN;
+
+	down_write(&di->sem);
+	map->error = error;
+	if (!error) {
+		map->run.stale = false;
+		fuse_dax_window_publish(map);
+		WRITE_ONCE(map->state, FUSE_DAX_LIVE);
+	} else {
+		interval_tree_remove(&map->itn, &di->tree);
+		WRITE_ONCE(map->state, FUSE_DAX_GONE);
+	}
+	up_write(&di->sem);
+	wake_up_var(&map->state);
+
+	if (!error)
+		return;
+	/* The tree's reference */
+	if (known) {
+		fuse_dax_window_give(map->win, &map->run);
+		fuse_dax_map_put(map);
+	} else {
+		fuse_dax_window_bury(map);
+	}
+}
+
+/* Whether an error of the server means that it cannot hold more mappings */
+static bool fuse_dax_is_limit(int error)
+{
+	switch (error) {
+	case -ENOMEM:
+	case -ENOSPC:
+	case -EDQUOT:
+	case -EMFILE:
+	case -ENFILE:
+	case -EAGAIN:
+	case -EBUSY:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Whether an error of the server means that the file cannot be mapped writable */
+static bool fuse_dax_is_readonly(int error)
+{
+	return error == -EACCES || error == -EROFS || error == -ETXTBSY ||
+	       error == -EPERM;
+}
+
+static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
+{
+	struct fuse_dax_window *win = map->win;
+
+	if (fuse_dax_is_limit(error)) {
+		fuse_dax_window_limit(win);
+	} else if (error == -ENOSYS || error == -EOPNOTSUPP) {
+		if (!xchg(&win->disabled, true))
+			pr_notice("server does not map files, DAX is not used\n");
+	}
+	fuse_dax_map_answered(map, error);
+}
+
+/* Waits until the state is no longer @state; 0, -EINTR */
+static int fuse_dax_map_wait(struct fuse_dax_map *map,
+			     enum fuse_dax_state state)
+{
+	if (wait_var_event_killable(&map->state,
+				    READ_ONCE(map->state) != state))
+		return -EINTR;
+	return 0;
+}
+
+/* A piece of a file to be mapped, in ranges */
+struct fuse_dax_plan {
+	unsigned long start;
+	unsigned int nr;
+};
+
+/* Cuts @plan to the hole of the tree around @range */
+static void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
+			      struct fuse_dax_plan *plan)
+{
+	unsigned long end = plan->start + plan->nr;
+	struct interval_tree_span_iter span;
+
+	lockdep_assert_held(&di->sem);
+	interval_tree_for_each_span(&span, &di->tree,
+				    fuse_dax_range_to_page(plan->start),
+				    fuse_dax_range_to_page(end) - 1) {
+		unsigned long first, last;
+
+		if (!span.is_hole)
+			continue;
+		first = fuse_dax_page_to_range(span.start_hole);
+		last = fuse_dax_page_to_range(span.last_hole);
+		if (first <= range && range <= last) {
+			plan->start = first;
+			plan->nr = last - first + 1;
+			return;
+		}
+	}
+	plan->nr = 0;
+}
+
+/* Whether a miss should fall back at first, though memory could be had */
+static bool fuse_dax_plan_defer(struct fuse_dax_inode *di, loff_t size,
+				unsigned long range, bool sequential,
+				bool pressed)
+{
+	lockdep_assert_held_write(&di->sem);
+	if (size <= FUSE_DAX_SMALL_FILE &&
+	    di->small_misses < FUSE_DAX_SMALL_MISSES) {
+		di->small_misses++;
+		return true;
+	}
+	if (pressed && !sequential && di->missed != range) {
+		di->missed = range;
+		return true;
+	}
+	return false;
+}
+
+/**
+ * fuse_dax_plan_make - decide what a miss maps
+ * @win: the window
+ * @di: the inode's state
+ * @size: of the file, bytes, more than 0
+ * @range: of the file, where the miss was
+ * @want: of the caller, &enum fuse_dax_want
+ * @plan: filled in
+ *
+ * The whole file, if that is no more than a file's share; as much as the share
+ * from @range on while the window has room for the rest of the file; else a run
+ * that starts small and doubles with each miss right behind the last one.
+ *
+ * Context: &fuse_dax_inode.sem held for write.
+ * Return: 0; -EAGAIN if the miss is to fall back; -EEXIST if the tree has a
+ * mapping at @range by now.
+ */
+static int fuse_dax_plan_make(struct fuse_dax_window *win,
+			      struct fuse_dax_inode *di, loff_t size,
+			      unsigned long range, unsigned int want,
+			      struct fuse_dax_plan *plan)
+{
+	unsigned long total = DIV_ROUND_UP_ULL(size, FUSE_DAX_RANGE_SIZE);
+	bool sequential = range - di->next < 2;
+	bool roomy = READ_ONCE(win->nr_free) >= total - range;
+	unsigned int run;
+
+	lockdep_assert_held_write(&di->sem);
+	if (!(want & FUSE_DAX_WANT_WAIT) &&
+	    fuse_dax_plan_defer(di, size, range, sequential,
+				fuse_dax_window_pressed(win)))
+		return -EAGAIN;
+
+	if (total <= win->max_run) {
+		plan->start = 0;
+		plan->nr = total;
+	} else {
+		run = clamp(win->nr_ranges / 16, 1U, 4U);
+		if (roomy)
+			run = win->max_run;
+		else if (sequential && di->run)
+			run = min(di->run * 2, win->max_run);
+		plan->start = sequential || roomy ? range :
+						    round_down(range, run);
+		plan->nr = min_t(unsigned long, run, total - plan->start);
+	}
+
+	fuse_dax_plan_fit(di, range, plan);
+	if (!plan->nr)
+		return -EEXIST;
+	di->run = plan->nr;
+	return 0;
+}
+
+/* Moves a plan that got fewer ranges than it asked for, to show @range */
+static void fuse_dax_plan_shrink(struct fuse_dax_plan *plan,
+				 unsigned long range, unsigned int nr)
+{
+	unsigned long end = plan->start + plan->nr;
+
+	if (nr >= plan->nr)
+		return;
+	if (range - plan->start >= nr)
+		plan->start = min(range, end - nr);
+	plan->nr = nr;
+}
+
+static struct fuse_dax_map *fuse_dax_map_new(struct inode *inode,
+					     struct fuse_dax_inode *di)
+{
+	struct fuse_dax_map *map = kzalloc_obj(*map);
+
+	if (!map)
+		return NULL;
+	map->win = fuse_dax_window_of(inode);
+	map->inode = inode;
+	map->di = di;
+	map->nodeid = get_node_id(inode);
+	map->state = FUSE_DAX_SETUP;
+	INIT_LIST_HEAD(&map->list);
+	/* The tree's and the caller's */
+	refcount_set(&map->ref, 2);
+	return map;
+}
+
+/* Places the plan in the tree as far as the tree has room by now */
+static int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
+			       struct fuse_dax_plan *plan)
+{
+	struct fuse_dax_inode *di = map->di;
+	unsigned int nr = plan->nr;
+
+	guard(rwsem_write)(&di->sem);
+	fuse_dax_plan_fit(di, range, plan);
+	if (!plan->nr || (plan->nr < nr && map->run.stale))
+		return -EEXIST;
+
+	fuse_dax_window_trim(map->win, &map->run, plan->nr);
+	map->itn.start = fuse_dax_range_to_page(plan->start);
+	map->itn.last = fuse_dax_range_to_page(plan->start + plan->nr) - 1;
+	interval_tree_insert(&map->itn, &di->tree);
+	di->next = plan->start + plan->nr;
+	return 0;
+}
+
+/* Undoes what has been done for a mapping that did not get into the tree */
+static void fuse_dax_map_discard(struct fuse_dax_map *map)
+{
+	WRITE_ONCE(map->state, FUSE_DAX_GONE);
+	fuse_dax_map_put(map);
+	if (map->run.stale) {
+		fuse_dax_window_bury(map);
+		return;
+	}
+	fuse_dax_window_give(map->win, &map->run);
+	fuse_dax_map_put(map);
+}
+
+/* Gets ranges and a place in the tree; the setup is the caller's to send */
+static struct fuse_dax_map *fuse_dax_map_place(struct inode *inode,
+					       pgoff_t index,
+					       unsigned int want)
+{
+	unsigned long range = fuse_dax_page_to_range(index);
+	struct fuse_dax_inode *di = fuse_dax_inode_get(inode);
+	loff_t size = i_size_read(inode);
+	struct fuse_dax_plan plan;
+	struct fuse_dax_map *map;
+	int err;
+
+	if (!di)
+		return ERR_PTR(-ENOMEM);
+	/* The caller has checked, but a file may shrink at any time */
+	if (index >= DIV_ROUND_UP_ULL(size, PAGE_SIZE))
+		return ERR_PTR(-EAGAIN);
+
+	map = fuse_dax_map_new(inode, di);
+	if (!map)
+		return ERR_PTR(-ENOMEM);
+
+	down_write(&di->sem);
+	err = fuse_dax_plan_make(map->win, di, size, range, want, &plan);
+	up_write(&di->sem);
+	if (!err)
+		err = fuse_dax_reclaim_run(map->win, plan.nr,
+					   want & FUSE_DAX_WANT_WAIT,
+					   &map->run);
+	if (err) {
+		kfree(map);
+		return ERR_PTR(err);
+	}
+
+	fuse_dax_plan_shrink(&plan, range, map->run.nr);
+	err = fuse_dax_map_insert(map, range, &plan);
+	if (err) {
+		fuse_dax_map_discard(map);
+		return ERR_PTR(err);
+	}
+	return map;
+}
+
+/* Sends the setup of a placed mapping and waits for the answer, killably */
+static int fuse_dax_map_setup(struct fuse_dax_map *map, bool write)
+{
+	int err;
+
+	map->writable = write;
+	err = fuse_dax_req_setup(map, write ? FUSE_DAX_WRITE : FUSE_DAX_READ,
+				 fuse_dax_map_setup_done);
+	if (err) {
+		/* Not sent: what the run showed it shows */
+		fuse_dax_map_answered(map, err);
+		return err;
+	}
+	return fuse_dax_map_wait(map, FUSE_DAX_SETUP) ?: map->error;
+}
+
+/**
+ * fuse_dax_map_make - map a piece of a file
+ * @inode: the file
+ * @index: page of the file to be shown
+ * @want: &enum fuse_dax_want
+ *
+ * Write access is asked for when the file is open for writing, even if only a
+ * read needs the mapping, because it could not be added later without taking
+ * the mapping away.
+ *
+ * Return: the live mapping with a reference for the caller; -EEXIST if somebody
+ * else was faster; other -errno.
+ */
+static struct fuse_dax_map *fuse_dax_map_make(struct inode *inode,
+					      pgoff_t index, unsigned int want)
+{
+	bool need = want & FUSE_DAX_WANT_WRITE;
+	bool write = need || inode_is_open_for_write(inode);
+	struct fuse_dax_map *map;
+	int err;
+
+	for (;;) {
+		map = fuse_dax_map_place(inode, index, want);
+		if (IS_ERR(map))
+			return map;
+		err = fuse_dax_map_setup(map, write);
+		if (!err)
+			return map;
+		fuse_dax_map_put(map);
+		if (need || !write || !fuse_dax_is_readonly(err))
+			return ERR_PTR(err);
+		write = false;
+	}
+}
+
+static int fuse_dax_upgrade_try(void *data)
+{
+	struct fuse_dax_map *map = data;
+
+	/* LIVE and readonly is the only state in which there is work to do */
+	if (READ_ONCE(map->state) != FUSE_DAX_LIVE)
+		return 0;
+	if (fuse_dax_reclaim_detach(map))
+		return -EAGAIN;
+	fuse_dax_window_bury(map);
+	return 0;
+}
+
+/* Takes a readonly mapping away so that a writable one can be made */
+static int fuse_dax_map_upgrade(struct fuse_dax_map *map, unsigned int want)
+{
+	int err = fuse_dax_upgrade_try(map);
+
+	if (err == -EAGAIN && (want & FUSE_DAX_WANT_WAIT))
+		err = fuse_dax_window_wait(map->win, fuse_dax_upgrade_try, map);
+	return err;
+}
+
+/* Waits until a mapping in the tree serves @want or is out of the way */
+static int fuse_dax_map_settle(struct fuse_dax_map *map, unsigned int want)
+{
+	enum fuse_dax_state state = READ_ONCE(map->state);
+
+	switch (state) {
+	case FUSE_DAX_LIVE:
+		return fuse_dax_map_upgrade(map, want);
+	case FUSE_DAX_DETACH:
+		if (!(want & FUSE_DAX_WANT_WAIT))
+			return -EAGAIN;
+		fallthrough;
+	case FUSE_DAX_SETUP:
+		return fuse_dax_map_wait(map, state);
+	default:
+		return 0;
+	}
+}
+
+/* Whether to look again after a mapping could not be made */
+static bool fuse_dax_map_again(int error, unsigned int want, int *refused)
+{
+	if (error == -EEXIST)
+		return true;
+	/* A fault reclaims, which frees resources of the server; others fall back */
+	return (want & FUSE_DAX_WANT_WAIT) && fuse_dax_is_limit(error) &&
+	       ++*refused < FUSE_DAX_SETUP_TRIES;
+}
+
+/**
+ * fuse_dax_map_find - get a mapping that shows a page of a file
+ * @inode: a DAX file
+ * @index: page of the file, below its end
+ * @want: &enum fuse_dax_want
+ *
+ * Looks it up, or makes it, if need be from ranges of another mapping. With
+ * %FUSE_DAX_WANT_WAIT it waits for these; without, it may still wait for the
+ * server's answer to a setup, unless %FUSE_DAX_WANT_HIT. No error of the server
+ * makes it repeat without end.
+ *
+ * Context: May sleep; see fuse_dax_reclaim_run() for what may not be held.
+ * Return: a live mapping with a reference for the caller; -EAGAIN if there is no
+ * memory to be had now; -EINTR if killed; or the server's -errno.
+ */
+struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
+				       unsigned int want)
+{
+	struct fuse_dax_window *win = fuse_dax_window_of(inode);
+	int refused = 0, err;
+
+	for (;;) {
+		struct fuse_dax_map *map = fuse_dax_map_lookup(inode, index);
+
+		if (map && fuse_dax_map_serves(map, want)) {
+			fuse_dax_map_hit(map);
+			return map;
+		}
+		if (want & FUSE_DAX_WANT_HIT) {
+			if (map)
+				fuse_dax_map_put(map);
+			return ERR_PTR(-EAGAIN);
+		}
+
+		if (map) {
+			err = fuse_dax_map_settle(map, want);
+			fuse_dax_map_put(map);
+			if (err)
+				return ERR_PTR(err);
+			continue;
+		}
+
+		if (READ_ONCE(win->disabled))
+			return ERR_PTR(-EOPNOTSUPP);
+		map = fuse_dax_map_make(inode, index, want);
+		if (!IS_ERR(map))
+			return map;
+		if (fatal_signal_pending(current))
+			return ERR_PTR(-EINTR);
+		if (!fuse_dax_map_again(PTR_ERR(map), want, &refused))
+			return map;
+	}
+}
+
+static int fuse_dax_iomap_begin(struct inode *inode, loff_t pos, loff_t length,
+				unsigned int flags, struct iomap *iomap,
+				struct iomap *srcmap)
+{
+	unsigned int want = FUSE_DAX_WANT_HIT;
+	struct fuse_dax_map *map;
+
+	if (flags & IOMAP_WRITE) {
+		/* Shrunk since the caller looked: that is a write past the end */
+		if (!(flags & IOMAP_FAULT) && pos + length > i_size_read(inode))
+			return -EAGAIN;
+		want |= FUSE_DAX_WANT_WRITE;
+	}
+
+	map = fuse_dax_map_find(inode, pos >> PAGE_SHIFT, want);
+	if (IS_ERR(map))
+		return PTR_ERR(map);
+
+	iomap->type = IOMAP_MAPPED;
+	iomap->flags = 0;
+	iomap->dax_dev = map->win->dev;
+	iomap->offset = (loff_t)map->itn.start << PAGE_SHIFT;
+	iomap->length = fuse_dax_run_len(&map->run);
+	iomap->addr = fuse_dax_run_moffset(&map->run);
+	iomap->private = map;
+	return 0;
+}
+
+static int fuse_dax_iomap_end(struct inode *inode, loff_t pos, loff_t length,
+			      ssize_t written, unsigned int flags,
+			      struct iomap *iomap)
+{
+	fuse_dax_map_put(iomap->private);
+	return 0;
+}
+
+static DEFINE_IOMAP_ITER_NEXT_END(fuse_dax_iomap_next, fuse_dax_iomap_begin,
+				  fuse_dax_iomap_end);
+
+/*
+ * Memory that is mapped, or -EAGAIN: mappings are made before, by
+ * fuse_dax_map_find(), when no lock is held that stands in the way.
+ */
+const struct iomap_ops fuse_dax_iomap_ops = {
+	.iomap_next = fuse_dax_iomap_next,
+};

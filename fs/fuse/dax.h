@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the rest of fs/fuse may call of the DAX driver.
+ */
+#ifndef _FS_FUSE_DAX_H
+#define _FS_FUSE_DAX_H
+
+#include <linux/fs.h>
+
+struct dax_device;
+struct fuse_attr;
+struct fuse_conn;
+struct fuse_dax_inode;
+struct fuse_dax_window;
+struct fuse_inode;
+struct kobject;
+
+/* Whether data of @inode is reached through the DAX window */
+#define FUSE_IS_DAX(inode) (IS_ENABLED(CONFIG_FUSE_DAX) && IS_DAX(inode))
+
+/** enum fuse_dax_mode - the mount option that chooses which files use DAX */
+enum fuse_dax_mode {
+	/** @FUSE_DAX_INODE_DEFAULT: no option: as "inode", not shown */
+	FUSE_DAX_INODE_DEFAULT,
+	/** @FUSE_DAX_ALWAYS: "dax" or "dax=always": every regular file */
+	FUSE_DAX_ALWAYS,
+	/** @FUSE_DAX_NEVER: "dax=never": no file */
+	FUSE_DAX_NEVER,
+	/** @FUSE_DAX_INODE_USER: "dax=inode": files the server marks */
+	FUSE_DAX_INODE_USER,
+};
+
+static inline bool fuse_is_inode_dax_mode(enum fuse_dax_mode mode)
+{
+	return mode == FUSE_DAX_INODE_DEFAULT || mode == FUSE_DAX_INODE_USER;
+}
+
+#ifdef CONFIG_FUSE_DAX
+
+ssize_t fuse_dax_read_iter(struct kiocb *iocb, struct iov_iter *to);
+ssize_t fuse_dax_write_iter(struct kiocb *iocb, struct iov_iter *from);
+int fuse_dax_mmap(struct file *file, struct vm_area_struct *vma);
+
+int fuse_dax_break(struct inode *inode, loff_t start, loff_t end);
+void fuse_dax_truncated(struct inode *inode, loff_t size);
+void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size);
+
+void fuse_dax_keep_times(struct inode *inode, struct fuse_attr *attr);
+void fuse_dax_times_sent(struct inode *inode, struct timespec64 mtime);
+
+void fuse_dax_inode_init(struct inode *inode, unsigned int flags);
+void fuse_dax_inode_evict(struct inode *inode);
+void fuse_dax_inode_free(struct fuse_inode *fi);
+void fuse_dax_dontcache(struct inode *inode, unsigned int flags);
+
+int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
+		       struct dax_device *dev, struct kobject *parent);
+bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc, unsigned int alignment);
+void fuse_dax_conn_stop(struct fuse_conn *fc);
+void fuse_dax_conn_free(struct fuse_conn *fc);
+const char *fuse_dax_conn_option(const struct fuse_conn *fc);
+u64 fuse_dax_conn_init_flags(const struct fuse_conn *fc);
+
+#else /* CONFIG_FUSE_DAX */
+
+static inline ssize_t fuse_dax_read_iter(struct kiocb *iocb,
+					 struct iov_iter *to)
+{
+	return -EIO;
+}
+
+static inline ssize_t fuse_dax_write_iter(struct kiocb *iocb,
+					  struct iov_iter *from)
+{
+	return -EIO;
+}
+
+static inline int fuse_dax_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return -EIO;
+}
+
+static inline int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
+{
+	return 0;
+}
+
+static inline void fuse_dax_truncated(struct inode *inode, loff_t size)
+{
+}
+
+static inline void fuse_dax_size_changed(struct inode *inode, loff_t oldsize,
+					 loff_t size)
+{
+}
+
+static inline void fuse_dax_keep_times(struct inode *inode,
+				       struct fuse_attr *attr)
+{
+}
+
+static inline void fuse_dax_times_sent(struct inode *inode,
+				       struct timespec64 mtime)
+{
+}
+
+static inline void fuse_dax_inode_init(struct inode *inode, unsigned int flags)
+{
+}
+
+static inline void fuse_dax_inode_evict(struct inode *inode)
+{
+}
+
+static inline void fuse_dax_inode_free(struct fuse_inode *fi)
+{
+}
+
+static inline void fuse_dax_dontcache(struct inode *inode, unsigned int flags)
+{
+}
+
+static inline int fuse_dax_conn_init(struct fuse_conn *fc,
+				     enum fuse_dax_mode mode,
+				     struct dax_device *dev,
+				     struct kobject *parent)
+{
+	return 0;
+}
+
+static inline bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc,
+					      unsigned int alignment)
+{
+	return true;
+}
+
+static inline void fuse_dax_conn_stop(struct fuse_conn *fc)
+{
+}
+
+static inline void fuse_dax_conn_free(struct fuse_conn *fc)
+{
+}
+
+static inline const char *fuse_dax_conn_option(const struct fuse_conn *fc)
+{
+	return "";
+}
+
+static inline u64 fuse_dax_conn_init_flags(const struct fuse_conn *fc)
+{
+	return 0;
+}
+
+#endif /* CONFIG_FUSE_DAX */
+
+#endif /* _FS_FUSE_DAX_H */

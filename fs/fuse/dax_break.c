@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Ending the use of a part of a file whose pages are about to change or have
+ * gone.
+ */
+#include "dax_i.h"
+
+#include <linux/dax.h>
+
+/* Lets go of invalidate_lock while dax_break_layout() waits for a page */
+static void fuse_dax_break_wait(struct inode *inode)
+{
+	filemap_invalidate_unlock(inode->i_mapping);
+	schedule();
+	filemap_invalidate_lock(inode->i_mapping);
+}
+
+/* Breaks whole PMDs, which are entries as a whole. @wait may be NULL */
+static int fuse_dax_break_range(struct inode *inode, loff_t start, loff_t end,
+				void (*wait)(struct inode *inode))
+{
+	start = round_down(start, PMD_SIZE);
+	end |= PMD_SIZE - 1;
+	return dax_break_layout(inode, start, end, wait);
+}
+
+/**
+ * fuse_dax_break - end all use of a part of a file through page tables
+ * @inode: a DAX file
+ * @start: first byte
+ * @end: last byte; LLONG_MAX for all that follows @start
+ *
+ * Before the server changes what the pages are: truncation, punching, copying.
+ *
+ * Context: invalidate_lock held for write; it is dropped and taken again while
+ * somebody else has a page pinned.
+ * Return: 0, or -ERESTARTSYS if a signal came while waiting.
+ */
+int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
+{
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	return fuse_dax_break_range(inode, start, end, fuse_dax_break_wait);
+}
+
+/**
+ * fuse_dax_truncated - give back mappings that show nothing any more
+ * @inode: a DAX file
+ * @size: its new size, bytes
+ *
+ * Mappings in use or pinned stay: what is past the end of the file is not
+ * accessed, and what is mapped there is right again when the file grows.
+ *
+ * Context: invalidate_lock held for write.
+ */
+void fuse_dax_truncated(struct inode *inode, loff_t size)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	unsigned long range = DIV_ROUND_UP_ULL(size, FUSE_DAX_RANGE_SIZE);
+	pgoff_t end = fuse_dax_range_to_page(range), index = end;
+	struct fuse_dax_map *map;
+
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	if (!di)
+		return;
+
+	for (;;) {
+		down_read(&di->sem);
+		map = fuse_dax_map_first(di, index, ULONG_MAX);
+		if (map)
+			fuse_dax_map_get(map);
+		up_read(&di->sem);
+		if (!map)
+			return;
+
+		index = map->itn.last + 1;
+		if (map->itn.start >= end &&
+		    !fuse_dax_reclaim_detach_locked(map))
+			fuse_dax_window_bury(map);
+		fuse_dax_map_put(map);
+	}
+}
+
+/**
+ * fuse_dax_size_changed - the size was found to be another one on the server
+ * @inode: a DAX file
+ * @oldsize: size before, bytes
+ * @size: size now, bytes; i_size has been set
+ *
+ * What is past the end is zapped, so that an access gets SIGBUS here and does
+ * not reach pages that the host no longer has. Pinned pages are not waited for.
+ *
+ * Context: Takes invalidate_lock for write.
+ */
+void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size)
+{
+	struct address_space *mapping = inode->i_mapping;
+
+	if (size >= oldsize || !READ_ONCE(get_fuse_inode(inode)->dax))
+		return;
+
+	filemap_invalidate_lock(mapping);
+	fuse_dax_break_range(inode, size, LLONG_MAX, NULL);
+	fuse_dax_truncated(inode, size);
+	filemap_invalidate_unlock(mapping);
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page faults on DAX files.
+ *
+ * A fault gets its mapping first, holding no more than the lock of the vma, and
+ * where the fault may be repeated not even that: setting up takes a round trip,
+ * and a range may be long in coming. invalidate_lock and the lock of the DAX
+ * entry are taken when all that is left to do is to insert an entry.
+ */
+#include "dax_i.h"
+
+#include <linux/dax.h>
+#include <linux/huge_mm.h>
+#include <linux/iomap.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+
+/* Makes the mapping with no lock held and has the fault repeated */
+static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
+					  unsigned int want)
+{
+	struct file *file = get_file(vmf->vma->vm_file);
+	pgoff_t index = vmf->pgoff;
+	struct fuse_dax_map *map;
+
+	release_fault_lock(vmf);
+	map = fuse_dax_map_find(file_inode(file), index, want);
+	if (!IS_ERR(map))
+		fuse_dax_map_put(map);
+	fput(file);
+	return VM_FAULT_RETRY;
+}
+
+/*
+ * Gets the mapping for a fault, with a reference in *@map: then 0, else what the
+ * fault is to return.
+ *
+ * Any failure is SIGBUS, never VM_FAULT_OOM: more guest memory would not help,
+ * and the fault would be retried for ever.
+ */
+static vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write,
+				     bool may_unlock, struct fuse_dax_map **map)
+{
+	struct inode *inode = file_inode(vmf->vma->vm_file);
+	unsigned int want = write ? FUSE_DAX_WANT_WRITE : 0;
+
+	if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
+		return VM_FAULT_SIGBUS;
+
+	*map = fuse_dax_map_find(inode, vmf->pgoff, want | FUSE_DAX_WANT_HIT);
+	if (!IS_ERR(*map))
+		return 0;
+
+	want |= FUSE_DAX_WANT_WAIT;
+	if (may_unlock && (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
+		return VM_FAULT_RETRY;
+	if (may_unlock && fault_flag_allow_retry_first(vmf->flags))
+		return fuse_dax_fault_unlocked(vmf, want);
+
+	*map = fuse_dax_map_find(inode, vmf->pgoff, want);
+	return IS_ERR(*map) ? VM_FAULT_SIGBUS : 0;
+}
+
+/*
+ * Inserts the entry. -EAGAIN of the iomap operations says that the mapping does
+ * not serve: the fault is repeated.
+ */
+static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
+					unsigned int order)
+{
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	vm_fault_t ret;
+	int err = 0;
+
+	filemap_invalidate_lock_shared(mapping);
+	ret = dax_iomap_fault(vmf, order, NULL, &err, &fuse_dax_iomap_ops);
+	filemap_invalidate_unlock_shared(mapping);
+	return err == -EAGAIN ? VM_FAULT_NOPAGE : ret;
+}
+
+static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order,
+				    bool may_unlock)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct super_block *sb = file_inode(vma->vm_file)->i_sb;
+	/* A write fault on a private mapping only reads the file */
+	bool write = (vmf->flags & FAULT_FLAG_WRITE) &&
+		     (vma->vm_flags & VM_SHARED);
+	struct fuse_dax_map *map;
+	vm_fault_t ret;
+
+	ret = fuse_dax_fault_map(vmf, write, may_unlock, &map);
+	if (ret)
+		return ret;
+
+	if (write) {
+		sb_start_pagefault(sb);
+		fuse_dax_touch(file_inode(vma->vm_file));
+	}
+	ret = fuse_dax_fault_insert(vmf, order);
+	if (write)
+		sb_end_pagefault(sb);
+	fuse_dax_map_put(map);
+	return ret;
+}
+
+static vm_fault_t fuse_dax_fault(struct vm_fault *vmf)
+{
+	return fuse_dax_fault_do(vmf, 0, true);
+}
+
+static vm_fault_t fuse_dax_fault_huge(struct vm_fault *vmf, unsigned int order)
+{
+	if (order && order != PMD_ORDER)
+		return VM_FAULT_FALLBACK;
+	return fuse_dax_fault_do(vmf, order, true);
+}
+
+/* The callers of mkwrite do not expect the lock to be gone */
+static vm_fault_t fuse_dax_fault_mkwrite(struct vm_fault *vmf)
+{
+	return fuse_dax_fault_do(vmf, 0, false);
+}
+
+const struct vm_operations_struct fuse_dax_vm_ops = {
+	.close		= fuse_vma_close,
+	.fault		= fuse_dax_fault,
+	.huge_fault	= fuse_dax_fault_huge,
+	.page_mkwrite	= fuse_dax_fault_mkwrite,
+	.pfn_mkwrite	= fuse_dax_fault_mkwrite,
+};
+
+/**
+ * fuse_dax_mmap - map a DAX file into an address space
+ * @file: the file
+ * @vma: where
+ *
+ * Return: 0. Nothing can fail here; a fault without memory gives SIGBUS.
+ */
+int fuse_dax_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	file_accessed(file);
+	vma->vm_ops = &fuse_dax_vm_ops;
+	vm_flags_set(vma, VM_HUGEPAGE);
+	return 0;
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Private to the DAX driver: dax*.c and its tests.
+ */
+#ifndef _FS_FUSE_DAX_I_H
+#define _FS_FUSE_DAX_I_H
+
+#include "fuse_i.h"
+
+#include <linux/interval_tree.h>
+#include <linux/kobject.h>
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+/*
+ * The window is divided in ranges of this size. It is the PMD size of x86-64
+ * and of arm64 with 4K pages, so that a range can be mapped by one PMD, and the
+ * largest map_alignment of a server that the driver can honour.
+ */
+#define FUSE_DAX_RANGE_SHIFT	21
+#define FUSE_DAX_RANGE_SIZE	(1UL << FUSE_DAX_RANGE_SHIFT)
+#define FUSE_DAX_RANGE_PAGE_SHIFT (FUSE_DAX_RANGE_SHIFT - PAGE_SHIFT)
+
+/* REMOVEMAPPING entries in one request: what one page holds, by the protocol */
+#define FUSE_DAX_REMOVE_BATCH	FUSE_REMOVEMAPPING_MAX_ENTRY
+
+struct fuse_dax_sysfs;
+struct fuse_dax_window;
+
+/**
+ * struct fuse_dax_run - contiguous ranges of the window
+ * @first: index of the first range
+ * @nr: number of ranges
+ * @stale: the server may still show an old mapping of exactly this run: it has
+ *	to be replaced by a mapping of this run as a whole, or removed, before
+ *	any part of it is used otherwise. VIRTIO 1.3, 5.11.6.4: a setup that
+ *	"perfectly overlaps a previous mapping" replaces it.
+ */
+struct fuse_dax_run {
+	unsigned int first;
+	unsigned int nr;
+	bool stale;
+};
+
+static inline u64 fuse_dax_run_moffset(const struct fuse_dax_run *run)
+{
+	return (u64)run->first << FUSE_DAX_RANGE_SHIFT;
+}
+
+static inline u64 fuse_dax_run_len(const struct fuse_dax_run *run)
+{
+	return (u64)run->nr << FUSE_DAX_RANGE_SHIFT;
+}
+
+/** enum fuse_dax_state - where a mapping is in its life */
+enum fuse_dax_state {
+	/** @FUSE_DAX_SETUP: placeholder; the setup has not been answered */
+	FUSE_DAX_SETUP,
+	/** @FUSE_DAX_LIVE: the run shows the file */
+	FUSE_DAX_LIVE,
+	/** @FUSE_DAX_DETACH: being taken from the inode; LIVE or GONE is next */
+	FUSE_DAX_DETACH,
+	/** @FUSE_DAX_GONE: not in the tree any more, or never was */
+	FUSE_DAX_GONE,
+};
+
+/**
+ * struct fuse_dax_map - a mapping: a run of the window that shows a run of a file
+ * @itn: node of the inode's tree, page offsets in the file. Protected by
+ *	&fuse_dax_inode.sem; constant while in the tree
+ * @list: on &fuse_dax_window.lru while LIVE, on @dying or @bad of the window
+ *	after it was detached. Protected by &fuse_dax_window.lock
+ * @win: the window. Constant
+ * @inode: whose data it shows; valid while in the tree. Constant
+ * @di: DAX state of @inode. Constant
+ * @nodeid: of @inode; outlives it. Constant
+ * @run: the ranges. Constant while in the tree
+ * @writable: stores are allowed. Constant once LIVE
+ * @referenced: used since reclaim last looked. Racy hint
+ * @state: changed under &fuse_dax_inode.sem held for write, waited for with
+ *	wait_var_event(); READ_ONCE() elsewhere
+ * @error: why the setup failed; valid when a setup went GONE. 0 or -errno
+ * @ref: one for the tree (passed to the window's list by detach), one for each
+ *	user. A mapping with users is never detached
+ */
+struct fuse_dax_map {
+	struct interval_tree_node itn;
+	struct list_head list;
+	struct fuse_dax_window *win;
+	struct inode *inode;
+	struct fuse_dax_inode *di;
+	u64 nodeid;
+	struct fuse_dax_run run;
+	bool writable;
+	bool referenced;
+	enum fuse_dax_state state;
+	int error;
+	refcount_t ref;
+};
+
+/**
+ * struct fuse_dax_inode - DAX state of an inode, made at the first mapping
+ * @sem: protects @tree, the state of its mappings and the fields below. Not
+ *	held across a request
+ * @tree: of &struct fuse_dax_map
+ * @next: range of the file behind the last planned mapping: a miss there is
+ *	sequential use
+ * @run: ranges in the last planned mapping
+ * @missed: range of the file of the last miss that fell back
+ * @small_misses: misses that fell back because the file is small
+ * @reclaimers: tasks that try to detach a mapping which they found through the
+ *	window, and so without a reference to the inode: eviction waits for
+ *	zero with wait_var_event(). Raised under &fuse_dax_window.lock
+ */
+struct fuse_dax_inode {
+	struct rw_semaphore sem;
+	struct rb_root_cached tree;
+	unsigned long next;
+	unsigned long missed;
+	unsigned int run;
+	unsigned int small_misses;
+	atomic_t reclaimers;
+};
+
+/** enum fuse_dax_stat - counters of a window, files of the sysfs directory */
+enum fuse_dax_stat {
+	/** @FUSE_DAX_SETUPS: setups answered with success */
+	FUSE_DAX_SETUPS,
+	/** @FUSE_DAX_SETUP_ERRORS: setups answered with an error */
+	FUSE_DAX_SETUP_ERRORS,
+	/** @FUSE_DAX_REMOVES: remove requests */
+	FUSE_DAX_REMOVES,
+	/** @FUSE_DAX_RECLAIMED: mappings taken from an inode for reuse */
+	FUSE_DAX_RECLAIMED,
+	/** @FUSE_DAX_WAITS: faults that waited for a range */
+	FUSE_DAX_WAITS,
+	/** @FUSE_DAX_FALLBACK_READS: reads served by FUSE_READ */
+	FUSE_DAX_FALLBACK_READS,
+	/** @FUSE_DAX_FALLBACK_WRITES: writes served by FUSE_WRITE */
+	FUSE_DAX_FALLBACK_WRITES,
+	FUSE_DAX_NR_STATS,
+};
+
+/**
+ * struct fuse_dax_window - the DAX window of a connection
+ * @dev: translates window offsets to memory. Constant
+ * @fc: the connection; NULL in unit tests. Constant
+ * @nr_ranges: ranges in use of the window. Constant
+ * @max_run: ranges of the longest mapping: a file's fair share. Constant
+ * @lock: protects the fields below, up to @wait. Leaf
+ * @used: bit set: range is part of a mapping, dying or bad
+ * @nr_free: clear bits in @used
+ * @nr_bad: ranges whose remove failed
+ * @nr_runs: runs taken: in setup, live, dying or bad. The server holds
+ *	resources for each
+ * @max_runs: limit for @nr_runs, learnt from the server's errors
+ * @nr_waiters: tasks in @wait; READ_ONCE() elsewhere
+ * @lru: LIVE mappings, the next victim first
+ * @dying: detached mappings to be removed by @remove_work
+ * @bad: detached mappings whose remove failed
+ * @stopped: the connection goes down: no new mappings
+ * @wait: woken when ranges become free or a mapping idle
+ * @remove_work: sends the removes
+ * @entries: body of the remove request, so that a remove allocates nothing.
+ *	Used by @remove_work only
+ * @disabled: the server does not do setups; set once. READ_ONCE()
+ * @sysfs: /sys/fs/virtiofs/<n>/dax, or NULL. Constant
+ * @stats: see &enum fuse_dax_stat
+ */
+struct fuse_dax_window {
+	struct dax_device *dev;
+	struct fuse_conn *fc;
+	unsigned int nr_ranges;
+	unsigned int max_run;
+
+	spinlock_t lock;
+	unsigned long *used;
+	unsigned int nr_free;
+	unsigned int nr_bad;
+	unsigned int nr_runs;
+	unsigned int max_runs;
+	unsigned int nr_waiters;
+	struct list_head lru;
+	struct list_head dying;
+	struct list_head bad;
+	bool stopped;
+
+	wait_queue_head_t wait;
+	struct work_struct remove_work;
+	struct fuse_removemapping_one *entries;
+	bool disabled;
+	struct fuse_dax_sysfs *sysfs;
+	atomic_long_t stats[FUSE_DAX_NR_STATS];
+};
+
+static inline pgoff_t fuse_dax_range_to_page(unsigned long range)
+{
+	return (pgoff_t)range << FUSE_DAX_RANGE_PAGE_SHIFT;
+}
+
+static inline unsigned long fuse_dax_page_to_range(pgoff_t index)
+{
+	return index >> FUSE_DAX_RANGE_PAGE_SHIFT;
+}
+
+static inline void fuse_dax_count(struct fuse_dax_window *win,
+				  enum fuse_dax_stat stat)
+{
+	atomic_long_inc(&win->stats[stat]);
+}
+
+static inline struct fuse_dax_map *
+fuse_dax_map_first(struct fuse_dax_inode *di, pgoff_t first, pgoff_t last)
+{
+	struct interval_tree_node *itn;
+
+	lockdep_assert_held(&di->sem);
+	itn = interval_tree_iter_first(&di->tree, first, last);
+	return itn ? container_of(itn, struct fuse_dax_map, itn) : NULL;
+}
+
+static inline void fuse_dax_map_get(struct fuse_dax_map *map)
+{
+	refcount_inc(&map->ref);
+}
+
+void fuse_dax_map_put(struct fuse_dax_map *map);
+
+/* dax_window.c */
+struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
+					    unsigned int nr_ranges);
+void fuse_dax_window_free(struct fuse_dax_window *win);
+int fuse_dax_window_take(struct fuse_dax_window *win, unsigned int want,
+			 unsigned int min, struct fuse_dax_run *run);
+void fuse_dax_window_give(struct fuse_dax_window *win,
+			  const struct fuse_dax_run *run);
+void fuse_dax_window_trim(struct fuse_dax_window *win,
+			  struct fuse_dax_run *run, unsigned int nr);
+void fuse_dax_window_limit(struct fuse_dax_window *win);
+void fuse_dax_window_publish(struct fuse_dax_map *map);
+void fuse_dax_window_withdraw(struct fuse_dax_map *map);
+struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win);
+void fuse_dax_window_bury(struct fuse_dax_map *map);
+unsigned int fuse_dax_window_dying(struct fuse_dax_window *win,
+				   unsigned int max, struct list_head *batch);
+struct fuse_dax_map *fuse_dax_window_bad(struct fuse_dax_window *win);
+void fuse_dax_window_removed(struct fuse_dax_window *win,
+			     struct list_head *batch, int error);
+void fuse_dax_window_stop(struct fuse_dax_window *win);
+bool fuse_dax_window_pressed(struct fuse_dax_window *win);
+int fuse_dax_window_wait(struct fuse_dax_window *win,
+			 int (*try)(void *data), void *data);
+
+/* dax_req.c */
+/** enum fuse_dax_access - what a setup asks for; the protocol's flags */
+enum fuse_dax_access {
+	FUSE_DAX_READ = FUSE_SETUPMAPPING_FLAG_READ,
+	FUSE_DAX_WRITE = FUSE_SETUPMAPPING_FLAG_READ |
+			 FUSE_SETUPMAPPING_FLAG_WRITE,
+};
+
+int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
+		       void (*done)(struct fuse_dax_map *map, int error));
+int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
+			unsigned int nr);
+
+/* dax_reclaim.c */
+int fuse_dax_reclaim_detach(struct fuse_dax_map *map);
+int fuse_dax_reclaim_detach_locked(struct fuse_dax_map *map);
+int fuse_dax_reclaim_run(struct fuse_dax_window *win, unsigned int want,
+			 bool wait, struct fuse_dax_run *run);
+void fuse_dax_reclaim_work(struct work_struct *work);
+
+/* dax_sysfs.c */
+int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
+void fuse_dax_sysfs_del(struct fuse_dax_window *win);
+
+/* dax.c */
+extern const struct iomap_ops fuse_dax_iomap_ops;
+
+/** enum fuse_dax_want - what a caller of fuse_dax_map_find() needs */
+enum fuse_dax_want {
+	/** @FUSE_DAX_WANT_WRITE: stores must be allowed */
+	FUSE_DAX_WANT_WRITE	= BIT(0),
+	/** @FUSE_DAX_WANT_WAIT: memory or nothing: a fault; wait for a range */
+	FUSE_DAX_WANT_WAIT	= BIT(1),
+	/** @FUSE_DAX_WANT_HIT: neither send a request nor wait */
+	FUSE_DAX_WANT_HIT	= BIT(2),
+};
+
+struct fuse_dax_window *fuse_dax_window_of(struct inode *inode);
+struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
+				       unsigned int want);
+
+/* dax_io.c */
+void fuse_dax_touch(struct inode *inode);
+
+/* dax_fault.c */
+extern const struct vm_operations_struct fuse_dax_vm_ops;
+
+#endif /* _FS_FUSE_DAX_I_H */

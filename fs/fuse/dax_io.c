@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reading and writing DAX files, and the times that this changes.
+ */
+#include "dax_i.h"
+#include "dax_trace.h"
+
+#include <linux/dax.h>
+#include <linux/iomap.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+
+/* Largest buffer for a fallback, bytes */
+#define FUSE_DAX_FALLBACK_MAX	SZ_1M
+
+/**
+ * fuse_dax_touch - the file was or is about to be modified through memory
+ * @inode: the file
+ *
+ * Context: Takes &fuse_inode.lock.
+ */
+void fuse_dax_touch(struct inode *inode)
+{
+	struct fuse_inode *fi = get_fuse_inode(inode);
+
+	spin_lock(&fi->lock);
+	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
+	set_bit(FUSE_I_DAX_TIMES, &fi->state);
+	spin_unlock(&fi->lock);
+	mark_inode_dirty_sync(inode);
+	/* A store may have filled a hole */
+	fuse_invalidate_attr_mask(inode, STATX_BLOCKS);
+}
+
+/**
+ * fuse_dax_keep_times - do not let the server set back times set here
+ * @inode: the file
+ * @attr: the server's attributes; times that are older than ours are replaced
+ *
+ * Context: &fuse_inode.lock held.
+ */
+void fuse_dax_keep_times(struct inode *inode, struct fuse_attr *attr)
+{
+	struct timespec64 mtime = inode_get_mtime(inode);
+	struct timespec64 ctime = inode_get_ctime(inode);
+	struct timespec64 theirs;
+
+	if (!test_bit(FUSE_I_DAX_TIMES, &get_fuse_inode(inode)->state))
+		return;
+
+	theirs = (struct timespec64){ attr->mtime, attr->mtimensec };
+	if (timespec64_compare(&theirs, &mtime) < 0) {
+		attr->mtime = mtime.tv_sec;
+		attr->mtimensec = mtime.tv_nsec;
+	}
+	theirs = (struct timespec64){ attr->ctime, attr->ctimensec };
+	if (timespec64_compare(&theirs, &ctime) < 0) {
+		attr->ctime = ctime.tv_sec;
+		attr->ctimensec = ctime.tv_nsec;
+	}
+}
+
+/**
+ * fuse_dax_times_sent - the server has got a modification time
+ * @inode: the file
+ * @mtime: the time sent: ours are in force no longer, unless set again since
+ *
+ * Context: Takes &fuse_inode.lock.
+ */
+void fuse_dax_times_sent(struct inode *inode, struct timespec64 mtime)
+{
+	struct fuse_inode *fi = get_fuse_inode(inode);
+	struct timespec64 now;
+
+	spin_lock(&fi->lock);
+	now = inode_get_mtime(inode);
+	if (timespec64_equal(&now, &mtime))
+		clear_bit(FUSE_I_DAX_TIMES, &fi->state);
+	spin_unlock(&fi->lock);
+}
+
+/*
+ * What one fallback request carries. A request that the transport would split
+ * gains nothing.
+ */
+static size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter)
+{
+	size_t max = iov_iter_rw(iter) == WRITE ? fc->max_write : fc->max_read;
+
+	max = min_t(size_t, max, (size_t)fc->max_pages << PAGE_SHIFT);
+	return min3(max, (size_t)FUSE_DAX_FALLBACK_MAX, iov_iter_count(iter));
+}
+
+static ssize_t fuse_dax_fallback_read(struct kiocb *iocb, struct iov_iter *iter,
+				      struct kvec *kvec)
+{
+	struct fuse_io_priv io = FUSE_IO_PRIV_SYNC(iocb);
+	struct inode *inode = file_inode(iocb->ki_filp);
+	loff_t pos = iocb->ki_pos;
+	struct iov_iter kiter;
+	ssize_t res;
+	size_t copied;
+
+	iov_iter_kvec(&kiter, ITER_DEST, kvec, 1, kvec->iov_len);
+	res = fuse_direct_io(&io, &kiter, &pos, 0);
+	fuse_invalidate_atime(inode);
+	if (res <= 0)
+		return res;
+
+	copied = copy_to_iter(kvec->iov_base, res, iter);
+	iocb->ki_pos += copied;
+	return copied ?: -EFAULT;
+}
+
+static ssize_t fuse_dax_fallback_write(struct kiocb *iocb,
+				       struct iov_iter *iter, struct kvec *kvec)
+{
+	struct fuse_io_priv io = FUSE_IO_PRIV_SYNC(iocb);
+	struct inode *inode = file_inode(iocb->ki_filp);
+	loff_t pos = iocb->ki_pos;
+	struct iov_iter kiter;
+	size_t copied;
+	ssize_t res;
+
+	copied = copy_from_iter(kvec->iov_base, kvec->iov_len, iter);
+	if (!copied)
+		return -EFAULT;
+
+	iov_iter_kvec(&kiter, ITER_SOURCE, kvec, 1, copied);
+	res = fuse_direct_io(&io, &kiter, &pos, FUSE_DIO_WRITE);
+	if (res < (ssize_t)copied)
+		iov_iter_revert(iter, copied - max(res, 0));
+	fuse_write_update_attr(inode, pos, res);
+	if (res <= 0)
+		return res ?: -EIO;
+
+	/* Times set here must not hide that the server's went on */
+	if (test_bit(FUSE_I_DAX_TIMES, &get_fuse_inode(inode)->state))
+		fuse_dax_touch(inode);
+	iocb->ki_pos = pos;
+	return res;
+}
+
+/**
+ * fuse_dax_fallback - serve a part of a read or write by one request
+ * @iocb: where; its position advances
+ * @iter: the caller's buffer; advances
+ *
+ * The data goes through kernel pages: the server cannot reach a buffer that is
+ * itself in the window, and a fault on such a buffer may need the ranges that a
+ * mapping held here would keep.
+ *
+ * Context: i_rwsem held, no reference to a mapping.
+ * Return: bytes served, 0 at the end of the file, or -errno.
+ */
+static ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	bool write = iov_iter_rw(iter) == WRITE;
+	struct kvec kvec;
+	ssize_t res;
+
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		return -EAGAIN;
+
+	kvec.iov_len = fuse_dax_fallback_size(get_fuse_conn(inode), iter);
+	kvec.iov_base = kvmalloc(kvec.iov_len, GFP_KERNEL);
+	if (!kvec.iov_base)
+		return -ENOMEM;
+
+	fuse_dax_count(fuse_dax_window_of(inode),
+		       write ? FUSE_DAX_FALLBACK_WRITES :
+			       FUSE_DAX_FALLBACK_READS);
+	trace_fuse_dax_fallback(get_node_id(inode), iocb->ki_pos, kvec.iov_len,
+				write);
+	if (write)
+		res = fuse_dax_fallback_write(iocb, iter, &kvec);
+	else
+		res = fuse_dax_fallback_read(iocb, iter, &kvec);
+	kvfree(kvec.iov_base);
+	return res;
+}
+
+/*
+ * Copies what is mapped. Page faults on the caller's buffer are disabled: the
+ * buffer may be a DAX mapping whose fault waits for the very ranges that we hold
+ * references to here.
+ */
+static ssize_t fuse_dax_copy(struct kiocb *iocb, struct iov_iter *iter)
+{
+	ssize_t ret;
+
+	pagefault_disable();
+	ret = dax_iomap_rw(iocb, iter, &fuse_dax_iomap_ops);
+	pagefault_enable();
+	return ret;
+}
+
+/* Brings in the caller's buffer; 0 or -EFAULT */
+static int fuse_dax_fault_in(struct iov_iter *iter)
+{
+	size_t len = min(iov_iter_count(iter), (size_t)FUSE_DAX_FALLBACK_MAX);
+	size_t left;
+
+	if (iov_iter_rw(iter) == WRITE)
+		left = fault_in_iov_iter_readable(iter, len);
+	else
+		left = fault_in_iov_iter_writeable(iter, len);
+	return left == len ? -EFAULT : 0;
+}
+
+/* Maps the page that a copy stopped at; 0 or -errno */
+static int fuse_dax_map_in(struct kiocb *iocb, struct iov_iter *iter)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	unsigned int want = 0;
+	struct fuse_dax_map *map;
+
+	if (iov_iter_rw(iter) == WRITE)
+		want |= FUSE_DAX_WANT_WRITE;
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		want |= FUSE_DAX_WANT_HIT;
+
+	map = fuse_dax_map_find(inode, iocb->ki_pos >> PAGE_SHIFT, want);
+	if (IS_ERR(map))
+		return PTR_ERR(map);
+	fuse_dax_map_put(map);
+	return 0;
+}
+
+/* Copies that may fail before the two sides are taken to exclude each other */
+#define FUSE_DAX_COPY_TRIES	3
+
+/*
+ * A copy got nowhere, for @error: -EAGAIN, nothing is mapped there; -EFAULT, the
+ * buffer is not present. Provides it; when that has been in vain, which two DAX
+ * mappings in need of the same range can do to each other, falls back.
+ *
+ * Return: bytes done by fallback, -EINPROGRESS if the copy is to be repeated, 0
+ * at the end of the file, or -errno.
+ */
+static ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter,
+				int error, int tries)
+{
+	if (error == -EFAULT) {
+		if (fuse_dax_fault_in(iter))
+			return -EFAULT;
+	} else if (error == -EAGAIN) {
+		error = fuse_dax_map_in(iocb, iter);
+		if (error == -EINTR && fatal_signal_pending(current))
+			return error;
+		if (error)
+			return fuse_dax_fallback(iocb, iter);
+	} else {
+		return error;
+	}
+
+	if (tries < FUSE_DAX_COPY_TRIES)
+		return -EINPROGRESS;
+	return fuse_dax_fallback(iocb, iter);
+}
+
+/* Whether a read or write reaches past the end of the file, now */
+static bool fuse_dax_past_eof(struct kiocb *iocb, struct iov_iter *iter)
+{
+	loff_t size = i_size_read(file_inode(iocb->ki_filp));
+
+	return iocb->ki_pos > size || iov_iter_count(iter) > size - iocb->ki_pos;
+}
+
+/*
+ * Reads or writes through memory where it is mapped and by request where it is
+ * not. Bytes done, or -errno if none.
+ */
+static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
+{
+	bool write = iov_iter_rw(iter) == WRITE;
+	ssize_t done = 0, ret = 0;
+	int tries = 0;
+
+	while (iov_iter_count(iter)) {
+		if (write && fuse_dax_past_eof(iocb, iter)) {
+			/* It shrank on the server since the write began */
+			ret = fuse_dax_fallback(iocb, iter);
+		} else {
+			ret = fuse_dax_copy(iocb, iter);
+			if (ret < 0)
+				ret = fuse_dax_unblock(iocb, iter, ret,
+						       ++tries);
+			if (ret == -EINPROGRESS)
+				continue;
+		}
+		if (ret <= 0)
+			break;
+		done += ret;
+		tries = 0;
+	}
+	return done ?: ret;
+}
+
+/* Whether i_size may differ from the server's by what the caches know */
+static bool fuse_dax_size_stale(struct inode *inode)
+{
+	struct fuse_inode *fi = get_fuse_inode(inode);
+
+	return (READ_ONCE(fi->inval_mask) & STATX_SIZE) ||
+	       time_before64(fi->i_time, get_jiffies_64());
+}
+
+/*
+ * Makes i_size as true as for a cached file: always as fresh as the attributes
+ * are said to be when the server asks for automatic invalidation, else when the
+ * end of the file is reached.
+ */
+static int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+
+	if (!get_fuse_conn(inode)->auto_inval_data &&
+	    !fuse_dax_past_eof(iocb, iter))
+		return 0;
+	if (!fuse_dax_size_stale(inode))
+		return 0;
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		return -EAGAIN;
+	return fuse_update_attributes(inode, iocb->ki_filp, STATX_SIZE);
+}
+
+/**
+ * fuse_dax_read_iter - read a DAX file
+ * @iocb: where
+ * @to: buffer
+ *
+ * Context: Takes i_rwsem shared.
+ * Return: bytes read or -errno.
+ */
+ssize_t fuse_dax_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	ssize_t ret;
+
+	if (!iov_iter_count(to))
+		return 0;
+
+	ret = fuse_dax_revalidate(iocb, to);
+	if (ret)
+		return ret;
+
+	if (iocb->ki_flags & IOCB_NOWAIT) {
+		if (!inode_trylock_shared(inode))
+			return -EAGAIN;
+	} else {
+		inode_lock_shared(inode);
+	}
+	ret = fuse_dax_transfer(iocb, to);
+	inode_unlock_shared(inode);
+	return ret;
+}
+
+/* A write that only the server can do: by as few requests as it takes */
+static ssize_t fuse_dax_write_through(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	struct fuse_inode *fi = get_fuse_inode(inode);
+	ssize_t done = 0, ret = 0;
+
+	set_bit(FUSE_I_SIZE_UNSTABLE, &fi->state);
+	while (iov_iter_count(from)) {
+		ret = fuse_dax_fallback(iocb, from);
+		if (ret <= 0)
+			break;
+		done += ret;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+	}
+	clear_bit(FUSE_I_SIZE_UNSTABLE, &fi->state);
+	return done ?: ret;
+}
+
+static ssize_t fuse_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct mnt_idmap *idmap = file_mnt_idmap(iocb->ki_filp);
+	struct inode *inode = file_inode(iocb->ki_filp);
+	ssize_t ret;
+
+	ret = generic_write_checks(iocb, from);
+	if (ret <= 0)
+		return ret;
+	ret = kiocb_modified(iocb);
+	if (ret)
+		return ret;
+
+	/*
+	 * Data and size change together on the server, and so do data and the
+	 * mode bits that a write by an unprivileged task clears.
+	 */
+	if (fuse_dax_past_eof(iocb, from) ||
+	    setattr_should_drop_suidgid(idmap, inode))
+		return fuse_dax_write_through(iocb, from);
+
+	fuse_dax_touch(inode);
+	return fuse_dax_transfer(iocb, from);
+}
+
+/**
+ * fuse_dax_write_iter - write a DAX file
+ * @iocb: where
+ * @from: data
+ *
+ * Context: Takes i_rwsem exclusive.
+ * Return: bytes written or -errno.
+ */
+ssize_t fuse_dax_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	ssize_t ret;
+
+	ret = fuse_dax_revalidate(iocb, from);
+	if (ret)
+		return ret;
+
+	if (iocb->ki_flags & IOCB_NOWAIT) {
+		if (!inode_trylock(inode))
+			return -EAGAIN;
+	} else {
+		inode_lock(inode);
+	}
+	ret = fuse_dax_write_locked(iocb, from);
+	inode_unlock(inode);
+
+	if (ret > 0)
+		ret = generic_write_sync(iocb, ret);
+	return ret;
+}

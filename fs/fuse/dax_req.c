@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The two requests of the DAX driver: SETUPMAPPING and REMOVEMAPPING.
+ */
+#include "dax_i.h"
+#include "dax_trace.h"
+#include "dev.h"
+
+#include <kunit/static_stub.h>
+#include <linux/slab.h>
+
+struct fuse_dax_setup {
+	struct fuse_args args;
+	struct fuse_setupmapping_in in;
+	struct fuse_dax_map *map;
+	void (*done)(struct fuse_dax_map *map, int error);
+};
+
+static void fuse_dax_req_setup_end(struct fuse_args *args, int error)
+{
+	struct fuse_dax_setup *req = container_of(args, typeof(*req), args);
+	struct fuse_dax_map *map = req->map;
+	struct inode *inode = map->inode;
+
+	fuse_dax_count(map->win, error ? FUSE_DAX_SETUP_ERRORS :
+					 FUSE_DAX_SETUPS);
+	trace_fuse_dax_setup(map, error);
+	req->done(map, error);
+	kfree(req);
+	fuse_dax_map_put(map);
+	iput(inode);
+}
+
+/**
+ * fuse_dax_req_setup - ask the server to show a file in the window
+ * @map: the mapping, state SETUP: what to show and where, in pages and ranges
+ * @access: which accesses are to be allowed
+ * @done: called once with 0 or the server's -errno when the answer is there
+ *
+ * A background request: the task that needs the mapping may be killed and walk
+ * away, and the outcome is still known, because @done runs whoever waits. The
+ * inode and @map stay referenced until then.
+ *
+ * The file handle is -1 as the protocol allows for a mapping, which outlives
+ * all handles.
+ *
+ * Context: May sleep; process context. @done may run before this returns, in
+ * another task; it may sleep.
+ * Return: 0 if the request is under way, else -errno and @done is not called.
+ */
+int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
+		       void (*done)(struct fuse_dax_map *map, int error))
+{
+	struct fuse_dax_setup *req;
+	int err;
+
+	KUNIT_STATIC_STUB_REDIRECT(fuse_dax_req_setup, map, access, done);
+
+	req = kzalloc_obj(*req);
+	if (!req)
+		return -ENOMEM;
+
+	req->map = map;
+	req->done = done;
+	req->in.fh = -1;
+	req->in.foffset = (u64)map->itn.start << PAGE_SHIFT;
+	req->in.len = fuse_dax_run_len(&map->run);
+	req->in.flags = access;
+	req->in.moffset = fuse_dax_run_moffset(&map->run);
+	req->args.opcode = FUSE_SETUPMAPPING;
+	req->args.nodeid = map->nodeid;
+	req->args.in_numargs = 1;
+	req->args.in_args[0].size = sizeof(req->in);
+	req->args.in_args[0].value = &req->in;
+	/* The end may drop the last reference to the inode, which can block */
+	req->args.may_block = true;
+	req->args.end = fuse_dax_req_setup_end;
+
+	ihold(map->inode);
+	fuse_dax_map_get(map);
+	err = fuse_simple_background(get_fuse_mount(map->inode), &req->args,
+				     GFP_KERNEL);
+	if (err) {
+		kfree(req);
+		fuse_dax_map_put(map);
+		/* Not the last reference: the caller has one */
+		iput(map->inode);
+	}
+	return err;
+}
+
+/**
+ * fuse_dax_req_remove - ask the server to remove mappings
+ * @win: the window; @win->entries says which bytes of the window
+ * @nodeid: whose mappings these are
+ * @nr: number of entries, 1 to FUSE_DAX_REMOVE_BATCH
+ *
+ * The file may be gone and forgotten; a server finds mappings by their place in
+ * the window. Allocates nothing, so that ranges can always be freed, but for
+ * the request itself, which cannot fail.
+ *
+ * Context: May sleep until the server answers. The remove worker only.
+ * Return: 0 or -errno.
+ */
+int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
+			unsigned int nr)
+{
+	struct fuse_removemapping_in in = { .count = nr };
+	FUSE_ARGS(args);
+	int err;
+
+	KUNIT_STATIC_STUB_REDIRECT(fuse_dax_req_remove, win, nodeid, nr);
+
+	args.opcode = FUSE_REMOVEMAPPING;
+	args.nodeid = nodeid;
+	args.in_numargs = 2;
+	args.in_args[0].size = sizeof(in);
+	args.in_args[0].value = &in;
+	args.in_args[1].size = nr * sizeof(*win->entries);
+	args.in_args[1].value = win->entries;
+	args.force = true;
+	args.nocreds = true;
+
+	err = fuse_chan_send(win->fc->chan, &args);
+	fuse_dax_count(win, FUSE_DAX_REMOVES);
+	trace_fuse_dax_remove(nodeid, nr, err);
+	return err;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /sys/fs/virtiofs/<n>/dax: the counters of a DAX window.
+ * See Documentation/ABI/testing/sysfs-fs-virtiofs-dax.
+ */
+#include "dax_i.h"
+
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+
+/**
+ * struct fuse_dax_sysfs - the directory
+ * @kobj: its release frees this
+ * @win: the window. sysfs waits for all readers before the directory goes, and
+ *	the directory goes before the window
+ */
+struct fuse_dax_sysfs {
+	struct kobject kobj;
+	struct fuse_dax_window *win;
+};
+
+static struct fuse_dax_window *fuse_dax_sysfs_window(struct kobject *kobj)
+{
+	return container_of(kobj, struct fuse_dax_sysfs, kobj)->win;
+}
+
+#define FUSE_DAX_SYSFS_RO(name, value)					\
+static ssize_t name##_show(struct kobject *kobj,			\
+			   struct kobj_attribute *attr, char *buf)	\
+{									\
+	struct fuse_dax_window *win = fuse_dax_sysfs_window(kobj);	\
+									\
+	return sysfs_emit(buf, "%ld\n", (long)(value));			\
+}									\
+static struct kobj_attribute fuse_dax_sysfs_##name = __ATTR_RO(name)
+
+#define FUSE_DAX_SYSFS_STAT(name, stat)					\
+	FUSE_DAX_SYSFS_RO(name, atomic_long_read(&win->stats[stat]))
+
+static unsigned int fuse_dax_sysfs_live(struct fuse_dax_window *win)
+{
+	guard(spinlock)(&win->lock);
+	return list_count_nodes(&win->lru);
+}
+
+FUSE_DAX_SYSFS_RO(ranges_total, win->nr_ranges);
+FUSE_DAX_SYSFS_RO(ranges_free, READ_ONCE(win->nr_free));
+FUSE_DAX_SYSFS_RO(ranges_bad, READ_ONCE(win->nr_bad));
+FUSE_DAX_SYSFS_RO(mappings_live, fuse_dax_sysfs_live(win));
+FUSE_DAX_SYSFS_STAT(setups, FUSE_DAX_SETUPS);
+FUSE_DAX_SYSFS_STAT(setup_errors, FUSE_DAX_SETUP_ERRORS);
+FUSE_DAX_SYSFS_STAT(removes, FUSE_DAX_REMOVES);
+FUSE_DAX_SYSFS_STAT(reclaimed, FUSE_DAX_RECLAIMED);
+FUSE_DAX_SYSFS_STAT(waits, FUSE_DAX_WAITS);
+FUSE_DAX_SYSFS_STAT(fallback_reads, FUSE_DAX_FALLBACK_READS);
+FUSE_DAX_SYSFS_STAT(fallback_writes, FUSE_DAX_FALLBACK_WRITES);
+
+static struct attribute *fuse_dax_sysfs_attrs[] = {
+	&fuse_dax_sysfs_ranges_total.attr,
+	&fuse_dax_sysfs_ranges_free.attr,
+	&fuse_dax_sysfs_ranges_bad.attr,
+	&fuse_dax_sysfs_mappings_live.attr,
+	&fuse_dax_sysfs_setups.attr,
+	&fuse_dax_sysfs_setup_errors.attr,
+	&fuse_dax_sysfs_removes.attr,
+	&fuse_dax_sysfs_reclaimed.attr,
+	&fuse_dax_sysfs_waits.attr,
+	&fuse_dax_sysfs_fallback_reads.attr,
+	&fuse_dax_sysfs_fallback_writes.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(fuse_dax_sysfs);
+
+static void fuse_dax_sysfs_release(struct kobject *kobj)
+{
+	kfree(container_of(kobj, struct fuse_dax_sysfs, kobj));
+}
+
+static const struct kobj_type fuse_dax_sysfs_ktype = {
+	.release	= fuse_dax_sysfs_release,
+	.sysfs_ops	= &kobj_sysfs_ops,
+	.default_groups	= fuse_dax_sysfs_groups,
+};
+
+/**
+ * fuse_dax_sysfs_add - show the counters of a window
+ * @win: the window
+ * @parent: directory of the device; NULL: show nothing
+ *
+ * Return: 0 or -errno.
+ */
+int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent)
+{
+	struct fuse_dax_sysfs *dir;
+	int err;
+
+	if (!parent)
+		return 0;
+
+	dir = kzalloc_obj(*dir);
+	if (!dir)
+		return -ENOMEM;
+	dir->win = win;
+	err = kobject_init_and_add(&dir->kobj, &fuse_dax_sysfs_ktype, parent,
+				   "dax");
+	if (err) {
+		kobject_put(&dir->kobj);
+		return err;
+	}
+	win->sysfs = dir;
+	return 0;
+}
+
+/**
+ * fuse_dax_sysfs_del - remove the directory of a window
+ * @win: the window; nothing happens if it has none any more
+ */
+void fuse_dax_sysfs_del(struct fuse_dax_window *win)
+{
+	if (!win->sysfs)
+		return;
+	kobject_del(&win->sysfs->kobj);
+	kobject_put(&win->sysfs->kobj);
+	win->sysfs = NULL;
+}
