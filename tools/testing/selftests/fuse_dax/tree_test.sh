@@ -36,7 +36,6 @@ echo "1..8"
 source=$(mktemp -d) || exit 1
 mount=$(mktemp -d "$FUSE_DAX_DIR/tree.XXXXXX") || exit 1
 trap 'rm -rf "$source" "$mount"' EXIT
-ulimit -c 0
 
 # 1 byte to 200 KiB, of a pseudo-random stream; some empty, some with mode
 # bits, some links.
