@@ -143,7 +143,8 @@ static struct fuse_dax_map *fuse_dax_map_lookup(struct inode *inode,
 static bool fuse_dax_map_serves(const struct fuse_dax_map *map,
 				unsigned int want)
 {
-	return READ_ONCE(map->state) == FUSE_DAX_LIVE &&
+	/* Pairs with the release in fuse_dax_map_answered() */
+	return smp_load_acquire(&map->state) == FUSE_DAX_LIVE &&
 	       (map->writable || !(want & FUSE_DAX_WANT_WRITE));
 }
 
@@ -169,13 +170,12 @@ static void fuse_dax_map_answered(struct fuse_dax_map *map, int error)
 	if (!error) {
 		map->run.stale = false;
 		fuse_dax_window_publish(map);
-		WRITE_ONCE(map->state, FUSE_DAX_LIVE);
+		store_release_wake_up(&map->state, FUSE_DAX_LIVE);
 	} else {
 		interval_tree_remove(&map->itn, &di->tree);
-		WRITE_ONCE(map->state, FUSE_DAX_GONE);
+		store_release_wake_up(&map->state, FUSE_DAX_GONE);
 	}
 	up_write(&di->sem);
-	wake_up_var(&map->state);
 
 	if (!error)
 		return;

@@ -81,8 +81,9 @@ enum fuse_dax_state {
  * @run: the ranges. Constant while in the tree
  * @writable: stores are allowed. Constant once LIVE
  * @referenced: used since reclaim last looked. Racy hint
- * @state: changed under &fuse_dax_inode.sem held for write, waited for with
- *	wait_var_event(); READ_ONCE() elsewhere
+ * @state: changed under &fuse_dax_inode.sem held for write, with
+ *	store_release_wake_up() where somebody may wait_var_event() for it;
+ *	READ_ONCE() elsewhere
  * @error: why the setup failed; valid when a setup went GONE. 0 or -errno
  * @ref: one for the tree (passed to the window's list by detach), one for each
  *	user. A mapping with users is never detached

@@ -37,14 +37,13 @@ static void fuse_dax_reclaim_end(struct fuse_dax_map *map, int error)
 
 	down_write(&di->sem);
 	if (error) {
-		WRITE_ONCE(map->state, FUSE_DAX_LIVE);
+		store_release_wake_up(&map->state, FUSE_DAX_LIVE);
 	} else {
 		interval_tree_remove(&map->itn, &di->tree);
 		fuse_dax_window_withdraw(map);
-		WRITE_ONCE(map->state, FUSE_DAX_GONE);
+		store_release_wake_up(&map->state, FUSE_DAX_GONE);
 	}
 	up_write(&di->sem);
-	wake_up_var(&map->state);
 }
 
 /**
