@@ -50,11 +50,13 @@ static struct node *dir_for_change(struct pt *pt, fuse_ino_t ino,
 static void reply_entry(fuse_req_t req, int ret,
 			const struct fuse_entry_param *e)
 {
+	struct pt *pt = req_pt(req);
+
 	/* A reply that does not arrive leaves a lookup nobody will forget. */
 	if (ret)
 		fuse_reply_err(req, -ret);
 	else if (fuse_reply_entry(req, e) && e->ino)
-		node_forget(req_pt(req), e->ino, 1);
+		node_forget(pt, e->ino, 1);
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -84,8 +86,10 @@ void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 void op_forget_multi(fuse_req_t req, size_t count,
 		     struct fuse_forget_data *forgets)
 {
+	struct pt *pt = req_pt(req);
+
 	for (size_t i = 0; i < count; i++)
-		node_forget(req_pt(req), forgets[i].ino, forgets[i].nlookup);
+		node_forget(pt, forgets[i].ino, forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 

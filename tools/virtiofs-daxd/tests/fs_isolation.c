@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What is left to the daemon when it is isolated.
+ *
+ * Each case is a process of its own, as nothing that is given up comes back.
+ * That the file operations still work is the business of fs_ops, whose server
+ * is isolated in the same way.
+ */
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../isolation.h"
+#include "fs_tap.h"
+
+static char share[] = "/tmp/fs-isolation-XXXXXX";
+static char said[256];
+
+/* In the child: 0 or the line that failed. */
+#define MUST(cond)							\
+	do {								\
+		if (!(cond))						\
+			return __LINE__;				\
+	} while (0)
+
+/*
+ * Run a case in a process; what it says on standard error is in said[].
+ * Return: status as of wait(), where the failed line is left in said[], too.
+ */
+static int child(int (*fn)(void))
+{
+	int pipes[2], status = -1;
+	ssize_t len;
+	pid_t pid;
+
+	if (pipe(pipes))
+		return -1;
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		int line;
+
+		dup2(pipes[1], STDERR_FILENO);
+		line = fn();
+		if (line)
+			dprintf(STDERR_FILENO, "line %d: %s", line,
+				strerror(errno));
+		_exit(line ? 1 : 0);
+	}
+	close(pipes[1]);
+	len = read(pipes[0], said, sizeof(said) - 1);
+	said[len > 0 ? len : 0] = '\0';
+	close(pipes[0]);
+	waitpid(pid, &status, 0);
+	if (status)
+		printf("# %s\n", said);
+	return status;
+}
+
+static bool enter(enum isolation_sandbox sandbox, int *root, int *proc)
+{
+	return !isolation_start() && !isolation_namespaces(sandbox) &&
+	       !isolation_root(sandbox, share, root, proc) &&
+	       !isolation_thread(ISOLATION_REQUESTS);
+}
+
+/* The share is all there is, and its files can be reached and reopened. */
+static int inside(enum isolation_sandbox sandbox)
+{
+	char name[16];
+	int root, proc, fd;
+	struct stat st;
+
+	MUST(enter(sandbox, &root, &proc));
+	MUST(access("/etc/passwd", F_OK) && errno == ENOENT);
+	MUST(access("/proc/self", F_OK) && errno == ENOENT);
+	MUST(!access("/inside", F_OK) && !access("/../../inside", F_OK));
+	fd = openat(root, "inside", O_PATH);
+	MUST(fd >= 0 && faccessat(root, "..//..//inside", F_OK, 0) == 0);
+	snprintf(name, sizeof(name), "%d", fd);
+	fd = openat(proc, name, O_RDWR);
+	MUST(fd >= 0 && write(fd, "x", 1) == 1);
+	MUST(!fstatat(root, "", &st, AT_EMPTY_PATH) && S_ISDIR(st.st_mode));
+	return 0;
+}
+
+static int inside_namespace(void)
+{
+	int ret = inside(ISOLATION_NAMESPACE);
+	int root, proc;
+
+	if (ret)
+		return ret;
+	/* No way up from the only directory of /proc that is kept. */
+	proc = open("/tmp", O_PATH);
+	MUST(proc < 0);
+	for (proc = 3; proc < 100; proc++)
+		MUST(faccessat(proc, "../status", F_OK, 0));
+	root = socket(AF_INET, SOCK_DGRAM, 0);
+	MUST(root >= 0);
+	struct sockaddr address = { .sa_family = AF_INET };
+
+	MUST(connect(root, &address, sizeof(address)));
+	return 0;
+}
+
+static int inside_chroot(void)
+{
+	return inside(ISOLATION_CHROOT);
+}
+
+static void namespace_hides_all_else(void)
+{
+	CHECK(child(inside_namespace) == 0);
+}
+
+static void chroot_hides_all_else(void)
+{
+	CHECK(child(inside_chroot) == 0);
+}
+
+static int outside(void)
+{
+	int root, proc;
+
+	MUST(enter(ISOLATION_NONE, &root, &proc));
+	MUST(!access("/etc/passwd", F_OK));
+	MUST(!faccessat(root, "inside", F_OK, 0));
+	return 0;
+}
+
+static void none_hides_nothing(void)
+{
+	CHECK(child(outside) == 0);
+}
+
+static int missing_share(void)
+{
+	int root, proc;
+
+	for (int i = ISOLATION_NONE; i <= ISOLATION_CHROOT; i++) {
+		MUST(isolation_root(i, "/tmp/fs-not-there", &root, &proc) ==
+		     -ENOENT);
+		MUST(strstr(isolation_step(), "shared directory"));
+		MUST(isolation_root(i, "/dev/null", &root, &proc) == -ENOTDIR);
+	}
+	return 0;
+}
+
+static void missing_share_is_told(void)
+{
+	CHECK(child(missing_share) == 0);
+}
+
+static uint64_t effective(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	syscall(SYS_capget, &head, data);
+	/* Whatever is permitted can be had. */
+	return data[0].permitted | (uint64_t)data[1].permitted << 32;
+}
+
+#define BIT(cap) (1ull << (cap))
+
+static int request_capabilities(void)
+{
+	uint64_t wanted = BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) |
+		BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) |
+		BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_MKNOD) |
+		BIT(CAP_SETFCAP);
+	int root, proc;
+
+	MUST(enter(ISOLATION_NAMESPACE, &root, &proc));
+	MUST(effective() == wanted);
+	/* And neither a change of user nor a program brings them back. */
+	MUST(!setuid(1) && !setuid(0) ? effective() == wanted : true);
+	MUST(chroot("/") && errno == EPERM);
+	MUST(unshare(CLONE_NEWNS) && errno == EPERM);
+	MUST(mount("x", "/", "tmpfs", 0, NULL) && errno == EPERM);
+	return 0;
+}
+
+static void requests_have_few_capabilities(void)
+{
+	CHECK(child(request_capabilities) == 0);
+}
+
+static uint64_t backing_has;
+
+static void *backing_thread(void *arg)
+{
+	(void)arg;
+	if (!isolation_thread(ISOLATION_BACKING))
+		backing_has = effective();
+	return NULL;
+}
+
+static int backing_capabilities(void)
+{
+	pthread_t thread;
+
+	MUST(!isolation_start());
+	MUST(!pthread_create(&thread, NULL, backing_thread, NULL));
+	MUST(!pthread_join(thread, NULL));
+	MUST(backing_has == (BIT(CAP_SYS_ADMIN) | BIT(CAP_DAC_OVERRIDE) |
+			     BIT(CAP_DAC_READ_SEARCH)));
+	/* The other thread decides for itself. */
+	MUST(effective() & BIT(CAP_CHOWN));
+	MUST(!isolation_thread(ISOLATION_REQUESTS));
+	MUST(!(effective() & BIT(CAP_SYS_ADMIN)));
+	return 0;
+}
+
+static void backing_keeps_sys_admin(void)
+{
+	CHECK(child(backing_capabilities) == 0);
+}
+
+static int refused_calls(void)
+{
+	int root, proc, pid;
+	void *p;
+
+	MUST(enter(ISOLATION_NAMESPACE, &root, &proc));
+	MUST(!isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_EPERM, -1));
+	MUST(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM);
+	MUST(socket(AF_UNIX, SOCK_STREAM, 0) >= 0);
+	pid = fork();
+	MUST(pid < 0);
+	MUST(execl("/inside", "inside", NULL) && errno == EPERM);
+	MUST(mount("x", "/", "tmpfs", 0, NULL) && errno == EPERM);
+	MUST(chroot("/") && errno == EPERM);
+	MUST(kill(1, 0) && errno == EPERM);
+	MUST(syscall(SYS_ptrace, 0, 1, 0, 0) < 0 && errno == EPERM);
+	p = mmap(NULL, 4096, PROT_READ | PROT_EXEC,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(p == MAP_FAILED && errno == EPERM);
+	p = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(p != MAP_FAILED && mprotect(p, 4096, PROT_EXEC) && errno == EPERM);
+	MUST(signal(SIGSYS, SIG_IGN) == SIG_ERR);
+	MUST(signal(SIGUSR1, SIG_IGN) != SIG_ERR);
+	return 0;
+}
+
+static void other_calls_are_refused(void)
+{
+	CHECK(child(refused_calls) == 0);
+}
+
+static int violates(void)
+{
+	MUST(!isolation_start());
+	MUST(!isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_KILL,
+				 STDERR_FILENO));
+	mount("x", "/", "tmpfs", 0, NULL);
+	return __LINE__;
+}
+
+static void violation_kills_with_a_line(void)
+{
+	int status = child(violates);
+	char line[64];
+
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+	snprintf(line, sizeof(line), "system call %d", SYS_mount);
+	CHECK(strstr(said, line));
+}
+
+static int many_descriptors(void)
+{
+	struct rlimit low = { 256, 4096 }, limit;
+
+	MUST(!setrlimit(RLIMIT_NOFILE, &low) && !isolation_start());
+	/* At least to the hard limit; past it with CAP_SYS_RESOURCE. */
+	MUST(!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur >= 4096);
+	MUST(umask(0) == 0);
+	return 0;
+}
+
+static void descriptors_are_raised(void)
+{
+	CHECK(child(many_descriptors) == 0);
+}
+
+/* Without privilege there is less to give up, and no sandbox; no crash. */
+static int unprivileged(void)
+{
+	int root, proc;
+
+	MUST(!setgid(65534) && !setuid(65534));
+	MUST(!isolation_start());
+	MUST(isolation_namespaces(ISOLATION_NAMESPACE) == -EPERM);
+	MUST(isolation_root(ISOLATION_CHROOT, share, &root, &proc) == -EPERM);
+	MUST(!isolation_root(ISOLATION_NONE, share, &root, &proc));
+	MUST(!isolation_thread(ISOLATION_REQUESTS) && !effective());
+	MUST(!isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_EPERM, -1));
+	return 0;
+}
+
+static void works_without_privilege(void)
+{
+	CHECK(child(unprivileged) == 0);
+}
+
+static const struct fs_test tests[] = {
+	TEST(namespace_hides_all_else), TEST(chroot_hides_all_else),
+	TEST(none_hides_nothing), TEST(missing_share_is_told),
+	TEST(requests_have_few_capabilities), TEST(backing_keeps_sys_admin),
+	TEST(other_calls_are_refused), TEST(violation_kills_with_a_line),
+	TEST(descriptors_are_raised), TEST(works_without_privilege),
+};
+
+int main(int argc, char **argv)
+{
+	int fd, ret;
+	char name[64];
+
+	if (geteuid())
+		return skip_all("needs root");
+	if (!mkdtemp(share) || chmod(share, 0755))
+		return 1;
+	snprintf(name, sizeof(name), "%s/inside", share);
+	fd = open(name, O_CREAT | O_WRONLY, 0644);
+	if (fd < 0 || close(fd))
+		return 1;
+	ret = run_tests(tests, sizeof(tests) / sizeof(tests[0]),
+			argc > 1 ? argv[1] : NULL);
+	unlink(name);
+	rmdir(share);
+	return ret;
+}
