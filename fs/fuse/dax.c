@@ -5,6 +5,7 @@
 #include "dax_i.h"
 #include "dax_trace.h"
 
+#include <kunit/visibility.h>
 #include <linux/dax.h>
 #include <linux/iomap.h>
 #include <linux/sched/signal.h>
@@ -235,15 +236,10 @@ static int fuse_dax_map_wait(struct fuse_dax_map *map,
 	return 0;
 }
 
-/* A piece of a file to be mapped, in ranges */
-struct fuse_dax_plan {
-	unsigned long start;
-	unsigned int nr;
-};
-
 /* Cuts @plan to the hole of the tree around @range */
-static void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
-			      struct fuse_dax_plan *plan)
+VISIBLE_IF_KUNIT
+void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
+		       struct fuse_dax_plan *plan)
 {
 	unsigned long end = plan->start + plan->nr;
 	struct interval_tree_span_iter span;
@@ -302,10 +298,10 @@ static bool fuse_dax_plan_defer(struct fuse_dax_inode *di, loff_t size,
  * Return: 0; -EAGAIN if the miss is to fall back; -EEXIST if the tree has a
  * mapping at @range by now.
  */
-static int fuse_dax_plan_make(struct fuse_dax_window *win,
-			      struct fuse_dax_inode *di, loff_t size,
-			      unsigned long range, unsigned int want,
-			      struct fuse_dax_plan *plan)
+VISIBLE_IF_KUNIT
+int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
+		       loff_t size, unsigned long range, unsigned int want,
+		       struct fuse_dax_plan *plan)
 {
 	unsigned long total = DIV_ROUND_UP_ULL(size, FUSE_DAX_RANGE_SIZE);
 	bool sequential = range - di->next < 2;
@@ -340,8 +336,9 @@ static int fuse_dax_plan_make(struct fuse_dax_window *win,
 }
 
 /* Moves a plan that got fewer ranges than it asked for, to show @range */
-static void fuse_dax_plan_shrink(struct fuse_dax_plan *plan,
-				 unsigned long range, unsigned int nr)
+VISIBLE_IF_KUNIT
+void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
+			  unsigned int nr)
 {
 	unsigned long end = plan->start + plan->nr;
 
@@ -371,8 +368,9 @@ static struct fuse_dax_map *fuse_dax_map_new(struct inode *inode,
 }
 
 /* Places the plan in the tree as far as the tree has room by now */
-static int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
-			       struct fuse_dax_plan *plan)
+VISIBLE_IF_KUNIT
+int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
+			struct fuse_dax_plan *plan)
 {
 	struct fuse_dax_inode *di = map->di;
 	unsigned int nr = plan->nr;
@@ -391,7 +389,8 @@ static int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 }
 
 /* Undoes what has been done for a mapping that did not get into the tree */
-static void fuse_dax_map_discard(struct fuse_dax_map *map)
+VISIBLE_IF_KUNIT
+void fuse_dax_map_discard(struct fuse_dax_map *map)
 {
 	WRITE_ONCE(map->state, FUSE_DAX_GONE);
 	fuse_dax_map_put(map);

@@ -22,7 +22,7 @@
  * largest map_alignment of a server that the driver can honour.
  */
 #define FUSE_DAX_RANGE_SHIFT	21
-#define FUSE_DAX_RANGE_SIZE	(1UL << FUSE_DAX_RANGE_SHIFT)
+#define FUSE_DAX_RANGE_SIZE	BIT(FUSE_DAX_RANGE_SHIFT)
 #define FUSE_DAX_RANGE_PAGE_SHIFT (FUSE_DAX_RANGE_SHIFT - PAGE_SHIFT)
 
 /* REMOVEMAPPING entries in one request: what one page holds, by the protocol */
@@ -293,9 +293,32 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_HIT	= BIT(2),
 };
 
+/**
+ * struct fuse_dax_plan - a piece of a file to be mapped
+ * @start: first range of the file
+ * @nr: number of ranges
+ */
+struct fuse_dax_plan {
+	unsigned long start;
+	unsigned int nr;
+};
+
 struct fuse_dax_window *fuse_dax_window_of(struct inode *inode);
 struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
+		       struct fuse_dax_plan *plan);
+int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
+		       loff_t size, unsigned long range, unsigned int want,
+		       struct fuse_dax_plan *plan);
+void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
+			  unsigned int nr);
+int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
+			struct fuse_dax_plan *plan);
+void fuse_dax_map_discard(struct fuse_dax_map *map);
+#endif
 
 /* dax_io.c */
 void fuse_dax_touch(struct inode *inode);

@@ -201,7 +201,7 @@ static ssize_t fuse_dax_copy(struct kiocb *iocb, struct iov_iter *iter)
 /* Brings in the caller's buffer; 0 or -EFAULT */
 static int fuse_dax_fault_in(struct iov_iter *iter)
 {
-	size_t len = min(iov_iter_count(iter), (size_t)FUSE_DAX_FALLBACK_MAX);
+	size_t len = min_t(size_t, iov_iter_count(iter), FUSE_DAX_FALLBACK_MAX);
 	size_t left;
 
 	if (iov_iter_rw(iter) == WRITE)

@@ -106,7 +106,7 @@ int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
 			unsigned int nr)
 {
 	struct fuse_removemapping_in in = { .count = nr };
-	FUSE_ARGS(args);
+	struct fuse_args args = {};
 	int err;
 
 	KUNIT_STATIC_STUB_REDIRECT(fuse_dax_req_remove, win, nodeid, nr);
