@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest's memory as the front-end lends it: regions of guest-physical
+ * addresses, each mapped here.
+ *
+ * A table is never changed once it is published. Who uses guest memory holds a
+ * reference on a table and through it on its regions, so nothing is unmapped
+ * under a running request, and no lock is held while one runs.
+ */
+#ifndef VIRTIOFS_DAXD_GUEST_MEM_H
+#define VIRTIOFS_DAXD_GUEST_MEM_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* The most regions of a table; as many as the front-end may add. */
+#define GUEST_MEM_MAX_REGIONS 509
+
+struct guest_mem;
+
+/**
+ * struct guest_region_desc - a region as the front-end describes it
+ * @guest_addr: first guest-physical address
+ * @size: bytes
+ * @user_addr: the same place as an address of the front-end's process
+ * @mmap_offset: where in the file it starts
+ */
+struct guest_region_desc {
+	uint64_t guest_addr;
+	uint64_t size;
+	uint64_t user_addr;
+	uint64_t mmap_offset;
+};
+
+/**
+ * guest_mem_new - a table without regions, with one reference
+ */
+struct guest_mem *guest_mem_new(void);
+
+struct guest_mem *guest_mem_get(struct guest_mem *mem);
+void guest_mem_put(struct guest_mem *mem);
+
+/**
+ * guest_mem_add - a table with one region more
+ * @mem: table to start from, left as it is
+ * @desc: the region
+ * @fd: its file; the caller keeps it
+ * @foreign_dev: a region of a file on this device is entered without being
+ *	mapped, so that no request reaches it. The front-end announces our own
+ *	maps in the window too, and a file can be truncated under a map.
+ * @out: the new table
+ *
+ * Return: 0 or a negative errno.
+ */
+int guest_mem_add(const struct guest_mem *mem,
+		  const struct guest_region_desc *desc, int fd,
+		  dev_t foreign_dev, struct guest_mem **out);
+
+/**
+ * guest_mem_remove - a table with one region less
+ *
+ * Return: 0, -ENOENT if no region has these addresses and size, or -ENOMEM.
+ */
+int guest_mem_remove(const struct guest_mem *mem,
+		     const struct guest_region_desc *desc,
+		     struct guest_mem **out);
+
+/**
+ * guest_mem_map - where guest-physical memory is here
+ * @addr: first guest-physical address
+ * @len: bytes
+ * @iov: filled with the pieces
+ * @max: entries of @iov
+ *
+ * Return: number of pieces, 0 for @len 0; -EFAULT if a byte is not memory that
+ * may be used, -E2BIG if @iov is too short.
+ */
+int guest_mem_map(const struct guest_mem *mem, uint64_t addr, uint64_t len,
+		  struct iovec *iov, unsigned int max);
+
+/**
+ * guest_mem_user_ptr - where an object at an address of the front-end is here
+ *
+ * Return: NULL if not all of it lies in one region.
+ */
+void *guest_mem_user_ptr(const struct guest_mem *mem, uint64_t user_addr,
+			 uint64_t len);
+
+#endif

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "util.h"
+
+/**
+ * struct queue_late - a reply that waits for its queue to go on
+ * @next: the one that came before
+ * @head: of the chain
+ * @mem: keeps the memory of @in mapped
+ * @in_count: pieces of @in
+ * @in: the chain's writable memory
+ * @len: bytes of @reply
+ * @reply: the reply
+ */
+struct queue_late {
+	struct queue_late *next;
+	uint16_t head;
+	struct guest_mem *mem;
+	unsigned int in_count;
+	struct iovec *in;
+	size_t len;
+	char reply[];
+};
+
+void queue_init(struct queue *queue, unsigned int index, struct guest_mem *mem)
+{
+	memset(queue, 0, sizeof(*queue));
+	queue->index = index;
+	queue->mem = guest_mem_get(mem);
+	queue->kick = -1;
+	queue->call = -1;
+	queue->epoll = -1;
+	pthread_mutex_init(&queue->lock, NULL);
+	pthread_cond_init(&queue->idle, NULL);
+}
+
+static void late_free(struct queue_late *late)
+{
+	guest_mem_put(late->mem);
+	free(late->in);
+	free(late);
+}
+
+static void late_drop_all(struct queue *queue)
+{
+	while (queue->late) {
+		struct queue_late *late = queue->late;
+
+		queue->late = late->next;
+		late_free(late);
+	}
+}
+
+/* Closing is not enough to end the watch: the front-end has the eventfd too. */
+static void queue_set_kick(struct queue *queue, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = queue };
+
+	if (queue->kick >= 0 && queue->epoll >= 0)
+		epoll_ctl(queue->epoll, EPOLL_CTL_DEL, queue->kick, NULL);
+	close_fd(&queue->kick);
+	queue->kick = fd;
+	if (fd >= 0 && queue->epoll >= 0)
+		epoll_ctl(queue->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+void queue_destroy(struct queue *queue)
+{
+	late_drop_all(queue);
+	guest_mem_put(queue->mem);
+	guest_mem_put(queue->ring_mem);
+	queue_set_kick(queue, -1);
+	close_fd(&queue->call);
+	pthread_cond_destroy(&queue->idle);
+	pthread_mutex_destroy(&queue->lock);
+}
+
+void queue_watch(struct queue *queue, int epoll)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue->epoll = epoll;
+	pthread_mutex_unlock(&queue->lock);
+}
+
+void queue_set_mem(struct queue *queue, struct guest_mem *mem)
+{
+	struct guest_mem *old;
+
+	pthread_mutex_lock(&queue->lock);
+	old = queue->mem;
+	queue->mem = guest_mem_get(mem);
+	pthread_mutex_unlock(&queue->lock);
+	guest_mem_put(old);
+}
+
+int queue_set_size(struct queue *queue, unsigned int size)
+{
+	int err = -EINVAL;
+
+	pthread_mutex_lock(&queue->lock);
+	if (!queue->started && is_power_of_2(size) && size <= VIRTQ_MAX_SIZE) {
+		/* The rings were placed for the old size. */
+		if (size != queue->ring.size)
+			queue->ring.desc = NULL;
+		queue->ring.size = size;
+		err = 0;
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return err;
+}
+
+int queue_set_base(struct queue *queue, unsigned int base)
+{
+	int err = -EINVAL;
+
+	pthread_mutex_lock(&queue->lock);
+	if (!queue->started && base <= UINT16_MAX) {
+		queue->base = base;
+		err = 0;
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return err;
+}
+
+int queue_set_rings(struct queue *queue, uint64_t desc, uint64_t avail,
+		    uint64_t used)
+{
+	int err = -EINVAL;
+
+	pthread_mutex_lock(&queue->lock);
+	if (queue->ring.size)
+		err = virtq_place(&queue->ring, queue->mem, desc, avail, used);
+	if (!err) {
+		guest_mem_put(queue->ring_mem);
+		queue->ring_mem = guest_mem_get(queue->mem);
+	} else {
+		queue->ring.desc = NULL;
+		queue->broken = true;
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return err;
+}
+
+void queue_set_event_idx(struct queue *queue, bool on)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue->ring.event_idx = on;
+	pthread_mutex_unlock(&queue->lock);
+}
+
+static void queue_signal(struct queue *queue)
+{
+	if (queue->call >= 0)
+		eventfd_write(queue->call, 1);
+}
+
+void queue_set_call(struct queue *queue, int fd)
+{
+	pthread_mutex_lock(&queue->lock);
+	close_fd(&queue->call);
+	queue->call = fd;
+	/* What was signalled between the two may have been lost. */
+	if (queue->started)
+		queue_signal(queue);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+void queue_enable(struct queue *queue, bool on)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue->enabled = on;
+	if (on && queue->kick >= 0)
+		eventfd_write(queue->kick, 1);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+static void late_give_all(struct queue *queue)
+{
+	while (queue->late) {
+		struct queue_late *late = queue->late;
+
+		iov_write(late->in, late->in_count, 0, late->reply, late->len);
+		virtq_push(&queue->ring, late->head, late->len);
+		queue->late = late->next;
+		late_free(late);
+	}
+	queue_signal(queue);
+}
+
+/*
+ * After a reset the guest begins with empty rings. If chains were out at the
+ * stop, the two indices differ, and so cannot both match zeroed rings; if none
+ * were, it makes no difference which of the two it was.
+ */
+static bool queue_goes_on(const struct queue *queue)
+{
+	return queue->seen && queue->base == queue->ring.last_avail &&
+	       virtq_guest_used_idx(&queue->ring) == queue->ring.used_idx;
+}
+
+static void queue_begin(struct queue *queue)
+{
+	queue->epoch++;
+	late_drop_all(queue);
+	queue->ring.last_avail = queue->base;
+	queue->ring.used_idx = virtq_guest_used_idx(&queue->ring);
+	queue->ring.signalled_used = queue->ring.used_idx;
+	queue->seen = true;
+}
+
+int queue_start(struct queue *queue, int kick, bool *anew)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&queue->lock);
+	if (queue->started || !queue->ring.desc || kick < 0) {
+		err = -EINVAL;
+		close_fd(&kick);
+		goto out_unlock;
+	}
+	fcntl(kick, F_SETFL, O_NONBLOCK);
+	queue_set_kick(queue, kick);
+	queue->broken = false;
+	queue->started = true;
+	if (queue_goes_on(queue)) {
+		late_give_all(queue);
+	} else {
+		queue_begin(queue);
+		*anew = true;
+	}
+	/* Chains may be there already, with no kick to come. */
+	eventfd_write(queue->kick, 1);
+out_unlock:
+	pthread_mutex_unlock(&queue->lock);
+	return err;
+}
+
+uint16_t queue_stop(struct queue *queue)
+{
+	uint16_t base;
+
+	pthread_mutex_lock(&queue->lock);
+	queue->started = false;
+	while (queue->busy)
+		pthread_cond_wait(&queue->idle, &queue->lock);
+	base = queue->ring.last_avail;
+	queue_set_kick(queue, -1);
+	pthread_mutex_unlock(&queue->lock);
+	return base;
+}
+
+/* Takes the next chain under the lock. */
+static bool queue_pop(struct queue *queue, struct queue_ticket *ticket)
+{
+	int n;
+
+	if (!queue->started || !queue->enabled || queue->broken)
+		return false;
+	do {
+		n = virtq_pop(&queue->ring, queue->mem, &ticket->chain);
+	} while (n == 0 && !virtq_arm(&queue->ring));
+	if (n < 0) {
+		log_warn("queue %u: the ring makes no sense, left alone",
+			 queue->index);
+		queue->broken = true;
+	}
+	return n > 0;
+}
+
+bool queue_take(struct queue *queue, struct queue_ticket *ticket,
+		bool (*fetch)(struct queue_ticket *ticket))
+{
+	bool got;
+
+	pthread_mutex_lock(&queue->lock);
+	got = queue_pop(queue, ticket);
+	if (got) {
+		ticket->queue = queue;
+		ticket->mem = guest_mem_get(queue->mem);
+		ticket->epoch = queue->epoch;
+		ticket->busy = fetch(ticket);
+		queue->busy += ticket->busy;
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return got;
+}
+
+/* Keeps a reply for later; without memory for it the guest waits for ever. */
+static void late_add(struct queue_ticket *ticket, const struct iovec *iov,
+		     unsigned int count, size_t len)
+{
+	struct queue *queue = ticket->queue;
+	unsigned int in_count = ticket->chain.in_count;
+	struct queue_late *late = malloc(sizeof(*late) + len);
+	struct iovec *in = malloc((in_count + 1) * sizeof(*in));
+
+	if (!late || !in) {
+		log_err("queue %u: no memory for a reply", queue->index);
+		free(late);
+		free(in);
+		return;
+	}
+	memcpy(in, virtq_chain_in(&ticket->chain), in_count * sizeof(*in));
+	late->head = ticket->chain.head;
+	late->mem = guest_mem_get(ticket->mem);
+	late->in = in;
+	late->in_count = in_count;
+	late->len = iov_read(iov, count, late->reply, len);
+	late->next = queue->late;
+	queue->late = late;
+}
+
+static void queue_reply(struct queue_ticket *ticket, const struct iovec *iov,
+			unsigned int count, size_t written)
+{
+	struct virtq_chain *chain = &ticket->chain;
+	struct queue *queue = ticket->queue;
+	size_t done = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		done += iov_write(virtq_chain_in(chain), chain->in_count, done,
+				  iov[i].iov_base, iov[i].iov_len);
+	virtq_push(&queue->ring, chain->head, done + written);
+	if (virtq_should_signal(&queue->ring))
+		queue_signal(queue);
+}
+
+void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
+		unsigned int count, size_t written)
+{
+	struct virtq_chain *chain = &ticket->chain;
+	struct queue *queue = ticket->queue;
+	size_t len = iov_size(iov, count);
+
+	if (len > iov_size(virtq_chain_in(chain), chain->in_count))
+		count = len = 0;
+	pthread_mutex_lock(&queue->lock);
+	if (ticket->epoch == queue->epoch) {
+		/* A busy one keeps queue_stop() waiting: not stopped yet. */
+		if (queue->started || ticket->busy)
+			queue_reply(ticket, iov, count, written);
+		else
+			late_add(ticket, iov, count, len);
+	}
+	if (ticket->busy && !--queue->busy)
+		pthread_cond_broadcast(&queue->idle);
+	pthread_mutex_unlock(&queue->lock);
+	guest_mem_put(ticket->mem);
+	ticket->mem = NULL;
+}
+
+void queue_drain_kick(struct queue *queue)
+{
+	eventfd_t count;
+
+	pthread_mutex_lock(&queue->lock);
+	if (queue->kick >= 0)
+		eventfd_read(queue->kick, &count);
+	pthread_mutex_unlock(&queue->lock);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A queue in service: a virtqueue with its start and stop, its event
+ * descriptors, and the chains that are out of it.
+ *
+ * The vhost-user thread starts and stops queues, workers take chains and give
+ * them back. Stopping must not wait for a worker that waits for the front-end
+ * (which waits for us to stop). So it waits only for those that touch guest
+ * memory directly; the others find the queue stopped when they come back, and
+ * leave their reply to be given when the queue goes on, or to nobody if the
+ * device was reset.
+ */
+#ifndef VIRTIOFS_DAXD_QUEUE_H
+#define VIRTIOFS_DAXD_QUEUE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtq.h"
+
+struct queue_late;
+
+/**
+ * struct queue - a queue in service
+ * @index: its number; constant
+ * @lock: protects everything below
+ * @idle: signalled when @busy drops to 0
+ * @ring: the virtqueue
+ * @base: where the front-end wants the available ring to be read from
+ * @mem: memory table for requests, referenced
+ * @ring_mem: the table in which @ring was placed, referenced
+ * @kick: eventfd of the guest's kicks, or -1
+ * @call: eventfd for interrupts, or -1
+ * @epoll: where @kick is watched while there is one, or -1
+ * @enabled: by SET_VRING_ENABLE
+ * @started: chains may be given back, and taken if @enabled
+ * @seen: it was started before
+ * @broken: the ring made no sense; nothing more until the next start
+ * @epoch: counts resets: a chain of an earlier epoch has no place to return to
+ * @busy: takers that touch guest memory
+ * @late: replies that came while the queue was stopped
+ */
+struct queue {
+	unsigned int index;
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	struct virtq ring;
+	uint16_t base;
+	struct guest_mem *mem;
+	struct guest_mem *ring_mem;
+	int kick;
+	int call;
+	int epoll;
+	bool enabled;
+	bool started;
+	bool seen;
+	bool broken;
+	unsigned int epoch;
+	unsigned int busy;
+	struct queue_late *late;
+};
+
+/**
+ * struct queue_ticket - a chain that was taken, to give it back
+ * @queue: where it came from
+ * @mem: memory table it was taken with, referenced
+ * @epoch: of the queue at that time
+ * @busy: counted in @queue's busy: its memory may be touched without the lock
+ * @chain: its memory
+ */
+struct queue_ticket {
+	struct queue *queue;
+	struct guest_mem *mem;
+	unsigned int epoch;
+	bool busy;
+	struct virtq_chain chain;
+};
+
+/**
+ * queue_init - an idle queue
+ * @mem: memory table to begin with; the queue takes a reference
+ */
+void queue_init(struct queue *queue, unsigned int index, struct guest_mem *mem);
+
+/**
+ * queue_destroy - end of service; no ticket may be out
+ */
+void queue_destroy(struct queue *queue);
+
+/**
+ * queue_watch - watch kicks by an epoll descriptor, with the queue as its data
+ * @epoll: the descriptor, which stays the caller's; -1 for none
+ *
+ * To be called before the first queue_start(), and at the end.
+ */
+void queue_watch(struct queue *queue, int epoll);
+
+/**
+ * queue_set_mem - use another memory table from the next chain on
+ */
+void queue_set_mem(struct queue *queue, struct guest_mem *mem);
+
+/**
+ * queue_set_size - number of entries, while stopped
+ *
+ * Return: 0 or -EINVAL.
+ */
+int queue_set_size(struct queue *queue, unsigned int size);
+
+/**
+ * queue_set_base - where to begin in the available ring, while stopped
+ *
+ * Return: 0 or -EINVAL.
+ */
+int queue_set_base(struct queue *queue, unsigned int base);
+
+/**
+ * queue_set_rings - where the rings are, as addresses of the front-end
+ *
+ * Return: 0 or -EINVAL.
+ */
+int queue_set_rings(struct queue *queue, uint64_t desc, uint64_t avail,
+		    uint64_t used);
+
+/**
+ * queue_set_event_idx - whether VIRTIO_RING_F_EVENT_IDX was negotiated
+ */
+void queue_set_event_idx(struct queue *queue, bool on);
+
+/**
+ * queue_set_call - use this eventfd for interrupts; it belongs to the queue now
+ */
+void queue_set_call(struct queue *queue, int fd);
+
+/**
+ * queue_enable - whether chains may be taken
+ */
+void queue_enable(struct queue *queue, bool on);
+
+/**
+ * queue_start - begin, or go on
+ * @kick: eventfd of kicks; it belongs to the queue now, also on failure
+ * @anew: set if the queue does not go on where queue_stop() left it: the device
+ *	was reset. Not touched otherwise.
+ *
+ * Return: 0; -EINVAL if the queue was not set up or runs already.
+ */
+int queue_start(struct queue *queue, int kick, bool *anew);
+
+/**
+ * queue_stop - take and give back nothing more
+ *
+ * Return: where to go on in the available ring.
+ */
+uint16_t queue_stop(struct queue *queue);
+
+/**
+ * queue_take - take a chain
+ * @ticket: filled
+ * @fetch: called under the lock, when the chain's memory may be read. Says
+ *	whether the taker will touch its memory later too.
+ *
+ * Return: true if there was one. If not, the guest was asked to kick.
+ */
+bool queue_take(struct queue *queue, struct queue_ticket *ticket,
+		bool (*fetch)(struct queue_ticket *ticket));
+
+/**
+ * queue_give - give a chain back
+ * @ticket: empty afterwards
+ * @iov: the reply, copied to the front of the chain's writable memory
+ * @count: pieces of @iov; 0 for no reply
+ * @written: bytes which the taker has itself written behind that
+ *
+ * A reply that the chain has no room for is not copied.
+ */
+void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
+		unsigned int count, size_t written);
+
+/**
+ * queue_drain_kick - forget the kicks so far
+ */
+void queue_drain_kick(struct queue *queue);
+
+#endif
