@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The vhost-user protocol, as the back-end: the socket, the messages of the
+ * front-end, and what they say about memory and queues.
+ */
+#ifndef VIRTIOFS_DAXD_VHOST_USER_H
+#define VIRTIOFS_DAXD_VHOST_USER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "guest_mem.h"
+#include "queue.h"
+#include "vu_backend.h"
+
+/**
+ * struct vhost_user_device - the device that is offered
+ * @queues: its queues
+ * @num_queues: their number
+ * @config: its configuration space
+ * @config_len: bytes of @config, at most 256
+ * @window: size of shared memory region 0; 0 for a device without
+ * @map_dev: device number of the files that are mapped there, which come back
+ *	as regions of memory; 0 if they are on no device of their own
+ * @backend: told of the backend channel
+ * @reset: called when a queue was set up anew; must not wait for a request
+ * @opaque: for @reset
+ */
+struct vhost_user_device {
+	struct queue *queues;
+	unsigned int num_queues;
+	const void *config;
+	size_t config_len;
+	uint64_t window;
+	dev_t map_dev;
+	struct vu_backend *backend;
+	void (*reset)(void *opaque);
+	void *opaque;
+};
+
+struct vhost_user;
+
+/**
+ * vhost_user_listen - create the socket the front-end connects to
+ * @path: where; a socket there that nobody listens on is replaced
+ *
+ * Return: a listening socket; -EADDRINUSE if somebody listens there or the path
+ * is something else; another negative errno.
+ */
+int vhost_user_listen(const char *path);
+
+/**
+ * vhost_user_new - serve a connection
+ * @device: what is offered; kept by reference
+ * @mem: memory table to begin with, without regions
+ * @conn: the connected socket; belongs to the object
+ *
+ * Return: NULL without memory.
+ */
+struct vhost_user *vhost_user_new(const struct vhost_user_device *device,
+				  struct guest_mem *mem, int conn);
+
+void vhost_user_free(struct vhost_user *vu);
+
+/**
+ * vhost_user_handle - read one message and do what it says
+ *
+ * Return: 1 when done; 0 when the front-end has gone; a negative errno for a
+ * message that breaks the protocol, after which the connection is of no use.
+ */
+int vhost_user_handle(struct vhost_user *vu);
+
+#endif

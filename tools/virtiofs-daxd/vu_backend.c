@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vu_backend.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "log.h"
+#include "util.h"
+#include "vu_proto.h"
+
+void vu_backend_init(struct vu_backend *backend)
+{
+	pthread_mutex_init(&backend->lock, NULL);
+	backend->fd = -1;
+}
+
+void vu_backend_destroy(struct vu_backend *backend)
+{
+	close_fd(&backend->fd);
+	pthread_mutex_destroy(&backend->lock);
+}
+
+void vu_backend_shutdown(struct vu_backend *backend)
+{
+	if (backend->fd >= 0)
+		shutdown(backend->fd, SHUT_RDWR);
+}
+
+void vu_backend_set_fd(struct vu_backend *backend, int fd)
+{
+	/* Or a message on the old channel would keep the lock. */
+	vu_backend_shutdown(backend);
+	pthread_mutex_lock(&backend->lock);
+	close_fd(&backend->fd);
+	backend->fd = fd;
+	pthread_mutex_unlock(&backend->lock);
+}
+
+static int backend_send(int sock, uint32_t request, const void *payload,
+			size_t len, int fd)
+{
+	struct vu_header header = {
+		.request = request,
+		.flags = VU_VERSION | VU_NEED_REPLY,
+		.size = len,
+	};
+	struct iovec iov[] = {
+		{ &header, sizeof(header) },
+		{ (void *)payload, len },
+	};
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = len ? 2 : 1 };
+	ssize_t n;
+
+	if (fd >= 0) {
+		struct cmsghdr *cmsg;
+
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+	}
+	do {
+		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	/* The socket blocks and messages are small: never in part. */
+	return n == (ssize_t)(sizeof(header) + len) ? 0 : -ENOTCONN;
+}
+
+static int backend_answer(int sock, uint32_t request, uint64_t *answer)
+{
+	struct {
+		struct vu_header header;
+		uint64_t u64;
+	} __attribute__((packed)) reply;
+	ssize_t n;
+
+	do {
+		n = recv(sock, &reply, sizeof(reply), MSG_WAITALL);
+	} while (n < 0 && errno == EINTR);
+	if (n != sizeof(reply))
+		return -ENOTCONN;
+	if (reply.header.request != request ||
+	    reply.header.size != sizeof(reply.u64) ||
+	    !(reply.header.flags & VU_REPLY)) {
+		log_err("front-end: unexpected answer on the backend channel");
+		shutdown(sock, SHUT_RDWR);
+		return -ENOTCONN;
+	}
+	*answer = reply.u64;
+	return 0;
+}
+
+static int backend_call(struct vu_backend *backend, uint32_t request,
+			const void *payload, size_t len, int fd,
+			uint64_t *answer)
+{
+	int err;
+
+	if (backend->fd < 0)
+		return -ENOTCONN;
+	err = backend_send(backend->fd, request, payload, len, fd);
+	if (err)
+		return err;
+	return backend_answer(backend->fd, request, answer);
+}
+
+/*
+ * QEMU answers a MAP before it puts the new memory into force. It handles the
+ * next message after that, so the answer to any second message says that the
+ * first is done. An interrupt would come later still, but the guest may find
+ * our reply while it handles an earlier interrupt.
+ */
+static int backend_barrier(struct vu_backend *backend)
+{
+	uint64_t answer;
+
+	return backend_call(backend, VU_BACKEND_CONFIG_CHANGE, NULL, 0, -1,
+			    &answer);
+}
+
+int vu_backend_map(struct vu_backend *backend, int fd, uint64_t fd_offset,
+		   uint64_t shm_offset, uint64_t len, bool writable)
+{
+	struct vu_shmem_map map = {
+		.fd_offset = fd_offset,
+		.shm_offset = shm_offset,
+		.len = len,
+		.flags = writable ? VU_SHMEM_MAP_RW : 0,
+	};
+	uint64_t answer;
+	int err;
+
+	pthread_mutex_lock(&backend->lock);
+	err = backend_call(backend, VU_BACKEND_SHMEM_MAP, &map, sizeof(map),
+			   fd, &answer);
+	if (!err)
+		err = answer ? -ENOMEM : backend_barrier(backend);
+	pthread_mutex_unlock(&backend->lock);
+	return err;
+}
+
+int vu_backend_unmap(struct vu_backend *backend, uint64_t shm_offset,
+		     uint64_t len)
+{
+	struct vu_shmem_map map = {
+		.shm_offset = shm_offset,
+		.len = len,
+	};
+	uint64_t answer;
+	int err;
+
+	pthread_mutex_lock(&backend->lock);
+	err = backend_call(backend, VU_BACKEND_SHMEM_UNMAP, &map, sizeof(map),
+			   -1, &answer);
+	if (!err && answer)
+		err = -EINVAL;
+	pthread_mutex_unlock(&backend->lock);
+	return err;
+}
