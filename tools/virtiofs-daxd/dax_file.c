@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dax_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "util.h"
+
+static bool nobody_may_write(int err)
+{
+	return err == -EACCES || err == -EPERM || err == -EROFS ||
+	       err == -ETXTBSY;
+}
+
+static int open_node(struct dax_file *file, struct pt *pt, uint64_t nodeid,
+		     bool write)
+{
+	file->fd = pt_node_open(pt, nodeid, O_RDWR);
+	file->writable = file->fd >= 0;
+	if (file->writable || write || !nobody_may_write(file->fd))
+		return file->writable ? 0 : file->fd;
+	file->fd = pt_node_open(pt, nodeid, O_RDONLY);
+	return file->fd < 0 ? file->fd : 0;
+}
+
+static int show_file(struct dax_file *file, struct backing *backing,
+		     bool share_readonly)
+{
+	file->shown = -EROFS;
+	if (file->writable || share_readonly)
+		file->shown = backing_open(backing, file->fd);
+	if (file->shown < 0 && !file->writable)
+		file->shown = backing_open_copy(backing, file->fd);
+	return file->shown < 0 ? file->shown : 0;
+}
+
+int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
+		  bool write, bool share_readonly, struct dax_file **out)
+{
+	struct dax_file *file = calloc(1, sizeof(*file));
+	struct statfs fs;
+	int err;
+
+	if (!file)
+		return -ENOMEM;
+	file->refs = 1;
+	file->shown = -1;
+	file->fd = -1;
+	err = pt_node_key(pt, nodeid, &file->key);
+	if (!err)
+		err = open_node(file, pt, nodeid, write);
+	if (!err)
+		err = show_file(file, backing, share_readonly);
+	if (err) {
+		dax_file_close(file);
+		return err;
+	}
+	file->volatile_holes = !fstatfs(file->fd, &fs) &&
+			       fs.f_type == TMPFS_MAGIC;
+	if (!file->writable)
+		close_fd(&file->fd);
+	*out = file;
+	return 0;
+}
+
+void dax_file_close(struct dax_file *file)
+{
+	close_fd(&file->fd);
+	close_fd(&file->shown);
+	free(file);
+}
+
+/* Whether a hole begins before @end; one that cannot be asked has some. */
+static bool has_hole(int fd, off_t start, off_t end)
+{
+	off_t hole = lseek(fd, start, SEEK_HOLE);
+
+	return hole < 0 ? errno != ENXIO : hole < end;
+}
+
+int dax_file_reserve(const struct dax_file *file, uint64_t offset,
+		     uint64_t len, bool write)
+{
+	struct stat st;
+	off_t end;
+
+	if (!file->writable || !(write || file->volatile_holes))
+		return 0;
+	if (fstat(file->fd, &st))
+		return -errno;
+	if (offset >= (uint64_t)st.st_size)
+		return 0;
+	end = min(offset + len, (uint64_t)st.st_size);
+	if (!has_hole(file->fd, offset, end))
+		return 0;
+	/* Keeping the size, lest a truncation meanwhile is undone. */
+	while (fallocate(file->fd, FALLOC_FL_KEEP_SIZE, offset, end - offset)) {
+		if (errno == EOPNOTSUPP)
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A file of which parts are shown in the window: the descriptor which the
+ * front-end maps, and the space behind the maps.
+ */
+#ifndef VIRTIOFS_DAXD_DAX_FILE_H
+#define VIRTIOFS_DAXD_DAX_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backing.h"
+#include "passthrough.h"
+
+/**
+ * struct dax_file - a file that can be mapped
+ * @key: which file it is
+ * @refs: users; protected by whoever keeps the file
+ * @writable: may be mapped for writing; all its maps are, see dax_file_open()
+ * @volatile_holes: even reading a hole takes space (tmpfs)
+ * @fd: the file itself if @writable, or -1
+ * @shown: descriptor for the front-end
+ */
+struct dax_file {
+	struct pt_key key;
+	unsigned int refs;
+	bool writable;
+	bool volatile_holes;
+	int fd;
+	int shown;
+};
+
+/**
+ * dax_file_open - prepare a file for maps
+ * @pt: where the node is known
+ * @backing: makes the descriptor
+ * @nodeid: the node, as the guest said
+ * @write: it must be writable
+ * @share_readonly: for a file that may not be written show the file itself all
+ *	the same, although the front-end lets the guest write to it
+ * @file: the result, with one reference
+ *
+ * A file is opened for writing if that is possible at all: the front-end maps
+ * everything for writing, and a map that is to be read now and written later
+ * can stay as it is. A file that nobody may write is shown as a copy.
+ *
+ * Return: 0 or a negative errno.
+ */
+int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
+		  bool write, bool share_readonly, struct dax_file **file);
+
+/**
+ * dax_file_close - end of a file without users
+ */
+void dax_file_close(struct dax_file *file);
+
+/**
+ * dax_file_reserve - make sure that no store to a map can fail
+ * @offset: first byte of the part that is mapped
+ * @len: its bytes; what lies past the end of the file is left alone
+ * @write: the guest will write there
+ *
+ * A store to a hole which finds no space is a SIGBUS for the front-end, and the
+ * end of the guest. So holes are filled before they are shown.
+ *
+ * Return: 0 or a negative errno: ENOSPC, EDQUOT, ...
+ */
+int dax_file_reserve(const struct dax_file *file, uint64_t offset,
+		     uint64_t len, bool write);
+
+#endif

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dax_map.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dax_file.h"
+#include "log.h"
+#include "util.h"
+
+#define PAGE_BYTES (UINT64_C(1) << DAX_MAP_ALIGNMENT)
+
+/**
+ * struct dax_region - one map of the front-end
+ * @start: where in the window
+ * @len: bytes
+ * @offset: where in the file
+ * @file: the file, referenced
+ */
+struct dax_region {
+	uint64_t start;
+	uint64_t len;
+	uint64_t offset;
+	struct dax_file *file;
+};
+
+/**
+ * struct dax_map - the table
+ * @opts: constant
+ * @lock: protects what follows, and is held while the front-end works, so that
+ *	it sees the changes in the order of the table. Never taken by the thread
+ *	which serves the front-end.
+ * @stats: counters
+ * @count: entries of @regions
+ * @regions: by start; room for @opts.budget
+ */
+struct dax_map {
+	struct dax_map_options opts;
+	pthread_mutex_t lock;
+	struct dax_map_stats stats;
+	unsigned int count;
+	struct dax_region regions[];
+};
+
+static uint64_t region_end(const struct dax_region *region)
+{
+	return region->start + region->len;
+}
+
+struct dax_map *dax_map_new(const struct dax_map_options *opts)
+{
+	struct dax_map *map;
+
+	map = calloc(1, sizeof(*map) + opts->budget * sizeof(map->regions[0]));
+	if (!map)
+		return NULL;
+	map->opts = *opts;
+	pthread_mutex_init(&map->lock, NULL);
+	return map;
+}
+
+static void file_put(struct dax_file *file)
+{
+	if (!--file->refs)
+		dax_file_close(file);
+}
+
+void dax_map_free(struct dax_map *map)
+{
+	for (unsigned int i = 0; i < map->count; i++)
+		file_put(map->regions[i].file);
+	pthread_mutex_destroy(&map->lock);
+	free(map);
+}
+
+/* The first region that ends behind @pos. */
+static unsigned int map_find(const struct dax_map *map, uint64_t pos)
+{
+	unsigned int i = 0;
+
+	while (i < map->count && region_end(&map->regions[i]) <= pos)
+		i++;
+	return i;
+}
+
+static void map_insert(struct dax_map *map, const struct dax_region *region)
+{
+	unsigned int i = map_find(map, region->start);
+
+	memmove(map->regions + i + 1, map->regions + i,
+		(map->count - i) * sizeof(*region));
+	map->regions[i] = *region;
+	map->count++;
+	map->stats.live = map->count;
+	if (map->stats.peak < map->count)
+		map->stats.peak = map->count;
+}
+
+static void map_delete(struct dax_map *map, unsigned int i)
+{
+	map->count--;
+	memmove(map->regions + i, map->regions + i + 1,
+		(map->count - i) * sizeof(map->regions[0]));
+	map->stats.live = map->count;
+}
+
+/* Regions there will be once [start, end) is clear. */
+static unsigned int count_without(const struct dax_map *map, uint64_t start,
+				  uint64_t end)
+{
+	unsigned int count = map->count;
+
+	for (unsigned int i = map_find(map, start);
+	     i < map->count && map->regions[i].start < end; i++) {
+		const struct dax_region *region = &map->regions[i];
+
+		count += (region->start < start) + (region_end(region) > end);
+		count--;
+	}
+	return count;
+}
+
+static int region_show(struct dax_map *map, const struct dax_region *region)
+{
+	return vu_backend_map(map->opts.backend, region->file->shown,
+			      region->offset, region->start, region->len,
+			      region->file->writable);
+}
+
+/* Shows again what is left of a region between two places of the window. */
+static void region_keep(struct dax_map *map, const struct dax_region *old,
+			uint64_t start, uint64_t end)
+{
+	struct dax_region part = {
+		.start = start,
+		.len = end - start,
+		.offset = old->offset + (start - old->start),
+		.file = old->file,
+	};
+	int err;
+
+	if (start >= end)
+		return;
+	map->stats.splits++;
+	err = region_show(map, &part);
+	if (err) {
+		log_err("window: what was left of a map is lost: %s",
+			strerror(-err));
+		return;
+	}
+	part.file->refs++;
+	map_insert(map, &part);
+}
+
+/* Takes everything out of [start, end) of the window. */
+static void map_clear(struct dax_map *map, uint64_t start, uint64_t end)
+{
+	unsigned int i;
+
+	while ((i = map_find(map, start)) < map->count &&
+	       map->regions[i].start < end) {
+		struct dax_region old = map->regions[i];
+		int err;
+
+		err = vu_backend_unmap(map->opts.backend, old.start, old.len);
+		if (err)
+			log_debug("window: a map was gone already: %s",
+				  strerror(-err));
+		map_delete(map, i);
+		region_keep(map, &old, old.start, start);
+		region_keep(map, &old, end, region_end(&old));
+		file_put(old.file);
+	}
+}
+
+/* Whether the front-end shows all of a region already. */
+static bool map_has(const struct dax_map *map, const struct dax_region *region)
+{
+	unsigned int i = map_find(map, region->start);
+	const struct dax_region *old = &map->regions[i];
+
+	return i < map->count && old->file == region->file &&
+	       old->start <= region->start &&
+	       region_end(old) >= region_end(region) &&
+	       old->offset + (region->start - old->start) == region->offset;
+}
+
+static int map_install(struct dax_map *map, const struct dax_region *region)
+{
+	uint64_t end = region_end(region);
+	int err;
+
+	if (map_has(map, region)) {
+		map->stats.kept++;
+		return 0;
+	}
+	if (count_without(map, region->start, end) >= map->opts.budget) {
+		map->stats.over_budget++;
+		return -ENOMEM;
+	}
+	map_clear(map, region->start, end);
+	err = region_show(map, region);
+	if (err)
+		return err;
+	region->file->refs++;
+	map_insert(map, region);
+	return 0;
+}
+
+/* A file that is mapped already: one descriptor serves all its maps. */
+static struct dax_file *map_find_file(struct dax_map *map,
+				      const struct pt_key *key, bool write)
+{
+	for (unsigned int i = 0; i < map->count; i++) {
+		struct dax_file *file = map->regions[i].file;
+
+		if (file->key.dev == key->dev && file->key.ino == key->ino &&
+		    (file->writable || !write)) {
+			file->refs++;
+			return file;
+		}
+	}
+	return NULL;
+}
+
+static int map_get_file(struct dax_map *map, uint64_t nodeid, bool write,
+			struct dax_file **file)
+{
+	struct pt_key key;
+	int err;
+
+	err = pt_node_key(map->opts.pt, nodeid, &key);
+	if (err)
+		return err;
+	pthread_mutex_lock(&map->lock);
+	*file = map_find_file(map, &key, write);
+	pthread_mutex_unlock(&map->lock);
+	if (*file)
+		return 0;
+	return dax_file_open(map->opts.pt, map->opts.backing, nodeid, write,
+			     map->opts.share_readonly, file);
+}
+
+static bool page_round(uint64_t *len)
+{
+	uint64_t end;
+
+	if (!*len || !range_end(*len, PAGE_BYTES - 1, &end))
+		return false;
+	*len = end & ~(PAGE_BYTES - 1);
+	return true;
+}
+
+bool dax_map_check(const struct dax_map *map, uint64_t window_offset,
+		   uint64_t len)
+{
+	uint64_t end;
+
+	return page_round(&len) && !(window_offset & (PAGE_BYTES - 1)) &&
+	       range_end(window_offset, len, &end) && end <= map->opts.window;
+}
+
+static int map_try_setup(struct dax_map *map, uint64_t nodeid,
+			 struct dax_region *region, bool write)
+{
+	uint64_t end;
+	int err;
+
+	if (!dax_map_check(map, region->start, region->len) ||
+	    !page_round(&region->len) || region->offset & (PAGE_BYTES - 1) ||
+	    !range_end(region->offset, region->len, &end) || end > INT64_MAX)
+		return -EINVAL;
+	err = map_get_file(map, nodeid, write, &region->file);
+	if (err)
+		return err;
+	err = dax_file_reserve(region->file, region->offset, region->len,
+			       write);
+	pthread_mutex_lock(&map->lock);
+	if (!err)
+		err = map_install(map, region);
+	file_put(region->file);
+	pthread_mutex_unlock(&map->lock);
+	return err;
+}
+
+int dax_map_setup(struct dax_map *map, uint64_t nodeid, uint64_t file_offset,
+		  uint64_t len, uint64_t window_offset, bool write)
+{
+	struct dax_region region = {
+		.start = window_offset,
+		.len = len,
+		.offset = file_offset,
+	};
+	int err;
+
+	err = map_try_setup(map, nodeid, &region, write);
+	pthread_mutex_lock(&map->lock);
+	if (err)
+		map->stats.errors++;
+	else
+		map->stats.setups++;
+	pthread_mutex_unlock(&map->lock);
+	log_debug("window: setup node %lu offset %#lx len %#lx at %#lx%s: %s",
+		  nodeid, file_offset, len, window_offset,
+		  write ? " writable" : "", err ? strerror(-err) : "done");
+	return err;
+}
+
+int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
+{
+	uint64_t end;
+	int err = 0;
+
+	if (!dax_map_check(map, window_offset, len) || !page_round(&len))
+		return -EINVAL;
+	end = window_offset + len;
+	pthread_mutex_lock(&map->lock);
+	if (count_without(map, window_offset, end) > map->opts.budget) {
+		err = -ENOMEM;
+	} else {
+		map_clear(map, window_offset, end);
+		map->stats.removes++;
+	}
+	pthread_mutex_unlock(&map->lock);
+	return err;
+}
+
+void dax_map_drop(struct dax_map *map)
+{
+	pthread_mutex_lock(&map->lock);
+	map_clear(map, 0, map->opts.window);
+	pthread_mutex_unlock(&map->lock);
+}
+
+void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)
+{
+	pthread_mutex_lock(&map->lock);
+	*stats = map->stats;
+	pthread_mutex_unlock(&map->lock);
+}

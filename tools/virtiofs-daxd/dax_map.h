@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is mapped where in the window.
+ *
+ * VIRTIO lets a setup overlap what is mapped: it replaces that part. The
+ * front-end refuses overlaps and takes back a map only as it was made. This
+ * table stands between the two.
+ */
+#ifndef VIRTIOFS_DAXD_DAX_MAP_H
+#define VIRTIOFS_DAXD_DAX_MAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backing.h"
+#include "passthrough.h"
+#include "vu_backend.h"
+
+/* log2 of the alignment of offsets, in files and in the window. */
+#define DAX_MAP_ALIGNMENT 12
+
+/* QEMU dies of the 512th memory slot; leave some to memory and devices. */
+#define DAX_MAP_MAX_BUDGET 480
+
+/**
+ * struct dax_map_options - what the table works with
+ * @window: bytes
+ * @budget: most maps at a time
+ * @share_readonly: see dax_file_open()
+ * @pt: knows the nodes
+ * @backing: makes descriptors
+ * @backend: the front-end
+ */
+struct dax_map_options {
+	uint64_t window;
+	unsigned int budget;
+	bool share_readonly;
+	struct pt *pt;
+	struct backing *backing;
+	struct vu_backend *backend;
+};
+
+/**
+ * struct dax_map_stats - what the table has done
+ * @live: maps now
+ * @peak: most maps so far
+ * @setups: setups that succeeded
+ * @errors: setups that failed
+ * @kept: setups that found what they asked for mapped already
+ * @splits: maps that were cut by a setup or remove of a part
+ * @removes: parts removed
+ * @over_budget: setups refused for the number of maps
+ */
+struct dax_map_stats {
+	uint64_t live;
+	uint64_t peak;
+	uint64_t setups;
+	uint64_t errors;
+	uint64_t kept;
+	uint64_t splits;
+	uint64_t removes;
+	uint64_t over_budget;
+};
+
+struct dax_map;
+
+/**
+ * dax_map_new - an empty table
+ *
+ * Return: NULL without memory.
+ */
+struct dax_map *dax_map_new(const struct dax_map_options *opts);
+
+/**
+ * dax_map_free - forget everything; tells the front-end nothing
+ */
+void dax_map_free(struct dax_map *map);
+
+/**
+ * dax_map_setup - show a part of a file
+ * @nodeid: of the file, as the guest said
+ * @file_offset: where in the file
+ * @len: bytes, any number; counts in whole pages
+ * @window_offset: where in the window
+ * @write: the guest will write
+ *
+ * All arguments are the guest's and are checked here. May wait for the
+ * front-end.
+ *
+ * Return: 0; -EINVAL for what is misaligned or outside; -ENOMEM over budget or
+ * if the front-end refuses; what opening the file says; -ENOSPC, -EDQUOT.
+ */
+int dax_map_setup(struct dax_map *map, uint64_t nodeid, uint64_t file_offset,
+		  uint64_t len, uint64_t window_offset, bool write);
+
+/**
+ * dax_map_check - whether a part lies in the window and is aligned
+ */
+bool dax_map_check(const struct dax_map *map, uint64_t window_offset,
+		   uint64_t len);
+
+/**
+ * dax_map_remove - show nothing in a part of the window
+ *
+ * What is mapped beside it stays. Nothing there is no error.
+ *
+ * Return: 0; -EINVAL as above; -ENOMEM if what is left would be over budget.
+ */
+int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len);
+
+/**
+ * dax_map_drop - remove all
+ *
+ * The front-end may have dropped some or all of them itself, as it does when
+ * the device is reset.
+ */
+void dax_map_drop(struct dax_map *map);
+
+void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats);
+
+#endif
