@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "direct.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+
+#include "util.h"
+
+/* Bytes of a request's body; of a WRITE without its data. */
+static size_t body_len(const struct request *req)
+{
+	return min(req->len, (size_t)req->header.len) - sizeof(req->header);
+}
+
+/* Reads until the vector is full or the file ends. */
+static ssize_t read_all(int fd, struct iovec *iov, unsigned int count,
+			uint64_t offset)
+{
+	size_t left = iov_size(iov, count), done = 0;
+
+	while (left) {
+		ssize_t n = preadv(fd, iov, count, offset + done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && !done)
+			return -errno;
+		if (n <= 0)
+			break;
+		done += n;
+		left -= n;
+		iov_slice(&iov, &count, n, left);
+	}
+	return done;
+}
+
+static void serve_read(const struct direct *direct, struct request *req)
+{
+	const struct fuse_read_in *in = (void *)req->body;
+	struct virtq_chain *chain = &req->ticket.chain;
+	struct iovec *iov = virtq_chain_in(chain), all[VIRTQ_MAX_IOV];
+	struct iovec *data = all;
+	unsigned int count = chain->in_count;
+	ssize_t n;
+	int fd;
+
+	fd = pt_file_fd(direct->pt, in->fh);
+	if (fd < 0) {
+		request_reply(req, fd, NULL, 0);
+		return;
+	}
+	/* The header's place is needed once more, whole. */
+	memcpy(all, iov, count * sizeof(*iov));
+	iov_slice(&data, &count, sizeof(struct fuse_out_header), in->size);
+	if (in->offset > INT64_MAX)
+		n = -EINVAL;
+	else
+		n = read_all(fd, data, count, in->offset);
+	pt_file_put(direct->pt, in->fh);
+	if (n < 0)
+		request_reply(req, n, NULL, 0);
+	else
+		request_reply_written(req, n);
+}
+
+/* Writes all of the vector, or as much as goes. */
+static ssize_t write_all(int fd, struct iovec *iov, unsigned int count,
+			 const struct fuse_write_in *in)
+{
+	size_t left = iov_size(iov, count), done = 0;
+
+	while (left) {
+		ssize_t n = pt_write(fd, iov, count, in->offset + done,
+				     in->flags, in->write_flags);
+
+		if (n == -EINTR)
+			continue;
+		if (n < 0 && !done)
+			return n;
+		if (n <= 0)
+			break;
+		done += n;
+		left -= n;
+		iov_slice(&iov, &count, n, left);
+	}
+	return done;
+}
+
+static void serve_write(const struct direct *direct, struct request *req)
+{
+	const struct fuse_write_in *in = (void *)req->body;
+	struct virtq_chain *chain = &req->ticket.chain;
+	struct iovec *data = chain->iov, reply;
+	unsigned int count = chain->out_count;
+	struct fuse_write_out out = { 0 };
+	size_t head = sizeof(req->header) + sizeof(*in);
+	struct iovec copy[VIRTQ_MAX_IOV];
+	ssize_t n;
+	int fd;
+
+	if (in->size > req->header.len - head || in->offset > INT64_MAX) {
+		request_reply(req, -EINVAL, NULL, 0);
+		return;
+	}
+	fd = pt_file_fd(direct->pt, in->fh);
+	if (fd < 0) {
+		request_reply(req, fd, NULL, 0);
+		return;
+	}
+	memcpy(copy, data, count * sizeof(*data));
+	data = copy;
+	iov_slice(&data, &count, head, in->size);
+	n = write_all(fd, data, count, in);
+	pt_file_put(direct->pt, in->fh);
+	out.size = n < 0 ? 0 : n;
+	reply.iov_base = &out;
+	reply.iov_len = sizeof(out);
+	request_reply(req, n < 0 ? n : 0, &reply, 1);
+}
+
+static void serve_setupmapping(const struct direct *direct,
+			       struct request *req)
+{
+	const struct fuse_setupmapping_in *in = (void *)req->body;
+	const uint64_t known = FUSE_SETUPMAPPING_FLAG_WRITE |
+			       FUSE_SETUPMAPPING_FLAG_READ;
+	int err;
+
+	if (!direct->map)
+		err = -ENOSYS;
+	else if (in->flags & ~known)
+		err = -EINVAL;
+	else
+		err = dax_map_setup(direct->map, req->header.nodeid,
+				    in->foffset, in->len, in->moffset,
+				    in->flags & FUSE_SETUPMAPPING_FLAG_WRITE);
+	request_reply(req, err, NULL, 0);
+}
+
+static int remove_entries(const struct direct *direct,
+			  const struct fuse_removemapping_one *one,
+			  unsigned int count)
+{
+	int err = 0;
+
+	/* All or nothing, as far as it can be told before. */
+	for (unsigned int i = 0; i < count; i++)
+		if (!dax_map_check(direct->map, one[i].moffset, one[i].len))
+			return -EINVAL;
+	for (unsigned int i = 0; i < count; i++)
+		err = dax_map_remove(direct->map, one[i].moffset,
+				     one[i].len) ?: err;
+	return err;
+}
+
+static void serve_removemapping(const struct direct *direct,
+				struct request *req)
+{
+	const struct fuse_removemapping_in *in = (void *)req->body;
+	size_t room = body_len(req) - sizeof(*in);
+	int err;
+
+	if (!direct->map)
+		err = -ENOSYS;
+	else if (in->count > room / sizeof(struct fuse_removemapping_one))
+		err = -EINVAL;
+	else
+		err = remove_entries(direct, (void *)(in + 1), in->count);
+	request_reply(req, err, NULL, 0);
+}
+
+static void serve_syncfs(const struct direct *direct, struct request *req)
+{
+	request_reply(req, pt_syncfs(direct->pt, req->header.nodeid), NULL, 0);
+}
+
+static struct fuse_sx_time sx_time(const struct statx_timestamp *time)
+{
+	return (struct fuse_sx_time){
+		.tv_sec = time->tv_sec,
+		.tv_nsec = time->tv_nsec,
+	};
+}
+
+static void fill_statx(struct fuse_statx *out, const struct statx *stx)
+{
+	out->mask = stx->stx_mask;
+	out->blksize = stx->stx_blksize;
+	out->attributes = stx->stx_attributes;
+	out->attributes_mask = stx->stx_attributes_mask;
+	out->nlink = stx->stx_nlink;
+	out->uid = stx->stx_uid;
+	out->gid = stx->stx_gid;
+	out->mode = stx->stx_mode;
+	out->ino = stx->stx_ino;
+	out->size = stx->stx_size;
+	out->blocks = stx->stx_blocks;
+	out->atime = sx_time(&stx->stx_atime);
+	out->btime = sx_time(&stx->stx_btime);
+	out->ctime = sx_time(&stx->stx_ctime);
+	out->mtime = sx_time(&stx->stx_mtime);
+	out->rdev_major = stx->stx_rdev_major;
+	out->rdev_minor = stx->stx_rdev_minor;
+	out->dev_major = stx->stx_dev_major;
+	out->dev_minor = stx->stx_dev_minor;
+}
+
+static void serve_statx(const struct direct *direct, struct request *req)
+{
+	const struct fuse_statx_in *in = (void *)req->body;
+	struct fuse_statx_out out = { 0 };
+	struct iovec reply = { &out, sizeof(out) };
+	struct statx stx = { 0 };
+	double timeout = 0;
+	uint64_t fh;
+	int err;
+
+	fh = in->getattr_flags & FUSE_GETATTR_FH ? in->fh : UINT64_MAX;
+	err = pt_statx(direct->pt, req->header.nodeid, fh, in->sx_flags,
+		       in->sx_mask, &stx, &timeout);
+	if (!err) {
+		out.attr_valid = timeout;
+		out.attr_valid_nsec = (timeout - out.attr_valid) * 1e9;
+		fill_statx(&out.stat, &stx);
+	}
+	request_reply(req, err, &reply, 1);
+}
+
+static const struct {
+	void (*serve)(const struct direct *direct, struct request *req);
+	size_t size;
+} direct_ops[] = {
+	[FUSE_READ] = { serve_read, sizeof(struct fuse_read_in) },
+	[FUSE_WRITE] = { serve_write, sizeof(struct fuse_write_in) },
+	[FUSE_SETUPMAPPING] = { serve_setupmapping,
+				sizeof(struct fuse_setupmapping_in) },
+	[FUSE_REMOVEMAPPING] = { serve_removemapping,
+				 sizeof(struct fuse_removemapping_in) },
+	[FUSE_SYNCFS] = { serve_syncfs, sizeof(struct fuse_syncfs_in) },
+	[FUSE_STATX] = { serve_statx, sizeof(struct fuse_statx_in) },
+};
+
+bool direct_serve(const struct direct *direct, struct request *req)
+{
+	uint32_t opcode = req->header.opcode;
+
+	if (opcode >= ARRAY_SIZE(direct_ops) || !direct_ops[opcode].serve)
+		return false;
+	if (body_len(req) < direct_ops[opcode].size)
+		request_reply(req, -EINVAL, NULL, 0);
+	else
+		direct_ops[opcode].serve(direct, req);
+	return true;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What libfuse does not know of, added to its replies: the alignment of maps
+ * and FUSE_HAS_INODE_DAX in the answer to INIT, FUSE_ATTR_DAX in attributes.
+ */
+#ifndef VIRTIOFS_DAXD_FUSE_COMPLETE_H
+#define VIRTIOFS_DAXD_FUSE_COMPLETE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "passthrough.h"
+
+/**
+ * fuse_complete_init - complete an answer to INIT
+ * @asked: flags of the guest
+ * @out: struct fuse_init_out of libfuse
+ * @len: its length
+ *
+ * For a device with a window only.
+ */
+void fuse_complete_init(uint64_t asked, void *out, size_t len);
+
+/**
+ * fuse_complete_attr - complete a reply which may carry attributes
+ * @pt: says which files get FUSE_ATTR_DAX
+ * @opcode: of the request
+ * @out: what follows the header of the reply
+ * @len: its length
+ */
+void fuse_complete_attr(struct pt *pt, uint32_t opcode, void *out, size_t len);
+
+#endif

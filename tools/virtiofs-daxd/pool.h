@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Threads that serve queues. One of them leads: it waits for kicks and takes
+ * the next request. With the request in hand it lets another lead, and serves it
+ * itself: no request changes threads.
+ */
+#ifndef VIRTIOFS_DAXD_POOL_H
+#define VIRTIOFS_DAXD_POOL_H
+
+#include "queue.h"
+
+struct pool;
+
+/**
+ * pool_new - start threads
+ * @queues: to serve; see queue_watch()
+ * @num_queues: their number
+ * @num_threads: of threads
+ *
+ * Return: NULL with errno set.
+ */
+struct pool *pool_new(struct queue *queues, unsigned int num_queues,
+		      unsigned int num_threads);
+
+/**
+ * pool_free - let the threads finish what they serve, and end
+ */
+void pool_free(struct pool *pool);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A FUSE request of the guest: a chain of descriptors of which the readable part
+ * was copied, so that the guest cannot change it any more.
+ *
+ * Only the data of WRITE stays where it is, and the data of READ goes there
+ * directly.
+ */
+#ifndef VIRTIOFS_DAXD_REQUEST_H
+#define VIRTIOFS_DAXD_REQUEST_H
+
+#include <linux/fuse.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "queue.h"
+
+/* Room for the largest extended attribute and two names of any length. */
+#define REQUEST_MAX_LEN (128 * 1024)
+/* Zeroes behind a request, as much as the largest structure in one. */
+#define REQUEST_PADDING 256
+
+/**
+ * struct request - a request
+ * @ticket: to give the chain back
+ * @next: in the list of those not in use
+ * @len: bytes of @buf that came from the guest
+ * @slot: see request_register()
+ * @generation: likewise
+ * @unique: the guest's name for it
+ * @header: its header, in @buf; @header.len is not larger than @len, unless the
+ *	request is malformed
+ * @body: what follows
+ */
+struct request {
+	struct queue_ticket ticket;
+	struct request *next;
+	size_t len;
+	uint32_t slot;
+	uint32_t generation;
+	uint64_t unique;
+	union {
+		char buf[REQUEST_MAX_LEN + REQUEST_PADDING];
+		struct {
+			struct fuse_in_header header;
+			char body[];
+		};
+	};
+};
+
+/**
+ * request_take - take the next request of a queue
+ *
+ * Return: NULL if there is none, or no memory.
+ */
+struct request *request_take(struct queue *queue);
+
+/**
+ * request_valid - whether header and memory make sense
+ */
+bool request_valid(const struct request *req);
+
+/**
+ * request_room - bytes that a reply may have behind its header
+ */
+size_t request_room(const struct request *req);
+
+/**
+ * request_register - let a request be found again by a number
+ *
+ * Return: the number, never used for another request; 0 if too many wait.
+ */
+uint64_t request_register(struct request *req);
+
+/**
+ * request_claim - find a request by number, once
+ *
+ * Return: the request, which now is the caller's; or NULL.
+ */
+struct request *request_claim(uint64_t number);
+
+/**
+ * request_number - the number of a registered request by the guest's name
+ *
+ * Return: 0 if there is none.
+ */
+uint64_t request_number(uint64_t unique);
+
+/**
+ * request_reply - answer a request
+ * @req: not the caller's any more
+ * @error: 0 or a negative errno
+ * @iov: what follows the header, if @error is 0
+ * @count: its pieces
+ */
+void request_reply(struct request *req, int error, const struct iovec *iov,
+		   unsigned int count);
+
+/**
+ * request_reply_written - answer a request, the data being in place
+ * @written: bytes behind the header
+ */
+void request_reply_written(struct request *req, size_t written);
+
+/**
+ * request_finish - done with a request that has no answer
+ */
+void request_finish(struct request *req);
+
+#endif

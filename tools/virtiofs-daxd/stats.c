@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "stats.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "util.h"
+
+/* In the order of opcodes; what has no name is counted as "other". */
+static const char *const stats_names[] = {
+	[0] = "other",
+	[FUSE_LOOKUP] = "lookup",
+	[FUSE_FORGET] = "forget",
+	[FUSE_GETATTR] = "getattr",
+	[FUSE_SETATTR] = "setattr",
+	[FUSE_READLINK] = "readlink",
+	[FUSE_SYMLINK] = "symlink",
+	[FUSE_MKNOD] = "mknod",
+	[FUSE_MKDIR] = "mkdir",
+	[FUSE_UNLINK] = "unlink",
+	[FUSE_RMDIR] = "rmdir",
+	[FUSE_RENAME] = "rename",
+	[FUSE_LINK] = "link",
+	[FUSE_OPEN] = "open",
+	[FUSE_READ] = "read",
+	[FUSE_WRITE] = "write",
+	[FUSE_STATFS] = "statfs",
+	[FUSE_RELEASE] = "release",
+	[FUSE_FSYNC] = "fsync",
+	[FUSE_SETXATTR] = "setxattr",
+	[FUSE_GETXATTR] = "getxattr",
+	[FUSE_LISTXATTR] = "listxattr",
+	[FUSE_REMOVEXATTR] = "removexattr",
+	[FUSE_FLUSH] = "flush",
+	[FUSE_INIT] = "init",
+	[FUSE_OPENDIR] = "opendir",
+	[FUSE_READDIR] = "readdir",
+	[FUSE_RELEASEDIR] = "releasedir",
+	[FUSE_FSYNCDIR] = "fsyncdir",
+	[FUSE_GETLK] = "getlk",
+	[FUSE_SETLK] = "setlk",
+	[FUSE_SETLKW] = "setlkw",
+	[FUSE_ACCESS] = "access",
+	[FUSE_CREATE] = "create",
+	[FUSE_INTERRUPT] = "interrupt",
+	[FUSE_IOCTL] = "ioctl",
+	[FUSE_DESTROY] = "destroy",
+	[FUSE_BATCH_FORGET] = "batch_forget",
+	[FUSE_FALLOCATE] = "fallocate",
+	[FUSE_READDIRPLUS] = "readdirplus",
+	[FUSE_RENAME2] = "rename2",
+	[FUSE_LSEEK] = "lseek",
+	[FUSE_COPY_FILE_RANGE] = "copy_file_range",
+	[FUSE_SETUPMAPPING] = "setupmapping",
+	[FUSE_REMOVEMAPPING] = "removemapping",
+	[FUSE_SYNCFS] = "syncfs",
+	[FUSE_TMPFILE] = "tmpfile",
+	[FUSE_STATX] = "statx",
+};
+
+static uint64_t stats_counts[ARRAY_SIZE(stats_names)];
+
+void stats_count(uint32_t opcode)
+{
+	if (opcode >= ARRAY_SIZE(stats_names) || !stats_names[opcode])
+		opcode = 0;
+	__atomic_add_fetch(&stats_counts[opcode], 1, __ATOMIC_RELAXED);
+}
+
+static void print_requests(FILE *out)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(stats_names); i++)
+		if (stats_names[i])
+			fprintf(out, "req_%s %lu\n", stats_names[i],
+				__atomic_load_n(&stats_counts[i],
+						__ATOMIC_RELAXED));
+}
+
+static void print_dax(FILE *out, struct dax_map *map)
+{
+	struct dax_map_stats stats;
+
+	dax_map_get_stats(map, &stats);
+	fprintf(out, "dax_live %lu\n", stats.live);
+	fprintf(out, "dax_peak %lu\n", stats.peak);
+	fprintf(out, "dax_setups %lu\n", stats.setups);
+	fprintf(out, "dax_errors %lu\n", stats.errors);
+	fprintf(out, "dax_kept %lu\n", stats.kept);
+	fprintf(out, "dax_splits %lu\n", stats.splits);
+	fprintf(out, "dax_removes %lu\n", stats.removes);
+	fprintf(out, "dax_over_budget %lu\n", stats.over_budget);
+}
+
+int stats_write(int fd, struct dax_map *map)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out;
+	int err;
+
+	out = open_memstream(&text, &len);
+	if (!out)
+		return -ENOMEM;
+	print_requests(out);
+	if (map)
+		print_dax(out, map);
+	if (fclose(out))
+		return -ENOMEM;
+	/* Readers see the old text, the new one, or a part of both. */
+	err = lseek(fd, 0, SEEK_SET) < 0 ? -errno : write_full(fd, text, len);
+	if (!err && ftruncate(fd, len))
+		err = -errno;
+	free(text);
+	return err;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Counters of requests, for the statistics file.
+ */
+#ifndef VIRTIOFS_DAXD_STATS_H
+#define VIRTIOFS_DAXD_STATS_H
+
+#include <stdint.h>
+
+#include "dax_map.h"
+
+/**
+ * stats_count - a request of this opcode has come
+ */
+void stats_count(uint32_t opcode);
+
+/**
+ * stats_write - rewrite the statistics file
+ * @fd: the file
+ * @map: whose counters are written too, or NULL
+ *
+ * Return: 0 or a negative errno.
+ */
+int stats_write(int fd, struct dax_map *map);
+
+#endif

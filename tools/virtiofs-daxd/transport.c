@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "transport.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include <fuse_lowlevel.h>
+
+#include "direct.h"
+#include "fuse_complete.h"
+#include "log.h"
+#include "stats.h"
+#include "util.h"
+
+/* 7.31 brought virtio-fs; older layouts need not be known. */
+#define TRANSPORT_MIN_MINOR 31
+
+/* Stands for no request: the reply goes nowhere. */
+#define TRANSPORT_NO_REQUEST UINT64_MAX
+
+/*
+ * libfuse passes the user data of the file operations to its output function,
+ * which is not ours to choose; so this is static.
+ *
+ * @direct: constant
+ * @session: libfuse's session; constant
+ * @gate: held shared by requests, exclusively to begin or end the session;
+ *	never taken by the thread that serves the front-end
+ * @begun: INIT was seen; protected by @gate
+ * @reset: the device was reset
+ */
+static struct {
+	struct direct direct;
+	struct fuse_session *session;
+	pthread_rwlock_t gate;
+	bool begun;
+	bool reset;
+} transport;
+
+static void complete_reply(const struct request *req, struct iovec *iov)
+{
+	const struct fuse_init_in *in = (void *)req->body;
+	uint64_t asked;
+
+	if (!transport.direct.map)
+		return;
+	if (req->header.opcode != FUSE_INIT) {
+		fuse_complete_attr(transport.direct.pt, req->header.opcode,
+				   iov->iov_base, iov->iov_len);
+		return;
+	}
+	asked = in->flags;
+	if (asked & FUSE_INIT_EXT)
+		asked |= (uint64_t)in->flags2 << 32;
+	fuse_complete_init(asked, iov->iov_base, iov->iov_len);
+}
+
+/* libfuse's output: a header, and a body of at most one piece in our case. */
+static ssize_t transport_writev(int fd, struct iovec *iov, int count,
+				void *userdata)
+{
+	const struct fuse_out_header *out = iov[0].iov_base;
+	struct request *req = request_claim(out->unique);
+	size_t len = iov_size(iov, count);
+
+	(void)fd;
+	(void)userdata;
+	if (req) {
+		if (!out->error && count > 1)
+			complete_reply(req, iov + 1);
+		request_reply(req, out->error, iov + 1, count - 1);
+	}
+	return len;
+}
+
+static ssize_t transport_read(int fd, void *buf, size_t len, void *userdata)
+{
+	(void)fd;
+	(void)buf;
+	(void)len;
+	(void)userdata;
+	errno = EOPNOTSUPP;
+	return -1;
+}
+
+static void libfuse_log(enum fuse_log_level level, const char *fmt,
+			va_list args)
+{
+	char line[512];
+
+	vsnprintf(line, sizeof(line), fmt, args);
+	line[strcspn(line, "\n")] = 0;
+	if (level <= FUSE_LOG_ERR)
+		log_err("%s", line);
+	else
+		log_debug("%s", line);
+}
+
+int transport_open(struct pt *pt, struct dax_map *map)
+{
+	static const struct fuse_custom_io io = {
+		.writev = transport_writev,
+		.read = transport_read,
+	};
+	char *argv[] = { "virtiofs-daxd" };
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+	int fd, err;
+
+	fuse_set_log_func(libfuse_log);
+	transport.direct.pt = pt;
+	transport.direct.map = map;
+	pthread_rwlock_init(&transport.gate, NULL);
+	transport.session = fuse_session_new(&args, pt_ops(), sizeof(*pt_ops()),
+					     pt);
+	if (!transport.session)
+		return -ENOMEM;
+	/* It wants a descriptor to close, whatever it is. */
+	fd = eventfd(0, EFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = fuse_session_custom_io(transport.session, &io, sizeof(io), fd);
+	return err < 0 ? err : 0;
+}
+
+void transport_close(void)
+{
+	fuse_session_destroy(transport.session);
+	pthread_rwlock_destroy(&transport.gate);
+}
+
+void transport_reset(void)
+{
+	__atomic_store_n(&transport.reset, true, __ATOMIC_RELEASE);
+}
+
+static void to_libfuse(void *buf, size_t len)
+{
+	const struct fuse_buf fuse_buf = { .mem = buf, .size = len };
+
+	fuse_session_process_buf(transport.session, &fuse_buf);
+}
+
+/* libfuse takes a second INIT only after a DESTROY, which may not have come. */
+static void session_end(void)
+{
+	struct fuse_in_header destroy = {
+		.len = sizeof(destroy),
+		.opcode = FUSE_DESTROY,
+		.unique = TRANSPORT_NO_REQUEST,
+	};
+
+	if (transport.begun)
+		to_libfuse(&destroy, sizeof(destroy));
+	transport.begun = false;
+	pt_reset(transport.direct.pt);
+	if (transport.direct.map)
+		dax_map_drop(transport.direct.map);
+}
+
+/* Sizes of buffers in which a reply is collected: no more than can be sent. */
+static void clamp_size(struct request *req)
+{
+	struct fuse_getxattr_in *xattr = (void *)req->body;
+	struct fuse_read_in *read = (void *)req->body;
+	size_t room = request_room(req);
+
+	switch (req->header.opcode) {
+	case FUSE_GETXATTR:
+	case FUSE_LISTXATTR:
+		/* 0 asks for the size alone. */
+		if (xattr->size > room)
+			xattr->size = room ?: 1;
+		break;
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS:
+		read->size = min((size_t)read->size, room);
+		break;
+	}
+}
+
+static void serve_by_libfuse(struct request *req)
+{
+	uint64_t number = request_register(req);
+	size_t len = req->header.len;
+	static _Thread_local char buf[REQUEST_MAX_LEN + REQUEST_PADDING]
+		__attribute__((aligned(8)));
+
+	if (!number) {
+		request_reply(req, -EBUSY, NULL, 0);
+		return;
+	}
+	/* The request may be answered, and reused, while it is still read. */
+	req->header.unique = number;
+	memcpy(buf, req->buf, len + REQUEST_PADDING);
+	to_libfuse(buf, len);
+}
+
+static void serve_forget(struct request *req)
+{
+	req->header.unique = TRANSPORT_NO_REQUEST;
+	to_libfuse(req->buf, req->header.len);
+	request_finish(req);
+}
+
+/* Names a request by the guest's number; libfuse knows it by ours. */
+static void serve_interrupt(struct request *req)
+{
+	struct fuse_interrupt_in *in = (void *)req->body;
+
+	in->unique = request_number(in->unique);
+	if (in->unique) {
+		req->header.unique = TRANSPORT_NO_REQUEST;
+		to_libfuse(req->buf, req->header.len);
+	}
+	request_finish(req);
+}
+
+static void serve_init(struct request *req)
+{
+	const struct fuse_init_in *in = (void *)req->body;
+
+	pthread_rwlock_wrlock(&transport.gate);
+	session_end();
+	if (in->major == FUSE_KERNEL_VERSION &&
+	    in->minor < TRANSPORT_MIN_MINOR) {
+		log_err("guest: FUSE 7.%u is too old", in->minor);
+		request_reply(req, -EPROTO, NULL, 0);
+	} else {
+		transport.begun = in->major == FUSE_KERNEL_VERSION;
+		serve_by_libfuse(req);
+	}
+	pthread_rwlock_unlock(&transport.gate);
+}
+
+static void serve_destroy(struct request *req)
+{
+	pthread_rwlock_wrlock(&transport.gate);
+	session_end();
+	pthread_rwlock_unlock(&transport.gate);
+	request_reply(req, 0, NULL, 0);
+}
+
+static bool is_forget(const struct request *req)
+{
+	return req->header.opcode == FUSE_FORGET ||
+	       req->header.opcode == FUSE_BATCH_FORGET;
+}
+
+static void serve_checked(struct request *req)
+{
+	if (is_forget(req))
+		serve_forget(req);
+	else if (req->header.opcode == FUSE_INTERRUPT)
+		serve_interrupt(req);
+	else if (!direct_serve(&transport.direct, req))
+		serve_by_libfuse(req);
+}
+
+static void refuse(struct request *req, int err)
+{
+	log_debug("guest: request %u refused: %s", req->header.opcode,
+		  strerror(-err));
+	if (is_forget(req))
+		request_finish(req);
+	else
+		request_reply(req, err, NULL, 0);
+}
+
+static void catch_reset(void)
+{
+	if (!__atomic_load_n(&transport.reset, __ATOMIC_ACQUIRE))
+		return;
+	pthread_rwlock_wrlock(&transport.gate);
+	if (__atomic_exchange_n(&transport.reset, false, __ATOMIC_ACQ_REL))
+		session_end();
+	pthread_rwlock_unlock(&transport.gate);
+}
+
+void transport_serve(struct request *req)
+{
+	int err;
+
+	catch_reset();
+	stats_count(req->header.opcode);
+	if (!request_valid(req)) {
+		log_warn_once("guest: a malformed request");
+		refuse(req, req->ticket.chain.fault ? -EFAULT : -EINVAL);
+		return;
+	}
+	clamp_size(req);
+	/* Of a WRITE the data is not there; it is checked where it is used. */
+	err = req->header.opcode == FUSE_WRITE ? 0 :
+	      pt_request(transport.direct.pt, req->buf, req->len);
+	if (err) {
+		refuse(req, err);
+	} else if (req->header.opcode == FUSE_INIT) {
+		serve_init(req);
+	} else if (req->header.opcode == FUSE_DESTROY) {
+		serve_destroy(req);
+	} else {
+		pthread_rwlock_rdlock(&transport.gate);
+		serve_checked(req);
+		pthread_rwlock_unlock(&transport.gate);
+	}
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between the queues and libfuse: who serves a request, and what becomes of a
+ * reply. The session begins with INIT, ends with DESTROY, and may begin again.
+ */
+#ifndef VIRTIOFS_DAXD_TRANSPORT_H
+#define VIRTIOFS_DAXD_TRANSPORT_H
+
+#include "dax_map.h"
+#include "passthrough.h"
+#include "request.h"
+
+/**
+ * transport_open - get ready for the guest's session; there is one per process
+ * @pt: serves the files
+ * @map: the window, or NULL
+ *
+ * Return: 0 or a negative errno.
+ */
+int transport_open(struct pt *pt, struct dax_map *map);
+
+/**
+ * transport_close - end of service; no request may be running
+ */
+void transport_close(void);
+
+/**
+ * transport_serve - serve a request
+ * @req: not the caller's any more
+ */
+void transport_serve(struct request *req);
+
+/**
+ * transport_reset - the device was reset: end the session before the next
+ * request. Does not wait for anything.
+ */
+void transport_reset(void);
+
+#endif
