@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "options.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dax_map.h"
+#include "util.h"
+
+#ifndef VERSION
+#define VERSION "unversioned"
+#endif
+
+#define TAG_MAX 36
+#define MIN_WINDOW (UINT64_C(16) << 20)
+#define MAX_WINDOW (UINT64_C(1) << 46)
+#define MAX_QUEUES 64
+#define MAX_THREADS 256
+
+enum {
+	OPT_SHARED_DIR = 256,
+	OPT_SOCKET_PATH,
+	OPT_TAG,
+	OPT_CACHE,
+	OPT_DAX_WINDOW,
+	OPT_DAX_ATTR,
+	OPT_DAX_BUDGET,
+	OPT_DAX_READONLY_WINDOW,
+	OPT_NUM_QUEUES,
+	OPT_THREAD_POOL_SIZE,
+	OPT_SANDBOX,
+	OPT_READONLY,
+	OPT_XATTR,
+	OPT_POSIX_ACL,
+	OPT_LOG_LEVEL,
+	OPT_LOG_FILE,
+	OPT_SYSLOG,
+	OPT_STATS_FILE,
+	OPT_VERSION,
+	OPT_HELP,
+};
+
+static const struct option long_options[] = {
+	{ "shared-dir", required_argument, NULL, OPT_SHARED_DIR },
+	{ "socket-path", required_argument, NULL, OPT_SOCKET_PATH },
+	{ "tag", required_argument, NULL, OPT_TAG },
+	{ "cache", required_argument, NULL, OPT_CACHE },
+	{ "dax-window", required_argument, NULL, OPT_DAX_WINDOW },
+	{ "dax-attr", required_argument, NULL, OPT_DAX_ATTR },
+	{ "dax-budget", required_argument, NULL, OPT_DAX_BUDGET },
+	{ "dax-readonly-window", no_argument, NULL, OPT_DAX_READONLY_WINDOW },
+	{ "num-queues", required_argument, NULL, OPT_NUM_QUEUES },
+	{ "thread-pool-size", required_argument, NULL, OPT_THREAD_POOL_SIZE },
+	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
+	{ "readonly", no_argument, NULL, OPT_READONLY },
+	{ "xattr", no_argument, NULL, OPT_XATTR },
+	{ "posix-acl", no_argument, NULL, OPT_POSIX_ACL },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "log-file", required_argument, NULL, OPT_LOG_FILE },
+	{ "syslog", no_argument, NULL, OPT_SYSLOG },
+	{ "stats-file", required_argument, NULL, OPT_STATS_FILE },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ 0 }
+};
+
+static const char usage[] =
+"Usage: virtiofs-daxd --shared-dir DIR --socket-path PATH [OPTION]...\n"
+"Share a directory with a virtual machine over virtio-fs, with a DAX window.\n"
+"\n"
+"      --shared-dir DIR         the directory\n"
+"      --socket-path PATH       the socket to which the VMM connects\n"
+"      --tag TAG                name by which the guest mounts it (myfs)\n"
+"      --cache MODE             auto, always or never (auto)\n"
+"      --dax-window SIZE        size of the window: a power of two, 16M or more\n"
+"      --dax-attr WHICH         files with DAX in a guest that asks per file:\n"
+"                               none, all, or those of SIZE and more (all)\n"
+"      --dax-budget N           most parts of files in the window at once (128)\n"
+"      --num-queues N           request queues (1)\n"
+"      --thread-pool-size N     threads that serve requests (4)\n"
+"      --sandbox MODE           none, namespace or chroot (namespace)\n"
+"      --readonly               refuse all changes, and offer no window\n"
+"      --dax-readonly-window    offer the window with --readonly; the guest can\n"
+"                               then change the contents of files\n"
+"      --xattr                  extended attributes\n"
+"      --posix-acl              POSIX ACLs; implies --xattr\n"
+"      --log-level LEVEL        error, warn, info or debug (info)\n"
+"      --log-file FILE          append messages to a file\n"
+"      --syslog                 send messages to syslog\n"
+"      --stats-file FILE        write counters there on SIGUSR1 and at the end\n"
+"      --version                print the version\n"
+"      --help                   print this\n"
+"\n"
+"SIZE is in bytes, or with a suffix K, M, G or T.\n"
+"Ends with 0 on SIGTERM and when the VMM disconnects, with 1 on failure, with 2\n"
+"on a wrong command line.\n";
+
+static int __attribute__((format(printf, 1, 2))) wrong(const char *fmt, ...)
+{
+	va_list args;
+
+	fputs("virtiofs-daxd: ", stderr);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputs("\nTry 'virtiofs-daxd --help'.\n", stderr);
+	return EXIT_USAGE;
+}
+
+/* Index of a word in a list that ends with NULL, or -1. */
+static int find_word(const char *const *words, const char *word)
+{
+	for (int i = 0; words[i]; i++)
+		if (!strcmp(words[i], word))
+			return i;
+	return -1;
+}
+
+static bool parse_cache(const char *arg, enum pt_cache *cache)
+{
+	static const char *const words[] = {
+		[PT_CACHE_AUTO] = "auto",
+		[PT_CACHE_ALWAYS] = "always",
+		[PT_CACHE_NEVER] = "never",
+		NULL
+	};
+	int i = find_word(words, arg);
+
+	*cache = i;
+	return i >= 0;
+}
+
+static bool parse_sandbox(const char *arg, enum isolation_sandbox *sandbox)
+{
+	static const char *const words[] = {
+		[ISOLATION_NONE] = "none",
+		[ISOLATION_NAMESPACE] = "namespace",
+		[ISOLATION_CHROOT] = "chroot",
+		NULL
+	};
+	int i = find_word(words, arg);
+
+	*sandbox = i;
+	return i >= 0;
+}
+
+static bool parse_dax_attr(const char *arg, uint64_t *min_size)
+{
+	if (!strcmp(arg, "none"))
+		*min_size = UINT64_MAX;
+	else if (!strcmp(arg, "all"))
+		*min_size = 0;
+	else
+		return parse_size(arg, min_size);
+	return true;
+}
+
+static bool parse_count(const char *arg, unsigned int max, unsigned int *count)
+{
+	return parse_uint(arg, max, count) && *count;
+}
+
+static bool parse_option(struct options *opts, int opt, const char *arg)
+{
+	switch (opt) {
+	case OPT_SHARED_DIR:
+		opts->shared_dir = arg;
+		return true;
+	case OPT_SOCKET_PATH:
+		opts->socket_path = arg;
+		return true;
+	case OPT_TAG:
+		opts->tag = arg;
+		return *arg && strlen(arg) <= TAG_MAX;
+	case OPT_CACHE:
+		return parse_cache(arg, &opts->cache);
+	case OPT_DAX_WINDOW:
+		return parse_size(arg, &opts->window);
+	case OPT_DAX_ATTR:
+		return parse_dax_attr(arg, &opts->dax_attr_min);
+	case OPT_DAX_BUDGET:
+		return parse_count(arg, DAX_MAP_MAX_BUDGET, &opts->dax_budget);
+	case OPT_DAX_READONLY_WINDOW:
+		opts->dax_readonly_window = true;
+		return true;
+	case OPT_NUM_QUEUES:
+		return parse_count(arg, MAX_QUEUES, &opts->num_queues);
+	case OPT_THREAD_POOL_SIZE:
+		return parse_count(arg, MAX_THREADS, &opts->num_threads);
+	case OPT_SANDBOX:
+		return parse_sandbox(arg, &opts->sandbox);
+	case OPT_READONLY:
+		opts->readonly = true;
+		return true;
+	case OPT_POSIX_ACL:
+		opts->posix_acl = true;
+		opts->xattr = true;
+		return true;
+	case OPT_XATTR:
+		opts->xattr = true;
+		return true;
+	case OPT_LOG_LEVEL:
+		return log_level_parse(arg, &opts->log_level);
+	case OPT_LOG_FILE:
+		opts->log_file = arg;
+		return true;
+	case OPT_SYSLOG:
+		opts->syslog = true;
+		return true;
+	case OPT_STATS_FILE:
+		opts->stats_file = arg;
+		return true;
+	}
+	return false;
+}
+
+static int check_options(const struct options *opts)
+{
+	if (!opts->shared_dir)
+		return wrong("--shared-dir is missing");
+	if (!opts->socket_path)
+		return wrong("--socket-path is missing");
+	if (opts->window && (!is_power_of_2(opts->window) ||
+			     opts->window < MIN_WINDOW ||
+			     opts->window > MAX_WINDOW))
+		return wrong("--dax-window must be a power of two from 16M to 64T");
+	if (opts->window && opts->readonly && !opts->dax_readonly_window)
+		return wrong("--readonly with --dax-window: the VMM lets the guest write to what it maps; say --dax-readonly-window if it may");
+	if (opts->dax_readonly_window && !(opts->readonly && opts->window))
+		return wrong("--dax-readonly-window needs --readonly and --dax-window");
+	return -1;
+}
+
+int options_parse(struct options *opts, int argc, char **argv)
+{
+	int opt, index;
+
+	*opts = (struct options){
+		.tag = "myfs",
+		.dax_budget = 128,
+		.num_queues = 1,
+		.num_threads = 4,
+		.sandbox = ISOLATION_NAMESPACE,
+		.log_level = LOG_LEVEL_INFO,
+	};
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "+:", long_options, &index)) >= 0) {
+		switch (opt) {
+		case OPT_HELP:
+			fputs(usage, stdout);
+			return EXIT_DONE;
+		case OPT_VERSION:
+			puts("virtiofs-daxd " VERSION);
+			return EXIT_DONE;
+		case '?':
+			return wrong("unknown option %s", argv[optind - 1]);
+		case ':':
+			return wrong("%s needs a value", argv[optind - 1]);
+		}
+		if (!parse_option(opts, opt, optarg))
+			return wrong("--%s: '%s' will not do",
+				     long_options[index].name, optarg);
+	}
+	if (optind < argc)
+		return wrong("'%s' is no option", argv[optind]);
+	return check_options(opts);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command line.
+ */
+#ifndef VIRTIOFS_DAXD_OPTIONS_H
+#define VIRTIOFS_DAXD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "isolation.h"
+#include "log.h"
+#include "passthrough.h"
+
+/* Exit codes. */
+enum {
+	EXIT_DONE = 0,		/* end of service, by signal or disconnection */
+	EXIT_FAILED = 1,	/* the daemon could not start, or failed later */
+	EXIT_USAGE = 2,		/* the command line makes no sense */
+};
+
+/**
+ * struct options - what the user wants; see the manual page
+ */
+struct options {
+	const char *shared_dir;
+	const char *socket_path;
+	const char *tag;
+	enum pt_cache cache;
+	uint64_t window;
+	uint64_t dax_attr_min;
+	unsigned int dax_budget;
+	bool dax_readonly_window;
+	unsigned int num_queues;
+	unsigned int num_threads;
+	enum isolation_sandbox sandbox;
+	bool readonly;
+	bool xattr;
+	bool posix_acl;
+	enum log_level log_level;
+	const char *log_file;
+	bool syslog;
+	const char *stats_file;
+};
+
+/**
+ * options_parse - read the command line
+ *
+ * Prints what is wrong to standard error; serves --help and --version.
+ *
+ * Return: -1 to go on, else the exit code.
+ */
+int options_parse(struct options *opts, int argc, char **argv);
+
+#endif
