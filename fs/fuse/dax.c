@@ -15,7 +15,7 @@
  * DOC: virtio-fs DAX
  *
  * Words
- * =====
+ * -----
  *
  * The *window* is shared memory region 0 of a virtio-fs device. A *range* is its
  * unit, 2 MiB, aligned. A *mapping* is a run of one or more contiguous ranges
@@ -25,7 +25,7 @@
  * *Fallback* is to serve a read or write with FUSE_READ or FUSE_WRITE.
  *
  * Mappings
- * ========
+ * --------
  *
  * Each inode has an interval tree of mappings, keyed by page offset. They start
  * and end at multiples of a range in the file and do not overlap. A setup costs
@@ -51,16 +51,16 @@
  * any lock that reclaim needs.
  *
  * Locking
- * =======
+ * -------
  *
- * In addition to what mm/filemap.c says:
+ * In addition to what mm/filemap.c says::
  *
- * inode->i_rwsem
- *   mm->mmap_lock
- *     sb_start_pagefault
- *       mapping->invalidate_lock
- *         fuse_dax_inode.sem
- *           fuse_dax_window.lock
+ *   inode->i_rwsem
+ *     mm->mmap_lock
+ *       sb_start_pagefault
+ *         mapping->invalidate_lock
+ *           fuse_dax_inode.sem
+ *             fuse_dax_window.lock
  *
  * - i_rwsem: shared by reads, exclusive in writes and truncation.
  * - invalidate_lock: shared while a fault inserts an entry, exclusive to break.
@@ -70,7 +70,7 @@
  * - fuse_dax_window.lock: spinlock; ranges and lists of the window.
  *
  * Times
- * =====
+ * -----
  *
  * A store to memory does not tell the server. A write in place and a write fault
  * therefore set mtime and ctime here, mark the inode dirty, and the times are
