@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <linux/fuse.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -623,7 +624,7 @@ static void nothing_above_the_root(void)
 	CHECK(seen);
 }
 
-static volatile bool race_stop;
+static atomic_bool race_stop;
 
 /* A name that is a directory and a link to the outside in turn. */
 static void *swapper(void *arg)

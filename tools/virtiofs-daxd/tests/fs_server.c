@@ -174,6 +174,17 @@ static void new_session(int dev_fuse)
 		die("session");
 }
 
+/* A sanitizer makes calls of its own, at the end above all. */
+static int restrict_calls(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	return 0;
+#else
+	return isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_KILL,
+				  STDERR_FILENO);
+#endif
+}
+
 static void run_server(struct fs_server *server, struct pt_options *opts,
 		       enum isolation_sandbox sandbox, int fd)
 {
@@ -187,10 +198,10 @@ static void run_server(struct fs_server *server, struct pt_options *opts,
 	dev_fuse = mount_fuse(server->mount);
 	isolate(server->share, sandbox, opts);
 	new_session(dev_fuse);
-	if (pthread_create(&controller, NULL, control, &fd))
+	if (pthread_create(&controller, NULL, control, &fd) ||
+	    pthread_detach(controller))
 		die("thread");
-	if (isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_KILL,
-			       STDERR_FILENO))
+	if (restrict_calls())
 		die(isolation_step());
 	for (int i = 0; i < THREADS; i++)
 		if (pthread_create(&threads[i], NULL, serve, NULL))
