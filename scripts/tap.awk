@@ -2,10 +2,11 @@
 # Count the leaves of TAP or KTAP on stdin. Prints the results of the outermost
 # level and every failure as they come; `out` gets one line per failure and a
 # last line `PASSED FAILED SKIPPED`.
-function fail(text) {
+function fail(text, quiet) {
 	failed++
 	print stage ": " text >out
-	print "    FAILED: " text
+	if (!quiet)
+		print "    FAILED: " text
 	fflush()
 }
 
@@ -29,7 +30,7 @@ function result(d, text,    leaf, not_ok, skip) {
 	else if (leaf && !not_ok)
 		passed++
 	else if (not_ok && (leaf || bad[d + 1] + 0 == 0))
-		fail(text)
+		fail(text, d == 0)
 	close_level(d + 1)
 	kids[d]++
 	bad[d] += not_ok
