@@ -270,18 +270,18 @@ static const int common_calls[] = {
 
 /* The protocol of the front-end, and files in every way. */
 static const int request_calls[] = {
-	CALL(accept4), CALL(capget), CALL(capset), CALL(copy_file_range),
-	CALL(fadvise64), CALL(fallocate), CALL(fchdir), CALL(fchmod),
-	CALL(fchmodat), CALL(fchmodat2), CALL(fchownat), CALL(fdatasync),
-	CALL(fgetxattr), CALL(flock), CALL(fstatfs), CALL(fsync),
-	CALL(ftruncate), CALL(getdents64), CALL(getsockopt), CALL(getxattr),
-	CALL(linkat), CALL(listxattr), CALL(memfd_create), CALL(mkdirat),
-	CALL(mknodat), CALL(openat2), CALL(readahead), CALL(readlinkat),
-	CALL(recvfrom), CALL(recvmsg), CALL(removexattr), CALL(renameat),
-	CALL(renameat2), CALL(sendmsg), CALL(sendto), CALL(setfsgid),
-	CALL(setfsuid), CALL(setxattr), CALL(shutdown), CALL(symlinkat),
-	CALL(sync_file_range), CALL(syncfs), CALL(umask), CALL(unlinkat),
-	CALL(utimensat),
+	CALL(accept4), CALL(capget), CALL(capset), CALL(connect),
+	CALL(copy_file_range), CALL(fadvise64), CALL(fallocate), CALL(fchdir),
+	CALL(fchmod), CALL(fchmodat), CALL(fchmodat2), CALL(fchownat),
+	CALL(fdatasync), CALL(fgetxattr), CALL(flock), CALL(fstatfs),
+	CALL(fsync), CALL(ftruncate), CALL(getdents64), CALL(getsockopt),
+	CALL(getxattr), CALL(linkat), CALL(listxattr), CALL(memfd_create),
+	CALL(mkdirat), CALL(mknodat), CALL(openat2), CALL(readahead),
+	CALL(readlinkat), CALL(recvfrom), CALL(recvmsg), CALL(removexattr),
+	CALL(renameat), CALL(renameat2), CALL(sendmsg), CALL(sendto),
+	CALL(setfsgid), CALL(setfsuid), CALL(setxattr), CALL(shutdown),
+	CALL(symlinkat), CALL(sync_file_range), CALL(syncfs), CALL(umask),
+	CALL(unlinkat), CALL(utimensat),
 };
 
 /* libfuse's loop on /dev/fuse. */
@@ -300,64 +300,59 @@ static int allow(scmp_filter_ctx ctx, const int *calls, size_t nr)
 	return ret;
 }
 
-static int allow_if(scmp_filter_ctx ctx, int call, struct scmp_arg_cmp cmp)
+/* A call that is harmless with some arguments only. */
+struct call_if {
+	int call;
+	struct scmp_arg_cmp cmp;
+};
+
+static int allow_if(scmp_filter_ctx ctx, const struct call_if *calls, size_t nr)
 {
-	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, 1, cmp);
+	int ret = 0;
+
+	for (size_t i = 0; i < nr && !ret; i++)
+		ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].call, 1,
+				       calls[i].cmp);
+	return ret;
 }
 
-/* Calls that are harmless only with some arguments. */
 static int allow_partly(scmp_filter_ctx ctx)
 {
+	const struct call_if calls[] = {
+		/* Threads only. */
+		{ CALL(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD,
+				       CLONE_THREAD) },
+		{ CALL(unshare), SCMP_A0(SCMP_CMP_EQ, CLONE_FS) },
+		{ CALL(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
+		{ CALL(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
+		/* Its handler is what makes a violation end the process. */
+		{ CALL(rt_sigaction), SCMP_A0(SCMP_CMP_NE, SIGSYS) },
+		{ CALL(tgkill), SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid()) },
+		{ CALL(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0) },
+		{ CALL(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME) },
+		/* Syslog connects again if its first connection breaks. */
+		{ CALL(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX) },
+		/* Standard I/O asks whether a stream is a terminal. */
+		{ CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS) },
+	};
 	int ret;
 
-	/* Threads only; of clone3() the filter cannot see the flags. */
+	/* Its flags are in memory; the C library then uses clone(). */
 	ret = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
-	if (!ret)
-		ret = allow_if(ctx, CALL(clone), SCMP_A0(SCMP_CMP_MASKED_EQ,
-			       CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD));
-	if (!ret)
-		ret = allow_if(ctx, CALL(unshare),
-			       SCMP_A0(SCMP_CMP_EQ, CLONE_FS));
-	if (!ret)
-		ret = allow_if(ctx, CALL(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ,
-			       PROT_EXEC, 0));
-	if (!ret)
-		ret = allow_if(ctx, CALL(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ,
-			       PROT_EXEC, 0));
-	/* Its handler is what makes a violation end the process. */
-	if (!ret)
-		ret = allow_if(ctx, CALL(rt_sigaction),
-			       SCMP_A0(SCMP_CMP_NE, SIGSYS));
-	if (!ret)
-		ret = allow_if(ctx, CALL(tgkill), SCMP_A0(SCMP_CMP_EQ,
-			       (scmp_datum_t)getpid()));
-	if (!ret)
-		ret = allow_if(ctx, CALL(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0));
-	if (!ret)
-		ret = allow_if(ctx, CALL(prctl),
-			       SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-	/* Syslog connects again if its first connection breaks. */
-	if (!ret)
-		ret = allow_if(ctx, CALL(socket),
-			       SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-	return ret;
+	return ret ? ret : allow_if(ctx, calls, ARRAY_SIZE(calls));
 }
 
-static int allow_ioctls(scmp_filter_ctx ctx, enum isolation_role role)
+static int allow_backing(scmp_filter_ctx ctx)
 {
-	int ret;
+	const struct call_if calls[] = {
+		{ CALL(ioctl), SCMP_A1(SCMP_CMP_EQ,
+				       FUSE_DEV_IOC_BACKING_OPEN) },
+		{ CALL(ioctl), SCMP_A1(SCMP_CMP_EQ,
+				       FUSE_DEV_IOC_BACKING_CLOSE) },
+	};
+	int ret = allow(ctx, backing_calls, ARRAY_SIZE(backing_calls));
 
-	/* Standard I/O asks whether a stream is a terminal. */
-	ret = allow_if(ctx, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS));
-	if (role != ISOLATION_BACKING)
-		return ret;
-	if (!ret)
-		ret = allow_if(ctx, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ,
-			       FUSE_DEV_IOC_BACKING_OPEN));
-	if (!ret)
-		ret = allow_if(ctx, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ,
-			       FUSE_DEV_IOC_BACKING_CLOSE));
-	return ret;
+	return ret ? ret : allow_if(ctx, calls, ARRAY_SIZE(calls));
 }
 
 static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
@@ -366,16 +361,11 @@ static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
 
 	if (!ret)
 		ret = allow_partly(ctx);
-	if (!ret)
-		ret = allow_ioctls(ctx, role);
 	if (ret)
 		return ret;
 	if (role == ISOLATION_BACKING)
-		return allow(ctx, backing_calls, ARRAY_SIZE(backing_calls));
-	ret = allow(ctx, request_calls, ARRAY_SIZE(request_calls));
-	if (!ret)
-		ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(connect), 0);
-	return ret;
+		return allow_backing(ctx);
+	return allow(ctx, request_calls, ARRAY_SIZE(request_calls));
 }
 
 static int violation_fd = -1;
