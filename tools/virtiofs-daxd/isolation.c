@@ -131,22 +131,23 @@ int isolation_namespaces(enum isolation_sandbox sandbox)
 	if (sandbox != ISOLATION_NAMESPACE)
 		return 0;
 	if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
-		return failed("make namespaces");
+		return failed("make namespaces (needs root; see --sandbox)");
 	return 0;
 }
 
 /* A copy of a directory's mounts for this process alone, or -1. */
-static int clone_tree(const char *dir, unsigned int flags)
+static int clone_tree(int dir, unsigned int flags)
 {
-	return (int)syscall(SYS_open_tree, AT_FDCWD, dir,
-			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags);
+	return (int)syscall(SYS_open_tree, dir, "",
+			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+			    AT_EMPTY_PATH | flags);
 }
 
 /*
  * The copy exists while it is open, so this descriptor is never closed. In it
  * there is nothing to be run or driven.
  */
-static int enter_share(const char *dir)
+static int enter_share(int dir)
 {
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
@@ -164,35 +165,67 @@ static int enter_share(const char *dir)
 	return 0;
 }
 
-static int chroot_share(const char *dir)
+static int chroot_share(int dir)
 {
-	if (chdir(dir) || chroot("."))
+	if (fchdir(dir) || chroot("."))
 		return failed("change root to the shared directory");
 	return 0;
+}
+
+static int open_dir(const char *dir)
+{
+	return open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* A copy has nothing above it, so the rest of /proc is out of reach. */
+static int open_proc(enum isolation_sandbox sandbox)
+{
+	int fd = open_dir("/proc/self/fd");
+	int copy;
+
+	if (fd < 0 || sandbox != ISOLATION_NAMESPACE)
+		return fd;
+	copy = clone_tree(fd, 0);
+	close_fd(&fd);
+	return copy;
+}
+
+static int change_root(enum isolation_sandbox sandbox, int dir)
+{
+	switch (sandbox) {
+	case ISOLATION_NAMESPACE:
+		return enter_share(dir);
+	case ISOLATION_CHROOT:
+		return chroot_share(dir);
+	case ISOLATION_NONE:
+		return 0;
+	}
+	return -EINVAL;
 }
 
 int isolation_root(enum isolation_sandbox sandbox, const char *shared_dir,
 		   int *root_fd, int *proc_fd)
 {
-	int ret = 0;
+	int dir, ret;
 
 	*root_fd = -1;
-	if (sandbox == ISOLATION_NAMESPACE)
-		*proc_fd = clone_tree("/proc/self/fd", 0);
-	else
-		*proc_fd = open("/proc/self/fd",
-				O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (*proc_fd < 0)
-		return failed("open /proc/self/fd");
-	if (sandbox == ISOLATION_NAMESPACE)
-		ret = enter_share(shared_dir);
-	else if (sandbox == ISOLATION_CHROOT)
-		ret = chroot_share(shared_dir);
+	*proc_fd = -1;
+	dir = open_dir(shared_dir);
+	if (dir < 0)
+		return failed("open the shared directory");
+	*proc_fd = open_proc(sandbox);
+	ret = *proc_fd < 0 ? failed("open /proc/self/fd") :
+			     change_root(sandbox, dir);
+	if (!ret && sandbox == ISOLATION_NONE) {
+		*root_fd = dir;
+		return 0;
+	}
+	/* The original would be a way out. */
+	close_fd(&dir);
 	if (!ret) {
-		*root_fd = open(sandbox == ISOLATION_NONE ? shared_dir : "/",
-				O_PATH | O_DIRECTORY | O_CLOEXEC);
+		*root_fd = open_dir("/");
 		if (*root_fd < 0)
-			ret = failed("open the shared directory");
+			ret = failed("open the new root");
 	}
 	if (ret)
 		close_fd(proc_fd);
