@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Unit tests of the life of a mapping and of the tree.
+ */
+#include "dax_kunit.h"
+
+#include <linux/slab.h>
+
+static struct fuse_dax_map *map_find(struct inode *inode, unsigned long range,
+				     unsigned int want)
+{
+	return fuse_dax_map_find(inode, fuse_dax_range_to_page(range), want);
+}
+
+static long map_error(struct inode *inode, unsigned long range,
+		      unsigned int want)
+{
+	return PTR_ERR(map_find(inode, range, want));
+}
+
+static unsigned int map_count(struct inode *inode)
+{
+	struct fuse_dax_inode *di = get_fuse_inode(inode)->dax;
+	struct interval_tree_node *itn;
+	unsigned int nr = 0;
+
+	for (itn = interval_tree_iter_first(&di->tree, 0, ULONG_MAX); itn;
+	     itn = interval_tree_iter_next(itn, 0, ULONG_MAX))
+		nr++;
+	return nr;
+}
+
+static void map_setup(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 1, 3);
+	struct fuse_dax_map *map, *again;
+
+	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 0, FUSE_DAX_WANT_HIT));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 0);
+
+	map = map_find(inode, 1, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 1);
+	KUNIT_EXPECT_EQ(test, kt->setups[0].nodeid, 2);
+	KUNIT_EXPECT_EQ(test, kt->setups[0].start, 0);
+	KUNIT_EXPECT_EQ(test, kt->setups[0].run.nr, 3);
+	KUNIT_EXPECT_EQ(test, kt->setups[0].access, FUSE_DAX_READ);
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
+	KUNIT_EXPECT_FALSE(test, map->writable);
+	KUNIT_EXPECT_FALSE(test, map->referenced);
+	KUNIT_EXPECT_PTR_EQ(test, kt->win->lru.next, &map->list);
+	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 2);
+
+	again = map_find(inode, 2, FUSE_DAX_WANT_HIT);
+	KUNIT_EXPECT_PTR_EQ(test, again, map);
+	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 3);
+	KUNIT_EXPECT_TRUE(test, map->referenced);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 1);
+	fuse_dax_map_put(map);
+	fuse_dax_map_put(map);
+}
+
+static void map_past_the_end(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+
+	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 3, FUSE_DAX_WANT_WAIT));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 0);
+}
+
+static void map_grown_file(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+
+	fuse_dax_kunit_map(test, inode, 0, 0);
+	fuse_dax_kunit_inode(test, 0, 6);
+	fuse_dax_kunit_map(test, inode, 4, 0);
+	KUNIT_ASSERT_EQ(test, kt->nr_setups, 2);
+	KUNIT_EXPECT_EQ(test, kt->setups[1].start, 3);
+	KUNIT_EXPECT_EQ(test, kt->setups[1].run.nr, 3);
+	KUNIT_EXPECT_EQ(test, map_count(inode), 2);
+}
+
+/* The runs grow while there are ranges; then the coldest that fits is replaced */
+static void map_sequential(struct kunit *test)
+{
+	static const unsigned int nr[] = { 4, 8, 16, 32, 16 };
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 100);
+	unsigned long range = 0;
+
+	for (int i = 0; i < ARRAY_SIZE(nr); i++) {
+		fuse_dax_kunit_map(test, inode, range, 0);
+		KUNIT_ASSERT_EQ(test, kt->nr_setups, i + 1);
+		KUNIT_EXPECT_EQ(test, kt->setups[i].start, range);
+		KUNIT_EXPECT_EQ(test, kt->setups[i].run.nr, nr[i]);
+		KUNIT_EXPECT_EQ(test, kt->setups[i].run.stale, i == 4);
+		range += nr[i];
+	}
+	KUNIT_EXPECT_EQ(test, kt->setups[4].run.first, kt->setups[2].run.first);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 2);
+	KUNIT_EXPECT_EQ(test, map_count(inode), 2);
+}
+
+static void map_write_access(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *want = fuse_dax_kunit_inode(test, 0, 1);
+	struct inode *open = fuse_dax_kunit_inode(test, 1, 1);
+
+	fuse_dax_kunit_map(test, want, 0, FUSE_DAX_WANT_WRITE);
+	KUNIT_EXPECT_EQ(test, kt->setups[0].access, FUSE_DAX_WRITE);
+	atomic_set(&open->i_writecount, 1);
+	fuse_dax_kunit_map(test, open, 0, 0);
+	KUNIT_EXPECT_EQ(test, kt->setups[1].access, FUSE_DAX_WRITE);
+}
+
+/* Write access that was only asked for in advance is done without */
+static void map_write_refused(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 1);
+	struct fuse_dax_map *map;
+
+	atomic_set(&inode->i_writecount, 1);
+	kt->setup_errors[0] = -EACCES;
+	map = fuse_dax_kunit_map(test, inode, 0, 0);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
+	KUNIT_EXPECT_EQ(test, kt->setups[1].access, FUSE_DAX_READ);
+	KUNIT_EXPECT_FALSE(test, map->writable);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_runs, 1);
+}
+
+struct error_case {
+	const char *name;
+	int error;
+	unsigned int want;
+	unsigned int setups;
+	bool limit, disabled, buried;
+};
+
+static const struct error_case error_cases[] = {
+	{ "other", -EINVAL, 0, 1 },
+	{ "other, fault", -EINVAL, FUSE_DAX_WANT_WAIT, 1 },
+	{ "not writable", -EACCES, FUSE_DAX_WANT_WRITE, 1 },
+	{ "limit", -ENOMEM, 0, 1, .limit = true },
+	{ "limit, fault", -ENOSPC, FUSE_DAX_WANT_WAIT, 3, .limit = true },
+	{ "not supported", -ENOSYS, 0, 1, .disabled = true },
+	{ "not supported, fault", -EOPNOTSUPP, FUSE_DAX_WANT_WAIT, 1,
+	  .disabled = true },
+	{ "unknown outcome", -EIO, 0, 1, .buried = true },
+	{ "end of the connection", -ENOTCONN, FUSE_DAX_WANT_WAIT, 1,
+	  .buried = true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(error, error_cases, name);
+
+static void map_setup_error(struct kunit *test)
+{
+	const struct error_case *c = test->param_value;
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	struct fuse_dax_window *win = kt->win;
+
+	for (int i = 0; i < FUSE_DAX_KUNIT_REQUESTS; i++)
+		kt->setup_errors[i] = c->error;
+	KUNIT_EXPECT_EQ(test, c->error, map_error(inode, 0, c->want));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, c->setups);
+	KUNIT_EXPECT_EQ(test, map_count(inode), 0);
+	KUNIT_EXPECT_EQ(test, win->max_runs, c->limit ? 1 : UINT_MAX);
+	KUNIT_EXPECT_EQ(test, win->nr_free, c->buried ? 61 : 64);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&win->dying), c->buried);
+
+	KUNIT_EXPECT_EQ(test, win->disabled, c->disabled);
+	if (c->disabled) {
+		KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, map_error(inode, 0, 0));
+		KUNIT_EXPECT_EQ(test, kt->nr_setups, c->setups);
+	}
+}
+
+static void map_unsent(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+
+	kt->unsent = -ENOMEM;
+	KUNIT_EXPECT_EQ(test, -ENOMEM, map_error(inode, 0, 0));
+	KUNIT_EXPECT_EQ(test, map_count(inode), 0);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 64);
+	KUNIT_EXPECT_EQ(test, kt->win->max_runs, UINT_MAX);
+}
+
+/* A server that holds one mapping: the second takes the place of the first */
+static void map_limit_replaces(struct kunit *test)
+{
+	struct inode *first = fuse_dax_kunit_inode(test, 0, 3);
+	struct inode *second = fuse_dax_kunit_inode(test, 1, 3);
+	struct fuse_dax_kunit *kt = test->priv;
+
+	kt->setup_errors[1] = -ENFILE;
+	fuse_dax_kunit_map(test, first, 0, 0);
+	fuse_dax_kunit_map(test, second, 0, FUSE_DAX_WANT_WAIT);
+	KUNIT_ASSERT_EQ(test, kt->nr_setups, 3);
+	KUNIT_EXPECT_TRUE(test, kt->setups[2].run.stale);
+	KUNIT_EXPECT_EQ(test, kt->setups[2].run.first, kt->setups[0].run.first);
+	KUNIT_EXPECT_EQ(test, map_count(first), 0);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_runs, 1);
+}
+
+/* Fills the window with two mappings, and has a third file take one over */
+static struct inode *map_full(struct kunit *test)
+{
+	for (int i = 0; i < 2; i++)
+		fuse_dax_kunit_map(test, fuse_dax_kunit_inode(test, i, 32), 0, 0);
+	return fuse_dax_kunit_inode(test, 2, 32);
+}
+
+static void map_stale(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = map_full(test);
+	struct fuse_dax_map *map;
+
+	map = fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_WAIT);
+	KUNIT_EXPECT_TRUE(test, kt->setups[2].run.stale);
+	KUNIT_EXPECT_FALSE(test, map->run.stale);
+	KUNIT_EXPECT_EQ(test, map->run.first, 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->dying));
+}
+
+/* The server refused, so it still shows what it showed: that is removed */
+static void map_stale_error(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = map_full(test);
+
+	kt->setup_errors[2] = -EINVAL;
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			map_error(inode, 0, FUSE_DAX_WANT_WAIT));
+	KUNIT_EXPECT_EQ(test, map_count(inode), 0);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 0);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 1);
+}
+
+static void map_stale_unsent(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = map_full(test);
+
+	kt->unsent = -EINVAL;
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			map_error(inode, 0, FUSE_DAX_WANT_WAIT));
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 0);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 1);
+}
+
+/* Write access cannot be added to a live mapping: it is made anew */
+static void map_upgrade(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	struct fuse_dax_map *map = map_find(inode, 0, 0);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 0, FUSE_DAX_WANT_WRITE |
+							   FUSE_DAX_WANT_HIT));
+	/* In use */
+	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 0, FUSE_DAX_WANT_WRITE));
+	fuse_dax_kunit_kill();
+	KUNIT_EXPECT_EQ(test, -EINTR, map_error(inode, 0, FUSE_DAX_WANT_WRITE |
+							  FUSE_DAX_WANT_WAIT));
+	fuse_dax_kunit_unkill();
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 1);
+	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 2);
+	fuse_dax_map_put(map);
+
+	map = fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_WRITE);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
+	KUNIT_EXPECT_TRUE(test, map->writable);
+	KUNIT_EXPECT_EQ(test, map_count(inode), 1);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 1);
+	KUNIT_EXPECT_PTR_EQ(test, map, fuse_dax_kunit_map(test, inode, 0, 0));
+}
+
+/* Others come while the setup is under way, and then the task is killed */
+static bool map_during(struct kunit *test, struct fuse_dax_map *map)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			map_error(map->inode, 0, FUSE_DAX_WANT_HIT));
+	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
+	fuse_dax_kunit_kill();
+	KUNIT_EXPECT_EQ(test, -EINTR, map_error(map->inode, 0, 0));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 1);
+	return true;
+}
+
+/* The answer to a setup for which nobody waits any more */
+static void map_late(struct kunit *test, int error)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	long err;
+
+	kt->during = map_during;
+	err = map_error(inode, 0, 0);
+	fuse_dax_kunit_unkill();
+	KUNIT_EXPECT_EQ(test, err, -EINTR);
+	KUNIT_EXPECT_EQ(test, kt->late_map->state, FUSE_DAX_SETUP);
+	KUNIT_EXPECT_EQ(test, map_count(inode), 1);
+	KUNIT_EXPECT_EQ(test, refcount_read(&kt->late_map->ref), 2);
+	kt->late(kt->late_map, error);
+	fuse_dax_map_put(kt->late_map);
+}
+
+static void map_killed_then_live(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+
+	map_late(test, 0);
+	KUNIT_EXPECT_PTR_EQ(test, kt->late_map,
+			    fuse_dax_kunit_map(test, inode, 0,
+					       FUSE_DAX_WANT_HIT));
+}
+
+static void map_killed_then_error(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	map_late(test, -EINVAL);
+	KUNIT_EXPECT_EQ(test, map_count(&kt->fi[0].inode), 0);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 64);
+}
+
+/*
+ * A mapping of @nr ranges that is to be placed in a file of 20, of which
+ * another task has mapped the first three. It comes with one reference more.
+ */
+static struct fuse_dax_map *map_to_place(struct kunit *test, unsigned int nr,
+					 bool stale)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	struct fuse_dax_map *map;
+
+	fuse_dax_kunit_map(test, inode, 0, 0);
+	fuse_dax_kunit_inode(test, 0, 20);
+	map = kzalloc_obj(*map);
+	KUNIT_ASSERT_NOT_NULL(test, map);
+	map->win = kt->win;
+	map->inode = inode;
+	map->di = kt->fi[0].dax;
+	INIT_LIST_HEAD(&map->list);
+	refcount_set(&map->ref, 3);
+	KUNIT_ASSERT_EQ(test, 0,
+			fuse_dax_window_take(kt->win, nr, nr, &map->run));
+	map->run.stale = stale;
+	return map;
+}
+
+static void map_insert_cut(struct kunit *test)
+{
+	struct fuse_dax_map *map = map_to_place(test, 8, false);
+	struct fuse_dax_plan plan = { .start = 0, .nr = 8 };
+
+	KUNIT_ASSERT_EQ(test, 0, fuse_dax_map_insert(map, 5, &plan));
+	KUNIT_EXPECT_EQ(test, map->itn.start, fuse_dax_range_to_page(3));
+	KUNIT_EXPECT_EQ(test, map->itn.last, fuse_dax_range_to_page(8) - 1);
+	KUNIT_EXPECT_EQ(test, map->run.nr, 5);
+	KUNIT_EXPECT_EQ(test, map->win->nr_free, 64 - 3 - 5);
+	KUNIT_EXPECT_EQ(test, map->di->next, 8);
+	/* The tree keeps its reference */
+	fuse_dax_map_put(map);
+	fuse_dax_map_put(map);
+}
+
+static void map_insert_too_late(struct kunit *test)
+{
+	struct fuse_dax_map *map = map_to_place(test, 8, false);
+	struct fuse_dax_plan plan = { .start = 0, .nr = 8 };
+
+	KUNIT_EXPECT_EQ(test, -EEXIST, fuse_dax_map_insert(map, 2, &plan));
+	KUNIT_EXPECT_EQ(test, map_count(map->inode), 1);
+	fuse_dax_map_discard(map);
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_GONE);
+	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 1);
+	KUNIT_EXPECT_EQ(test, map->win->nr_free, 64 - 3);
+	KUNIT_EXPECT_TRUE(test, list_empty(&map->win->dying));
+	fuse_dax_map_put(map);
+}
+
+/* A stale run is replaced as a whole or not at all */
+static void map_insert_stale(struct kunit *test)
+{
+	struct fuse_dax_map *map = map_to_place(test, 8, true);
+	struct fuse_dax_plan plan = { .start = 0, .nr = 8 };
+
+	KUNIT_EXPECT_EQ(test, -EEXIST, fuse_dax_map_insert(map, 5, &plan));
+	KUNIT_EXPECT_EQ(test, map->run.nr, 8);
+	KUNIT_EXPECT_EQ(test, map_count(map->inode), 1);
+
+	plan = (struct fuse_dax_plan) { .start = 3, .nr = 8 };
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_map_insert(map, 5, &plan));
+	KUNIT_EXPECT_EQ(test, map->run.nr, 8);
+	KUNIT_EXPECT_EQ(test, map_count(map->inode), 2);
+	fuse_dax_map_put(map);
+	fuse_dax_map_put(map);
+}
+
+static void map_discard_stale(struct kunit *test)
+{
+	struct fuse_dax_map *map = map_to_place(test, 8, true);
+
+	fuse_dax_map_discard(map);
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_GONE);
+	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 2);
+	KUNIT_EXPECT_EQ(test, map->win->nr_free, 64 - 3 - 8);
+	KUNIT_EXPECT_PTR_EQ(test, map->win->dying.next, &map->list);
+	fuse_dax_map_put(map);
+}
+
+static void map_evict(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	struct fuse_dax_map *map = fuse_dax_kunit_map(test, inode, 0, 0);
+
+	fuse_dax_inode_evict(inode);
+	KUNIT_EXPECT_EQ(test, map_count(inode), 0);
+	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
+	KUNIT_EXPECT_PTR_EQ(test, kt->win->dying.next, &map->list);
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_GONE);
+}
+
+static struct kunit_case fuse_dax_map_cases[] = {
+	KUNIT_CASE(map_setup),
+	KUNIT_CASE(map_past_the_end),
+	KUNIT_CASE(map_grown_file),
+	KUNIT_CASE(map_sequential),
+	KUNIT_CASE(map_write_access),
+	KUNIT_CASE(map_write_refused),
+	KUNIT_CASE_PARAM(map_setup_error, error_gen_params),
+	KUNIT_CASE(map_unsent),
+	KUNIT_CASE(map_limit_replaces),
+	KUNIT_CASE(map_stale),
+	KUNIT_CASE(map_stale_error),
+	KUNIT_CASE(map_stale_unsent),
+	KUNIT_CASE(map_upgrade),
+	KUNIT_CASE(map_killed_then_live),
+	KUNIT_CASE(map_killed_then_error),
+	KUNIT_CASE(map_insert_cut),
+	KUNIT_CASE(map_insert_too_late),
+	KUNIT_CASE(map_insert_stale),
+	KUNIT_CASE(map_discard_stale),
+	KUNIT_CASE(map_evict),
+	{}
+};
+
+static struct kunit_suite fuse_dax_map_suite = {
+	.name = "fuse_dax_map",
+	.init = fuse_dax_kunit_init,
+	.exit = fuse_dax_kunit_exit,
+	.test_cases = fuse_dax_map_cases,
+};
+
+kunit_test_suite(fuse_dax_map_suite);

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Unit tests of reclaim and of the remove worker.
+ */
+#include "dax_kunit.h"
+
+/* Two files that fill the window, the first of which was used longer ago */
+static void reclaim_fill(struct kunit *test, struct fuse_dax_map *map[2])
+{
+	for (int i = 0; i < 2; i++)
+		map[i] = fuse_dax_kunit_map(test,
+					    fuse_dax_kunit_inode(test, i, 32),
+					    0, 0);
+}
+
+/* Takes @want ranges without waiting; they are given back by the caller */
+static int reclaim_run(struct kunit *test, unsigned int want,
+		       struct fuse_dax_run *run)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	return fuse_dax_reclaim_run(kt->win, want, false, run);
+}
+
+/* The server of the tests has nothing to be removed */
+static void reclaim_give(struct kunit *test, struct fuse_dax_run *run)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	run->stale = false;
+	fuse_dax_window_give(kt->win, run);
+}
+
+static void reclaim_work(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	fuse_dax_reclaim_work(&kt->win->remove_work);
+}
+
+static void reclaim_detach(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	struct fuse_dax_map *map = fuse_dax_kunit_map(test, inode, 0, 0);
+
+	fuse_dax_map_get(map);
+	fuse_dax_map_get(map);
+	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
+	fuse_dax_map_put(map);
+
+	down_read(&inode->i_mapping->invalidate_lock);
+	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	up_read(&inode->i_mapping->invalidate_lock);
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
+
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_GONE);
+	KUNIT_EXPECT_TRUE(test, RB_EMPTY_ROOT(&map->di->tree.rb_root));
+	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
+	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 2);
+	fuse_dax_map_put(map);
+	fuse_dax_window_bury(map);
+}
+
+static void reclaim_prefers_free(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_run free, run = {};
+	struct fuse_dax_map *map[2];
+
+	KUNIT_ASSERT_EQ(test, 0, fuse_dax_window_take(kt->win, 16, 16, &free));
+	reclaim_fill(test, map);
+	/* The second file got what was left, which is 16 */
+	KUNIT_ASSERT_EQ(test, map[1]->run.nr, 16);
+	fuse_dax_window_give(kt->win, &free);
+
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 32, &run));
+	KUNIT_EXPECT_EQ(test, run.nr, 16);
+	KUNIT_EXPECT_FALSE(test, run.stale);
+	KUNIT_EXPECT_EQ(test, 0, atomic_long_read(
+			&kt->win->stats[FUSE_DAX_RECLAIMED]));
+	reclaim_give(test, &run);
+}
+
+static void reclaim_takes_over(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map[2];
+
+	reclaim_fill(test, map);
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 32, &run));
+	KUNIT_EXPECT_EQ(test, run.first, 0);
+	KUNIT_EXPECT_EQ(test, run.nr, 32);
+	KUNIT_EXPECT_TRUE(test, run.stale);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->lru));
+	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->dying));
+	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(
+			&kt->win->stats[FUSE_DAX_RECLAIMED]));
+	for (int i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, 0,
+				atomic_read(&kt->fi[i].dax->reclaimers));
+	reclaim_give(test, &run);
+}
+
+/* The holder of an inode's lock is not waited for: another file gives */
+static void reclaim_passes_over(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct rw_semaphore *lock = &kt->fi[0].inode.i_mapping->invalidate_lock;
+	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map[2];
+
+	reclaim_fill(test, map);
+	down_read(lock);
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 32, &run));
+	KUNIT_EXPECT_EQ(test, run.first, 32);
+	KUNIT_EXPECT_TRUE(test, map[0]->referenced);
+	KUNIT_EXPECT_EQ(test, map[0]->state, FUSE_DAX_LIVE);
+	reclaim_give(test, &run);
+
+	/* Nobody else is there */
+	KUNIT_ASSERT_EQ(test, 0, reclaim_run(test, 32, &run));
+	KUNIT_EXPECT_EQ(test, run.first, 32);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 1, &run));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&kt->fi[0].dax->reclaimers));
+	up_read(lock);
+	run = (struct fuse_dax_run) { .first = 32, .nr = 32 };
+	reclaim_give(test, &run);
+}
+
+/* A mapping much larger than what is wanted is removed, not taken over */
+static void reclaim_too_large(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map[2];
+
+	reclaim_fill(test, map);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 4, &run));
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->dying));
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 4, &run));
+	KUNIT_EXPECT_EQ(test, run.nr, 4);
+	KUNIT_EXPECT_FALSE(test, run.stale);
+	reclaim_give(test, &run);
+}
+
+static void reclaim_waits(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_window *win = kt->win;
+	struct fuse_dax_kunit_waiter waiter;
+	struct fuse_dax_run all, run;
+
+	/* There are free ranges, but somebody else waits for one */
+	fuse_dax_kunit_wait(win, &waiter);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 1, &run));
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_reclaim_run(win, 1, true, &run));
+	fuse_dax_kunit_unwait(win, &waiter);
+	reclaim_give(test, &run);
+
+	KUNIT_ASSERT_EQ(test, 0, fuse_dax_window_take(win, 64, 64, &all));
+	fuse_dax_kunit_kill();
+	KUNIT_EXPECT_EQ(test, -EINTR, fuse_dax_reclaim_run(win, 1, true, &run));
+	fuse_dax_kunit_unkill();
+	fuse_dax_window_stop(win);
+	KUNIT_EXPECT_EQ(test, -ENOTCONN,
+			fuse_dax_reclaim_run(win, 1, true, &run));
+	fuse_dax_window_give(win, &all);
+}
+
+/* Leaves @nr mappings of two ranges each to the worker */
+static void reclaim_bury(struct kunit *test, unsigned int file, unsigned int nr)
+{
+	struct inode *inode;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		inode = fuse_dax_kunit_inode(test, file, 2 * i + 2);
+		fuse_dax_kunit_map(test, inode, 2 * i, 0);
+	}
+	fuse_dax_inode_evict(inode);
+}
+
+static void reclaim_expect_remove(struct kunit *test, unsigned int i,
+				  u64 nodeid, unsigned int nr,
+				  unsigned int first)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_kunit_remove *remove = &kt->removes[i];
+
+	KUNIT_EXPECT_GT(test, kt->nr_removes, i);
+	KUNIT_EXPECT_EQ(test, remove->nodeid, nodeid);
+	KUNIT_EXPECT_EQ(test, remove->nr, nr);
+	for (unsigned int j = 0; j < nr; j++) {
+		KUNIT_EXPECT_EQ(test, remove->first[j], first + 2 * j);
+		KUNIT_EXPECT_EQ(test, remove->len[j], 2);
+	}
+}
+
+static void reclaim_batch(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	reclaim_bury(test, 0, 3);
+	reclaim_bury(test, 1, 2);
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->nr_removes, 2);
+	reclaim_expect_remove(test, 0, 1, 3, 0);
+	reclaim_expect_remove(test, 1, 2, 2, 6);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 64);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_runs, 0);
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->nr_removes, 2);
+}
+
+/* One of three cannot be removed: the other two are, and it is tried again */
+static void reclaim_isolates(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	kt->remove_bad = 2;
+	kt->remove_error = -EINVAL;
+	reclaim_bury(test, 0, 3);
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->nr_removes, 5);
+	reclaim_expect_remove(test, 0, 1, 3, 0);
+	for (int i = 0; i < 3; i++)
+		reclaim_expect_remove(test, 1 + i, 1, 1, 2 * i);
+	reclaim_expect_remove(test, 4, 1, 1, 2);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 62);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 2);
+
+	kt->remove_error = 0;
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->nr_removes, 6);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 64);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 0);
+}
+
+static void reclaim_recovers(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	kt->remove_bad = UINT_MAX;
+	kt->remove_error = -EIO;
+	reclaim_bury(test, 0, 3);
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 6);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 58);
+
+	kt->remove_error = 0;
+	for (int i = 1; i <= 3; i++) {
+		reclaim_work(test);
+		KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 6 - 2 * i);
+	}
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 64);
+}
+
+/* Without a connection there is no use in asking again one by one */
+static void reclaim_gone(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	kt->remove_bad = UINT_MAX;
+	kt->remove_error = -ENOTCONN;
+	reclaim_bury(test, 0, 3);
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->nr_removes, 2);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 6);
+}
+
+static struct kunit_case fuse_dax_reclaim_cases[] = {
+	KUNIT_CASE(reclaim_detach),
+	KUNIT_CASE(reclaim_prefers_free),
+	KUNIT_CASE(reclaim_takes_over),
+	KUNIT_CASE(reclaim_passes_over),
+	KUNIT_CASE(reclaim_too_large),
+	KUNIT_CASE(reclaim_waits),
+	KUNIT_CASE(reclaim_batch),
+	KUNIT_CASE(reclaim_isolates),
+	KUNIT_CASE(reclaim_recovers),
+	KUNIT_CASE(reclaim_gone),
+	{}
+};
+
+static struct kunit_suite fuse_dax_reclaim_suite = {
+	.name = "fuse_dax_reclaim",
+	.init = fuse_dax_kunit_init,
+	.exit = fuse_dax_kunit_exit,
+	.test_cases = fuse_dax_reclaim_cases,
+};
+
+kunit_test_suite(fuse_dax_reclaim_suite);
