@@ -81,11 +81,13 @@ static void open_cache(struct pt *pt, struct node *node, int fd,
 		fi->keep_cache = unchanged;
 		break;
 	case PT_CACHE_NEVER:
-		/* Memory of a DAX file is the host's cache, not the guest's. */
-		if (pt_node_dax(pt, &st))
-			fi->keep_cache = 1;
-		else
-			fi->direct_io = 1;
+		/*
+		 * Means nothing for a file the guest has in the window; there
+		 * is no way to know. What it has there is the host's cache, so
+		 * nothing is to be dropped.
+		 */
+		fi->direct_io = 1;
+		fi->keep_cache = pt_node_dax(pt, &st);
 		break;
 	}
 }

@@ -871,9 +871,10 @@ static void caching(void)
 	BEGIN(.cache = PT_CACHE_NEVER, .dax_attr_min = 6);
 	node = lookup(ROOT, "cache", NULL);
 	CHECK(!e->entry_valid && !e->attr_valid);
-	CHECK(opened_with(node) & FOPEN_DIRECT_IO);
+	CHECK(opened_with(node) == FOPEN_DIRECT_IO);
+	/* A DAX file now. */
 	CHECK(put(inside("cache"), "longer"));
-	CHECK(!(opened_with(node) & FOPEN_DIRECT_IO));
+	CHECK(opened_with(node) == (FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE));
 }
 
 static void dax_policy(void)
