@@ -304,7 +304,8 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 		       struct fuse_dax_plan *plan)
 {
 	unsigned long total = DIV_ROUND_UP_ULL(size, FUSE_DAX_RANGE_SIZE);
-	bool sequential = range - di->next < 2;
+	/* A pass over the file starts at 0, with runs as long as the last one's */
+	bool sequential = !range || range - di->next < 2;
 	bool roomy = READ_ONCE(win->nr_free) >= total - range;
 	unsigned int run;
 
