@@ -88,6 +88,7 @@ static const struct plan_case plan_cases[] = {
 	{ "sequential, one left out", RANGES(100), 20, 4, 4, 5, { 5, 8 } },
 	{ "sequential up to the share", RANGES(100), 20, 28, 20, 28, { 28, 32 } },
 	{ "sequential up to the end", RANGES(100), 5, 94, 16, 94, { 94, 6 } },
+	{ "from the start again", RANGES(100), 20, 44, 16, 0, { 0, 32 } },
 	{ "two left out", RANGES(100), 20, 4, 8, 6, { 4, 4 } },
 	{ "backwards", RANGES(100), 20, 44, 4, 39, { 36, 4 } },
 	{ "random", RANGES(100), 20, 4, 8, 51, { 48, 4 } },

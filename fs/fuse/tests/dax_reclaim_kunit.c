@@ -38,6 +38,13 @@ static void reclaim_work(struct kunit *test)
 	fuse_dax_reclaim_work(&kt->win->remove_work);
 }
 
+static long reclaim_count(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	return atomic_long_read(&kt->win->stats[FUSE_DAX_RECLAIMED]);
+}
+
 static void reclaim_detach(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
@@ -79,8 +86,7 @@ static void reclaim_prefers_free(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 32, &run));
 	KUNIT_EXPECT_EQ(test, run.nr, 16);
 	KUNIT_EXPECT_FALSE(test, run.stale);
-	KUNIT_EXPECT_EQ(test, 0, atomic_long_read(
-			&kt->win->stats[FUSE_DAX_RECLAIMED]));
+	KUNIT_EXPECT_EQ(test, reclaim_count(test), 0);
 	reclaim_give(test, &run);
 }
 
@@ -97,8 +103,7 @@ static void reclaim_takes_over(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, run.stale);
 	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->lru));
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->dying));
-	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(
-			&kt->win->stats[FUSE_DAX_RECLAIMED]));
+	KUNIT_EXPECT_EQ(test, reclaim_count(test), 1);
 	for (int i = 0; i < 2; i++)
 		KUNIT_EXPECT_EQ(test, 0,
 				atomic_read(&kt->fi[i].dax->reclaimers));
