@@ -18,12 +18,14 @@
  * @len: bytes
  * @offset: where in the file
  * @file: the file, referenced
+ * @stops: stops of the device before the front-end's answer came
  */
 struct dax_region {
 	uint64_t start;
 	uint64_t len;
 	uint64_t offset;
 	struct dax_file *file;
+	unsigned int stops;
 };
 
 /**
@@ -32,6 +34,7 @@ struct dax_region {
  * @lock: protects what follows, and is held while the front-end works, so that
  *	it sees the changes in the order of the table. Never taken by the thread
  *	which serves the front-end.
+ * @stops: stops of the device; atomic, changed without @lock
  * @stats: counters
  * @count: entries of @regions
  * @regions: by start; room for @opts.budget
@@ -39,6 +42,7 @@ struct dax_region {
 struct dax_map {
 	struct dax_map_options opts;
 	pthread_mutex_t lock;
+	unsigned int stops;
 	struct dax_map_stats stats;
 	unsigned int count;
 	struct dax_region regions[];
@@ -122,11 +126,15 @@ static unsigned int count_without(const struct dax_map *map, uint64_t start,
 	return count;
 }
 
-static int region_show(struct dax_map *map, const struct dax_region *region)
+static int region_show(struct dax_map *map, struct dax_region *region)
 {
-	return vu_backend_map(map->opts.backend, region->file->shown,
-			      region->offset, region->start, region->len,
-			      region->file->writable);
+	int err;
+
+	err = vu_backend_map(map->opts.backend, region->file->shown,
+			     region->offset, region->start, region->len,
+			     region->file->writable);
+	region->stops = __atomic_load_n(&map->stops, __ATOMIC_ACQUIRE);
+	return err;
 }
 
 /* Shows again what is left of a region between two places of the window. */
@@ -187,7 +195,7 @@ static bool map_has(const struct dax_map *map, const struct dax_region *region)
 	       old->offset + (region->start - old->start) == region->offset;
 }
 
-static int map_install(struct dax_map *map, const struct dax_region *region)
+static int map_install(struct dax_map *map, struct dax_region *region)
 {
 	uint64_t end = region_end(region);
 	int err;
@@ -332,6 +340,29 @@ void dax_map_drop(struct dax_map *map)
 	pthread_mutex_lock(&map->lock);
 	map_clear(map, 0, map->opts.window);
 	pthread_mutex_unlock(&map->lock);
+}
+
+void dax_map_forget(struct dax_map *map)
+{
+	unsigned int i, stops;
+
+	pthread_mutex_lock(&map->lock);
+	stops = __atomic_load_n(&map->stops, __ATOMIC_ACQUIRE);
+	for (i = map->count; i-- > 0; ) {
+		struct dax_file *file = map->regions[i].file;
+
+		if (map->regions[i].stops == stops)
+			continue;
+		map_delete(map, i);
+		file_put(file);
+	}
+	map_clear(map, 0, map->opts.window);
+	pthread_mutex_unlock(&map->lock);
+}
+
+void dax_map_stopped(struct dax_map *map)
+{
+	__atomic_add_fetch(&map->stops, 1, __ATOMIC_RELEASE);
 }
 
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)

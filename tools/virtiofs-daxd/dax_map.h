@@ -110,11 +110,22 @@ int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len);
 
 /**
  * dax_map_drop - remove all
- *
- * The front-end may have dropped some or all of them itself, as it does when
- * the device is reset.
  */
 void dax_map_drop(struct dax_map *map);
+
+/**
+ * dax_map_forget - the device was reset, by which the front-end drops all
+ *
+ * What was mapped since dax_map_stopped() it has kept; that is removed.
+ */
+void dax_map_forget(struct dax_map *map);
+
+/**
+ * dax_map_stopped - the front-end stops the device, perhaps to reset it
+ *
+ * Does not wait for anything.
+ */
+void dax_map_stopped(struct dax_map *map);
 
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats);
 

@@ -254,12 +254,6 @@ static int open_queues(struct daemon *daemon)
 	return daemon->requests ? 0 : -errno;
 }
 
-static void device_reset(void *opaque)
-{
-	(void)opaque;
-	transport_reset();
-}
-
 static void describe_device(struct daemon *daemon)
 {
 	struct fs_config *config = &daemon->config;
@@ -274,7 +268,8 @@ static void describe_device(struct daemon *daemon)
 		.window = daemon->opts.window,
 		.map_dev = daemon->backing ? backing_dev(daemon->backing) : 0,
 		.backend = &daemon->backend,
-		.reset = device_reset,
+		.stopped = transport_stopped,
+		.reset = transport_reset,
 	};
 }
 

@@ -259,6 +259,16 @@ uint16_t queue_stop(struct queue *queue)
 	return base;
 }
 
+bool queue_started(struct queue *queue)
+{
+	bool started;
+
+	pthread_mutex_lock(&queue->lock);
+	started = queue->started;
+	pthread_mutex_unlock(&queue->lock);
+	return started;
+}
+
 /* Takes the next chain under the lock. */
 static bool queue_pop(struct queue *queue, struct queue_ticket *ticket)
 {

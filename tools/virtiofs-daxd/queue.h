@@ -157,6 +157,11 @@ int queue_start(struct queue *queue, int kick, bool *anew);
 uint16_t queue_stop(struct queue *queue);
 
 /**
+ * queue_started - whether it is between queue_start() and queue_stop()
+ */
+bool queue_started(struct queue *queue);
+
+/**
  * queue_take - take a chain
  * @ticket: filled
  * @fetch: called under the lock, when the chain's memory may be read. Says

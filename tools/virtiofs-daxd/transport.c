@@ -132,6 +132,12 @@ void transport_close(void)
 	pthread_rwlock_destroy(&transport.gate);
 }
 
+void transport_stopped(void)
+{
+	if (transport.direct.map)
+		dax_map_stopped(transport.direct.map);
+}
+
 void transport_reset(void)
 {
 	__atomic_store_n(&transport.reset, true, __ATOMIC_RELEASE);
@@ -157,6 +163,10 @@ static void session_end(void)
 		to_libfuse(&destroy, sizeof(destroy));
 	transport.begun = false;
 	pt_reset(transport.direct.pt);
+}
+
+static void session_drop_maps(void)
+{
 	if (transport.direct.map)
 		dax_map_drop(transport.direct.map);
 }
@@ -225,6 +235,7 @@ static void serve_init(struct request *req)
 
 	pthread_rwlock_wrlock(&transport.gate);
 	session_end();
+	session_drop_maps();
 	if (in->major == FUSE_KERNEL_VERSION &&
 	    in->minor < TRANSPORT_MIN_MINOR) {
 		log_err("guest: FUSE 7.%u is too old", in->minor);
@@ -240,6 +251,7 @@ static void serve_destroy(struct request *req)
 {
 	pthread_rwlock_wrlock(&transport.gate);
 	session_end();
+	session_drop_maps();
 	pthread_rwlock_unlock(&transport.gate);
 	request_reply(req, 0, NULL, 0);
 }
@@ -275,8 +287,11 @@ static void catch_reset(void)
 	if (!__atomic_load_n(&transport.reset, __ATOMIC_ACQUIRE))
 		return;
 	pthread_rwlock_wrlock(&transport.gate);
-	if (__atomic_exchange_n(&transport.reset, false, __ATOMIC_ACQ_REL))
+	if (__atomic_exchange_n(&transport.reset, false, __ATOMIC_ACQ_REL)) {
 		session_end();
+		if (transport.direct.map)
+			dax_map_forget(transport.direct.map);
+	}
 	pthread_rwlock_unlock(&transport.gate);
 }
 

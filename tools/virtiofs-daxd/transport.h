@@ -31,6 +31,12 @@ void transport_close(void);
 void transport_serve(struct request *req);
 
 /**
+ * transport_stopped - a queue was stopped, perhaps for a reset. Does not wait for
+ * anything.
+ */
+void transport_stopped(void);
+
+/**
  * transport_reset - the device was reset: end the session before the next
  * request. Does not wait for anything.
  */

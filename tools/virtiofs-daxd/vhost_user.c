@@ -262,6 +262,31 @@ static int vu_set_mem_table(struct vhost_user *vu, struct vu_message *msg)
 	return err;
 }
 
+static bool vu_running(struct vhost_user *vu)
+{
+	for (unsigned int i = 0; i < vu->device->num_queues; i++)
+		if (queue_started(&vu->device->queues[i]))
+			return true;
+	return false;
+}
+
+/* Whether a descriptor is one that we gave for a map in the window. */
+static bool vu_is_map(struct vhost_user *vu, int fd)
+{
+	struct stat st;
+
+	return vu->device->map_dev && !fstat(fd, &st) &&
+	       st.st_dev == vu->device->map_dev;
+}
+
+/*
+ * The front-end offers each of our own maps as memory. We have no use for them,
+ * and better say so: QEMU 11.1 keeps a list of what was accepted. When it drops
+ * the maps at a reset of the device it leaves them in that list, and at the next
+ * start it follows the dead pointers and crashes. What is refused is in no list;
+ * it only prints that vhost_set_mem_table failed. A start must not fail, however,
+ * so after stop and cont the maps are accepted.
+ */
 static int vu_add_mem_reg(struct vhost_user *vu, struct vu_message *msg)
 {
 	struct guest_mem *mem;
@@ -269,6 +294,11 @@ static int vu_add_mem_reg(struct vhost_user *vu, struct vu_message *msg)
 
 	if (msg->num_fds != 1)
 		return -EINVAL;
+	if (vu_is_map(vu, msg->fds[0]) && vu_running(vu)) {
+		if (msg->header.flags & VU_NEED_REPLY)
+			vu_reply_u64(msg, 1);
+		return 0;
+	}
 	mem = guest_mem_get(vu->mem);
 	err = vu_add_region(vu, &mem, &msg->payload.reg.region, msg->fds[0]);
 	if (err)
@@ -326,6 +356,7 @@ static int vu_get_vring_base(struct vhost_user *vu, struct vu_message *msg)
 	if (!queue)
 		return -EINVAL;
 	msg->payload.state.num = queue_stop(queue);
+	vu->device->stopped();
 	msg->reply_size = sizeof(msg->payload.state);
 	return 0;
 }
@@ -342,7 +373,7 @@ static int vu_set_vring_kick(struct vhost_user *vu, struct vu_message *msg)
 		return -EINVAL;
 	err = queue_start(queue, vu_take_fd(msg, 0), &anew);
 	if (anew)
-		vu->device->reset(vu->device->opaque);
+		vu->device->reset();
 	return err;
 }
 

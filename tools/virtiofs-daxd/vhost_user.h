@@ -25,8 +25,8 @@
  * @map_dev: device number of the files that are mapped there, which come back
  *	as regions of memory; 0 if they are on no device of their own
  * @backend: told of the backend channel
- * @reset: called when a queue was set up anew; must not wait for a request
- * @opaque: for @reset
+ * @stopped: called when a queue was stopped; must not wait for a request
+ * @reset: likewise when a queue is started that was set up anew
  */
 struct vhost_user_device {
 	struct queue *queues;
@@ -36,8 +36,8 @@ struct vhost_user_device {
 	uint64_t window;
 	dev_t map_dev;
 	struct vu_backend *backend;
-	void (*reset)(void *opaque);
-	void *opaque;
+	void (*stopped)(void);
+	void (*reset)(void);
 };
 
 struct vhost_user;
