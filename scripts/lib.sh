@@ -30,14 +30,13 @@ need_space() {
 	[ "$have" -ge "$2" ] || die "$1 has $have GB free, $2 GB are needed"
 }
 
-# locked NAME COMMAND...: one at a time for the whole machine (the cache is
-# shared by all clones).
+# locked FILE COMMAND...: one at a time; others wait
 locked() {
 	local lock=$1
 	shift
-	mkdir -p "$CACHE/lock"
+	mkdir -p "$(dirname "$lock")"
 	(
 		flock -n 9 || { say "waiting for another run ($lock)"; flock 9; }
 		"$@"
-	) 9>"$CACHE/lock/$lock"
+	) 9>"$lock"
 }
