@@ -338,6 +338,25 @@ static void map_killed_then_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 64);
 }
 
+static bool map_killed(struct kunit *test, struct fuse_dax_map *map)
+{
+	fuse_dax_kunit_kill();
+	return false;
+}
+
+/* A fault would try again, but not for a task that is about to end */
+static void map_killed_no_retry(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+
+	kt->during = map_killed;
+	kt->setup_errors[0] = -ENOMEM;
+	KUNIT_EXPECT_EQ(test, -EINTR, map_error(inode, 0, FUSE_DAX_WANT_WAIT));
+	fuse_dax_kunit_unkill();
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 1);
+}
+
 /*
  * A mapping of @nr ranges that is to be placed in a file of 20, of which
  * another task has mapped the first three. It comes with one reference more.
@@ -454,6 +473,7 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_upgrade),
 	KUNIT_CASE(map_killed_then_live),
 	KUNIT_CASE(map_killed_then_error),
+	KUNIT_CASE(map_killed_no_retry),
 	KUNIT_CASE(map_insert_cut),
 	KUNIT_CASE(map_insert_too_late),
 	KUNIT_CASE(map_insert_stale),
