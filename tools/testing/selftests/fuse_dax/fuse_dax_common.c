@@ -425,13 +425,17 @@ void *map_file(int fd, size_t len, int prot, int flags)
 	return mmap(NULL, len, prot, flags, fd, 0);
 }
 
+/* Names that were used lately survive the first times. */
 int drop_caches(int what)
 {
 	char text[4];
+	int i, ret = 0;
 
 	sync();
 	snprintf(text, sizeof(text), "%d", what);
-	return text_write("/proc/sys/vm/drop_caches", text);
+	for (i = 0; i < 3 && !ret; i++)
+		ret = text_write("/proc/sys/vm/drop_caches", text);
+	return ret;
 }
 
 /* Counters */

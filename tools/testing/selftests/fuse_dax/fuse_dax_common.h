@@ -155,8 +155,8 @@ int wait_within(pid_t pid, long ms);
 } while (0)
 
 #define FS_TEARDOWN(fs) do {						\
-	EXPECT_TRUE(fs_untainted(fs));					\
 	fs_close(fs);							\
+	EXPECT_TRUE(fs_untainted(fs));					\
 } while (0)
 
 #endif /* FUSE_DAX_COMMON_H */

@@ -2,6 +2,7 @@
 /*
  * mmap(2) of DAX files of a virtiofs mount.
  */
+#include <dirent.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
@@ -711,6 +712,44 @@ TEST_F(mmap, open_keeps_pages)
 	touch_pages(self->map, SIZE);
 	EXPECT_GE(1, faults() - before);
 	EXPECT_EQ(0, mem_is_pattern(self->map, 0, SIZE, OLD));
+}
+
+/*
+ * Rule: new attributes of a file do not disturb those who have it mapped.
+ * Wrong: when stat() or readdir() brings a new mtime, the pages are dropped
+ * under live mappings: faults, and warnings of the kernel.
+ * Right: no fault, and the data stays.
+ * in-tree 7.3: fails, and warns in dax_disassociate_entry().
+ */
+TEST_F(mmap, new_attributes_keep_pages)
+{
+	struct timespec times[2] = { { .tv_sec = 1000000000 },
+				     { .tv_sec = 1000000000 } };
+	struct dirent *entry;
+	struct stat st;
+	long before;
+	DIR *dir;
+	int i;
+
+	NEED_DAX(&self->fs);
+	touch_pages(self->map, SIZE);
+	for (i = 0; i < 3; i++) {
+		times[1].tv_sec++;
+		ASSERT_EQ(0, futimens(self->fd, times));
+		ASSERT_EQ(0, fstat(self->fd, &st));
+		sleep_ms(i * 1100);
+		dir = opendir(self->fs.dir);
+		ASSERT_NE(NULL, dir);
+		while ((entry = readdir(dir)))
+			ASSERT_EQ(0, fstatat(dirfd(dir), entry->d_name, &st,
+					     0));
+		closedir(dir);
+	}
+	before = faults();
+	touch_pages(self->map, SIZE);
+	EXPECT_GE(1, faults() - before);
+	EXPECT_EQ(0, mem_is_pattern(self->map, 0, SIZE, OLD));
+	EXPECT_TRUE(fs_untainted(&self->fs));
 }
 
 TEST_HARNESS_MAIN

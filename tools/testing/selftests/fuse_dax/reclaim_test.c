@@ -505,18 +505,38 @@ static char *pin_window(struct dax_fs *fs, size_t window, int pipefd[2])
 	return map;
 }
 
+/* Take the ranges that are left, one file each; 0 or -1. */
+static int fill_window(struct dax_fs *fs, int ranges, char **maps)
+{
+	char name[16];
+	int fd, i;
+
+	for (i = 0; i < ranges; i++) {
+		snprintf(name, sizeof(name), "fill%d", i);
+		fd = file_make(fs, name, RANGE, i);
+		if (fd < 0)
+			return -1;
+		maps[i] = map_file(fd, RANGE, PROT_READ, MAP_SHARED);
+		close(fd);
+		if (maps[i] == MAP_FAILED || touch_read(maps[i]) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /*
  * Rule: one pinned page does not stop reclaim.
- * Wrong: it waits for the page, which nobody will release (A task vmspliced
- * it into a pipe that nobody reads), and so does everybody else.
- * Right: a file larger than the window is read twice meanwhile.
+ * Wrong: it waits for the page, which nobody releases (it sits in a pipe that
+ * nobody reads), and all who need a range wait for reclaim.
+ * Right: with the window full of other files, a file larger than the window
+ * is read twice meanwhile, and mapped.
  * in-tree 7.3: fails, never returns.
  */
 TEST_F_TIMEOUT(small, one_pinned_page, 60)
 {
 	struct iovec iov;
-	char page[PAGE], *map;
-	int pipefd[2], fd;
+	char page[PAGE], *map, *whole, *fill[SMALL];
+	int others = self->window / RANGE - 1, pipefd[2], fd, i;
 
 	fd = file_make(&self->fs, "pinned", RANGE, SEED + 9);
 	ASSERT_LE(0, fd);
@@ -526,8 +546,15 @@ TEST_F_TIMEOUT(small, one_pinned_page, 60)
 	iov.iov_base = map + 5 * PAGE;
 	iov.iov_len = PAGE;
 	ASSERT_EQ(PAGE, vmsplice(pipefd[1], &iov, 1, 0));
+	ASSERT_EQ(0, fill_window(&self->fs, others, fill));
 	EXPECT_EQ(0, file_is_pattern(self->fd, 0, self->size, SEED));
 	EXPECT_EQ(0, file_is_pattern(self->fd, 0, self->size, SEED));
+	whole = map_file(self->fd, self->size, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, whole);
+	EXPECT_EQ(0, mem_is_pattern(whole, 0, self->size, SEED));
+	munmap(whole, self->size);
+	for (i = 0; i < others; i++)
+		munmap(fill[i], RANGE);
 	ASSERT_EQ(PAGE, read(pipefd[0], page, PAGE));
 	EXPECT_EQ(0, mem_is_pattern(page, 5 * PAGE, PAGE, SEED + 9));
 	munmap(map, RANGE);
@@ -598,7 +625,7 @@ TEST_F_TIMEOUT(small, waiting_fault_is_killable, 30)
  * Rule: a fault that waits goes on as soon as a range can be had.
  * Wrong: it sleeps on, as nobody wakes it when a pin goes.
  * Right: it ends with the file's byte within 5 s after the pipe was read.
- * in-tree 7.3: see Documentation/filesystems/virtiofs-dax.rst.
+ * in-tree 7.3: fails, the reclaim worker waits for one of the pages.
  */
 TEST_F_TIMEOUT(small, waiting_fault_goes_on, 30)
 {

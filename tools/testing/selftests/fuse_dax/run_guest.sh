@@ -91,8 +91,10 @@ for name; do
 		bad=1 all_failed=$((all_failed + 1))
 		continue
 	fi
+	start=$(date +%s)
 	run_limited "$program"
 	ended=$?
+	echo "# $name took $(($(date +%s) - start)) s"
 	if [ $ended -ne 0 ]; then
 		count_results
 		all_failed=$((all_failed + 1))

@@ -381,7 +381,9 @@ TEST_F_TIMEOUT(stress, mixed_work, 600)
 		EXPECT_EQ(0, self->workers[i].bad);
 		ops += self->workers[i].ops;
 	}
-	TH_LOG("%ld operations", ops);
+	TH_LOG("%ld operations, %ld setups, %ld waits, %ld fallback reads", ops,
+	       counter(&self->fs, "setups"), counter(&self->fs, "waits"),
+	       counter(&self->fs, "fallback_reads"));
 	EXPECT_TRUE(all_is_right(self->work, self->workers[0].buf));
 	for (i = 0; i < THREADS; i++)
 		free(self->workers[i].buf);

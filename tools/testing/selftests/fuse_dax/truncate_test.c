@@ -619,7 +619,7 @@ FIXTURE_TEARDOWN(race)
  * Wrong: EIO (a write whose file shrank under it), a warning of the kernel,
  * bytes that were never in the file, a hang.
  * Right: each access sees the file's bytes, zeros, EOF or SIGBUS.
- * in-tree 7.3: see Documentation/filesystems/virtiofs-dax.rst.
+ * in-tree 7.3: passes (a warning and EIO are possible by its code).
  */
 TEST_F(race, truncate)
 {

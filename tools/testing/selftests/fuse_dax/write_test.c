@@ -207,7 +207,7 @@ TEST_F(write, in_place_from_mapping)
  * server cannot reach memory of the window.
  * Wrong: EIO or EFAULT, or data the server made up.
  * Right: the data, from a mapping of another and of the same file.
- * in-tree 7.3: see Documentation/filesystems/virtiofs-dax.rst.
+ * in-tree 7.3: fails, it passes addresses in the window to the server.
  */
 TEST_F(write, extending_from_mapping)
 {
@@ -237,7 +237,7 @@ TEST_F(write, extending_from_mapping)
 /*
  * Rule: as extending_from_mapping, with O_DIRECT.
  * Wrong, right: the same.
- * in-tree 7.3: see Documentation/filesystems/virtiofs-dax.rst.
+ * in-tree 7.3: fails for the same reason.
  */
 TEST_F(write, extending_from_mapping_direct)
 {
@@ -440,7 +440,7 @@ TEST_F(write, times_at_once)
  * Rule: after fsync() the server has the new times as well.
  * Wrong: the old mtime comes back with the next look-up.
  * Right: the new one stays once the inode was dropped.
- * in-tree 7.3: fails, the server never learns of the write.
+ * in-tree 7.3: passes, the host sees its dirty pages.
  */
 TEST_F(write, times_on_server_after_fsync)
 {
@@ -610,7 +610,7 @@ static void *read_on(void *arg)
  * what readers see.
  * Wrong: zeros for a moment, while the range is replaced on the host.
  * Right: readers see the file's bytes at every moment; writes succeed.
- * in-tree 7.3: see Documentation/filesystems/virtiofs-dax.rst.
+ * in-tree 7.3: passes if the server hides that it must map anew.
  */
 TEST_F(write, upgrade_under_readers)
 {
