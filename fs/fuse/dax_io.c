@@ -7,13 +7,17 @@
 
 #include <linux/dax.h>
 #include <linux/iomap.h>
+#include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
 
-/* Largest buffer for a fallback, bytes */
+/* Largest fallback by one request, bytes */
 #define FUSE_DAX_FALLBACK_MAX	SZ_1M
+
+/* A fallback smaller than this is always copied, bytes */
+#define FUSE_DAX_BOUNCE_MAX	SZ_16K
 
 /**
  * fuse_dax_touch - the file was or is about to be modified through memory
@@ -93,53 +97,117 @@ static size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter
 	return min3(max, (size_t)FUSE_DAX_FALLBACK_MAX, iov_iter_count(iter));
 }
 
-static ssize_t fuse_dax_fallback_read(struct kiocb *iocb, struct iov_iter *iter,
-				      struct kvec *kvec)
+/* Whether memory at @addr may be in the window, as far as this task maps it */
+static bool fuse_dax_vmas_dax(unsigned long addr, size_t len)
 {
-	struct fuse_io_priv io = FUSE_IO_PRIV_SYNC(iocb);
-	struct inode *inode = file_inode(iocb->ki_filp);
-	loff_t pos = iocb->ki_pos;
-	struct iov_iter kiter;
-	ssize_t res;
-	size_t copied;
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(vmi, mm, addr);
+	bool dax = false;
 
-	iov_iter_kvec(&kiter, ITER_DEST, kvec, 1, kvec->iov_len);
-	res = fuse_direct_io(&io, &kiter, &pos, 0);
-	fuse_invalidate_atime(inode);
-	if (res <= 0)
-		return res;
-
-	copied = copy_to_iter(kvec->iov_base, res, iter);
-	iocb->ki_pos += copied;
-	return copied ?: -EFAULT;
+	mmap_read_lock(mm);
+	for_each_vma_range(vmi, vma, addr + len)
+		dax |= vma_is_dax(vma);
+	mmap_read_unlock(mm);
+	return dax;
 }
 
-static ssize_t fuse_dax_fallback_write(struct kiocb *iocb,
-				       struct iov_iter *iter, struct kvec *kvec)
+/*
+ * Whether the server can reach the caller's buffer. It cannot reach the window,
+ * so a buffer which may be in a DAX mapping, of whatever file, is not passed on.
+ * Who maps another file there after this look gets an error from the server.
+ */
+static bool fuse_dax_buffer_reachable(const struct iov_iter *iter, size_t len)
 {
-	struct fuse_io_priv io = FUSE_IO_PRIV_SYNC(iocb);
-	struct inode *inode = file_inode(iocb->ki_filp);
-	loff_t pos = iocb->ki_pos;
-	struct iov_iter kiter;
-	size_t copied;
+	unsigned long addr;
+
+	/* Below this a copy costs less than to pin */
+	if (len < FUSE_DAX_BOUNCE_MAX || !user_backed_iter(iter) ||
+	    iov_iter_single_seg_count(iter) < len)
+		return false;
+	addr = (unsigned long)iter_iov_addr(iter);
+	return !fuse_dax_vmas_dax(untagged_addr(addr), len);
+}
+
+/* Kernel memory between the server and a buffer that it cannot reach */
+struct fuse_dax_bounce {
+	struct kvec kvec;
+	struct iov_iter iter;
+};
+
+static int fuse_dax_bounce_fill(struct fuse_dax_bounce *bounce,
+				struct iov_iter *from, size_t len)
+{
+	bool write = iov_iter_rw(from) == WRITE;
+
+	bounce->kvec.iov_base = kvmalloc(len, GFP_KERNEL);
+	if (!bounce->kvec.iov_base)
+		return -ENOMEM;
+	if (write)
+		len = copy_from_iter(bounce->kvec.iov_base, len, from);
+	bounce->kvec.iov_len = len;
+	iov_iter_kvec(&bounce->iter, write ? ITER_SOURCE : ITER_DEST,
+		      &bounce->kvec, 1, len);
+	return len ? 0 : -EFAULT;
+}
+
+/* Hands on what was done, @res; bytes that the caller's buffer has, or -errno */
+static ssize_t fuse_dax_bounce_drain(struct fuse_dax_bounce *bounce,
+				     struct iov_iter *to, ssize_t res)
+{
+	size_t len = bounce->kvec.iov_len;
+
+	if (iov_iter_rw(to) == WRITE)
+		iov_iter_revert(to, len - max(res, 0));
+	else if (res > 0)
+		res = copy_to_iter(bounce->kvec.iov_base, res, to) ?: -EFAULT;
+	kvfree(bounce->kvec.iov_base);
+	return res;
+}
+
+static ssize_t fuse_dax_fallback_bounced(struct fuse_io_priv *io,
+					 struct iov_iter *iter, size_t len,
+					 loff_t pos, int flags)
+{
+	struct fuse_dax_bounce bounce;
 	ssize_t res;
 
-	copied = copy_from_iter(kvec->iov_base, kvec->iov_len, iter);
-	if (!copied)
-		return -EFAULT;
+	res = fuse_dax_bounce_fill(&bounce, iter, len);
+	if (!res)
+		res = fuse_direct_io(io, &bounce.iter, &pos, flags);
+	else
+		bounce.kvec.iov_len = 0;
+	return fuse_dax_bounce_drain(&bounce, iter, res);
+}
 
-	iov_iter_kvec(&kiter, ITER_SOURCE, kvec, 1, copied);
-	res = fuse_direct_io(&io, &kiter, &pos, FUSE_DIO_WRITE);
-	if (res < (ssize_t)copied)
-		iov_iter_revert(iter, copied - max(res, 0));
-	fuse_write_update_attr(inode, pos, res);
-	if (res <= 0)
-		return res ?: -EIO;
+static ssize_t fuse_dax_fallback_direct(struct fuse_io_priv *io,
+					struct iov_iter *iter, size_t len,
+					loff_t pos, int flags)
+{
+	size_t rest, max = get_fuse_conn(file_inode(io->iocb->ki_filp))->max_pages;
+	ssize_t res;
 
+	/* A buffer that does not start with a page takes one more of them */
+	len = min(len, (max << PAGE_SHIFT) -
+		       offset_in_page(iter_iov_addr(iter)));
+	rest = iov_iter_count(iter) - len;
+	iov_iter_truncate(iter, len);
+	res = fuse_direct_io(io, iter, &pos, flags);
+	iov_iter_reexpand(iter, iov_iter_count(iter) + rest);
+	return res;
+}
+
+/* What a write by the server changes of the inode */
+static ssize_t fuse_dax_fallback_written(struct inode *inode, loff_t pos,
+					 ssize_t res)
+{
+	fuse_write_update_attr(inode, pos + max(res, 0), res);
+	if (!res)
+		return -EIO;
 	/* Times set here must not hide that the server's went on */
-	if (test_bit(FUSE_I_DAX_TIMES, &get_fuse_inode(inode)->state))
+	if (res > 0 &&
+	    test_bit(FUSE_I_DAX_TIMES, &get_fuse_inode(inode)->state))
 		fuse_dax_touch(inode);
-	iocb->ki_pos = pos;
 	return res;
 }
 
@@ -148,38 +216,41 @@ static ssize_t fuse_dax_fallback_write(struct kiocb *iocb,
  * @iocb: where; its position advances
  * @iter: the caller's buffer; advances
  *
- * The data goes through kernel pages: the server cannot reach a buffer that is
- * itself in the window, and a fault on such a buffer may need the ranges that a
- * mapping held here would keep.
+ * A buffer that may be a DAX mapping is not passed to the server, which cannot
+ * reach the window: the data goes through kernel memory. A fault on such a
+ * buffer may need the ranges of any mapping, so none is held.
  *
  * Context: i_rwsem held, no reference to a mapping.
  * Return: bytes served, 0 at the end of the file, or -errno.
  */
 static ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 {
+	struct fuse_io_priv io = FUSE_IO_PRIV_SYNC(iocb);
 	struct inode *inode = file_inode(iocb->ki_filp);
+	size_t len = fuse_dax_fallback_size(get_fuse_conn(inode), iter);
 	bool write = iov_iter_rw(iter) == WRITE;
-	struct kvec kvec;
+	int flags = write ? FUSE_DIO_WRITE : 0;
 	ssize_t res;
 
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		return -EAGAIN;
 
-	kvec.iov_len = fuse_dax_fallback_size(get_fuse_conn(inode), iter);
-	kvec.iov_base = kvmalloc(kvec.iov_len, GFP_KERNEL);
-	if (!kvec.iov_base)
-		return -ENOMEM;
-
 	fuse_dax_count(fuse_dax_window_of(inode),
 		       write ? FUSE_DAX_FALLBACK_WRITES :
 			       FUSE_DAX_FALLBACK_READS);
-	trace_fuse_dax_fallback(get_node_id(inode), iocb->ki_pos, kvec.iov_len,
-				write);
-	if (write)
-		res = fuse_dax_fallback_write(iocb, iter, &kvec);
+	trace_fuse_dax_fallback(get_node_id(inode), iocb->ki_pos, len, write);
+	if (fuse_dax_buffer_reachable(iter, len))
+		res = fuse_dax_fallback_direct(&io, iter, len, iocb->ki_pos,
+					       flags);
 	else
-		res = fuse_dax_fallback_read(iocb, iter, &kvec);
-	kvfree(kvec.iov_base);
+		res = fuse_dax_fallback_bounced(&io, iter, len, iocb->ki_pos,
+						flags);
+	if (write)
+		res = fuse_dax_fallback_written(inode, iocb->ki_pos, res);
+	else
+		fuse_invalidate_atime(inode);
+	if (res > 0)
+		iocb->ki_pos += res;
 	return res;
 }
 
