@@ -37,7 +37,7 @@ static bool fuse_dax_inode_wanted(struct fuse_conn *fc, unsigned int flags)
 		return false;
 	if (fc->dax_mode == FUSE_DAX_ALWAYS)
 		return true;
-	return fc->inode_dax && (flags & FUSE_ATTR_DAX);
+	return (flags & FUSE_ATTR_DAX) && fc->inode_dax;
 }
 
 /**
