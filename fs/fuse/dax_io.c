@@ -383,21 +383,21 @@ static bool fuse_dax_size_stale(struct inode *inode)
 /*
  * Makes i_size as true as for a cached file: always as fresh as the attributes
  * are said to be when the server asks for automatic invalidation, else when the
- * end of the file is reached. Who must not wait trusts i_size unless he reaches
- * it: what is mapped below is there.
+ * end of the file is reached. Who must not wait gets what is mapped below the
+ * size as it is known, if there is any.
  */
 static int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 
-	bool past_eof = fuse_dax_past_eof(iocb, iter);
 
-	if (!past_eof && !get_fuse_conn(inode)->auto_inval_data)
+	if (!get_fuse_conn(inode)->auto_inval_data &&
+	    !fuse_dax_past_eof(iocb, iter))
 		return 0;
 	if (!fuse_dax_size_stale(inode))
 		return 0;
 	if (iocb->ki_flags & IOCB_NOWAIT)
-		return past_eof ? -EAGAIN : 0;
+		return iocb->ki_pos < i_size_read(inode) ? 0 : -EAGAIN;
 	return fuse_update_attributes(inode, iocb->ki_filp, STATX_SIZE);
 }
 
