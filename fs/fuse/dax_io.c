@@ -390,7 +390,6 @@ static int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 
-
 	if (!get_fuse_conn(inode)->auto_inval_data &&
 	    !fuse_dax_past_eof(iocb, iter))
 		return 0;
