@@ -281,6 +281,25 @@ static bool fuse_dax_plan_defer(struct fuse_dax_inode *di, loff_t size,
 	return false;
 }
 
+/*
+ * A pass over the file has come to the end of a mapping. All that it read there
+ * has made the mapping look used, but it is the first to go: else a large file
+ * that is read once would drive out what is used again and again.
+ */
+static void fuse_dax_plan_drop_behind(struct fuse_dax_inode *di,
+				      unsigned long range)
+{
+	pgoff_t index = fuse_dax_range_to_page(range);
+	struct fuse_dax_map *map;
+
+	lockdep_assert_held_write(&di->sem);
+	if (!range || range != di->next)
+		return;
+	map = fuse_dax_map_first(di, index - 1, index - 1);
+	if (map)
+		WRITE_ONCE(map->referenced, false);
+}
+
 /**
  * fuse_dax_plan_make - decide what a miss maps
  * @win: the window
@@ -310,6 +329,7 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 	unsigned int run;
 
 	lockdep_assert_held_write(&di->sem);
+	fuse_dax_plan_drop_behind(di, range);
 	if (!(want & FUSE_DAX_WANT_WAIT) &&
 	    fuse_dax_plan_defer(di, size, range, sequential,
 				fuse_dax_window_pressed(win)))
