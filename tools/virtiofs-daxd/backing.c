@@ -3,21 +3,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/mount.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
 #include <fuse_lowlevel.h>
 
+#include "fd_pass.h"
 #include "log.h"
 #include "util.h"
 
@@ -32,73 +34,114 @@
  * @node: its node id, never used a second time
  * @fd: the real file
  * @copy: serve reads from @fd instead of passthrough
- * @id: of passthrough, while the file is open
+ * @open: by the kernel, until RELEASE
+ * @id: of passthrough, 0 for none
  */
 struct backing_file {
 	struct backing_file *next;
 	fuse_ino_t node;
 	int fd;
 	bool copy;
+	bool open;
 	int id;
 };
 
 /**
- * struct backing - the private mount
- * @session: libfuse's end
- * @thread: serves it
- * @confine: called first in @thread
- * @root: the mount's root, which is attached nowhere
- * @dev: its device number
- * @lock: protects what follows
- * @last_node: last node id given
+ * struct backing_server - what serves the mount: a thread with a table of
+ * descriptors of its own
+ * @session: libfuse's end of /dev/fuse
+ * @orders: socket on which files are announced
+ * @confine: called first
  * @files: files being opened, or open
+ *
+ * /dev/fuse is open nowhere else. So if the daemon is killed while a thread
+ * waits for the mount, the end of this thread ends the wait. A table that both
+ * shared would stay for as long as one of them waits, which is for ever.
  */
-struct backing {
+struct backing_server {
 	struct fuse_session *session;
-	pthread_t thread;
+	int orders;
 	int (*confine)(void);
-	int root;
-	dev_t dev;
-	pthread_mutex_t lock;
-	fuse_ino_t last_node;
 	struct backing_file *files;
 };
 
-static struct backing_file **backing_find(struct backing *backing,
-					  fuse_ino_t node)
+/**
+ * struct backing_order - announces a file; its descriptor comes along
+ * @node: its node id
+ * @copy: as in struct backing_file
+ */
+struct backing_order {
+	fuse_ino_t node;
+	bool copy;
+};
+
+/**
+ * struct backing - the private mount, as its users see it
+ * @server: serves it
+ * @root: its root, which is attached nowhere
+ * @dev: its device number
+ * @lock: held while a file is opened; protects what follows
+ * @orders: socket to the server
+ * @last_node: last node id given
+ */
+struct backing {
+	struct backing_server server;
+	int root;
+	dev_t dev;
+	pthread_mutex_t lock;
+	int orders;
+	fuse_ino_t last_node;
+};
+
+static struct backing_file *server_find(struct backing_server *server,
+					fuse_ino_t node)
 {
-	struct backing_file **pos = &backing->files;
+	struct backing_file *file = server->files;
 
-	while (*pos && (*pos)->node != node)
-		pos = &(*pos)->next;
-	return pos;
-}
-
-static struct backing_file *backing_lookup(struct backing *backing,
-					   fuse_ino_t node)
-{
-	struct backing_file *file;
-
-	pthread_mutex_lock(&backing->lock);
-	file = *backing_find(backing, node);
-	pthread_mutex_unlock(&backing->lock);
+	while (file && file->node != node)
+		file = file->next;
 	return file;
 }
 
-static void backing_remove(struct backing *backing, fuse_ino_t node)
+/* Removes a file, or for node 0 those that were never opened. */
+static void server_remove(struct backing_server *server, fuse_ino_t node)
 {
-	struct backing_file **pos, *file;
+	struct backing_file **pos = &server->files, *file;
 
-	pthread_mutex_lock(&backing->lock);
-	pos = backing_find(backing, node);
-	file = *pos;
-	if (file)
+	while ((file = *pos)) {
+		if (node ? file->node != node : file->open) {
+			pos = &file->next;
+			continue;
+		}
 		*pos = file->next;
-	pthread_mutex_unlock(&backing->lock);
-	if (file) {
 		close_fd(&file->fd);
 		free(file);
 	}
+}
+
+/* One file is opened at a time: an older one is open by now, or never will be. */
+static struct backing_file *server_take_order(struct backing_server *server)
+{
+	struct backing_order order;
+	struct backing_file *file;
+	int fds[FD_PASS_MAX];
+	unsigned int num_fds;
+
+	if (fd_receive(server->orders, &order, sizeof(order), fds, &num_fds) !=
+	    sizeof(order) || num_fds != 1)
+		return NULL;
+	server_remove(server, 0);
+	file = calloc(1, sizeof(*file));
+	if (!file) {
+		close_fd(&fds[0]);
+		return NULL;
+	}
+	file->node = order.node;
+	file->copy = order.copy;
+	file->fd = fds[0];
+	file->next = server->files;
+	server->files = file;
+	return file;
 }
 
 static struct stat backing_attr(fuse_ino_t node)
@@ -127,22 +170,29 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 	fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
 }
 
+/*
+ * A name is a node id, and is looked up once, after its order was sent. Orders
+ * before it are of files that were not looked up after all.
+ */
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct backing *backing = fuse_req_userdata(req);
 	struct fuse_entry_param entry = {
 		.attr_timeout = BACKING_TIMEOUT,
 		.generation = 1,
 	};
-	unsigned int node;
+	fuse_ino_t node = strtoul(name, NULL, 10);
+	struct backing_file *file;
 
-	if (parent != FUSE_ROOT_ID || !parse_uint(name, UINT_MAX, &node) ||
-	    !backing_lookup(backing, node)) {
-		fuse_reply_err(req, ENOENT);
+	(void)parent;
+	do {
+		file = server_take_order(fuse_req_userdata(req));
+	} while (file && file->node != node);
+	if (!file) {
+		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	entry.ino = node;
-	entry.attr = backing_attr(node);
+	entry.ino = file->node;
+	entry.attr = backing_attr(file->node);
 	fuse_reply_entry(req, &entry);
 }
 
@@ -170,24 +220,31 @@ static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr,
 		op_getattr(req, node, fi);
 }
 
+static int server_pass(struct backing_file *file, fuse_req_t req)
+{
+	errno = 0;
+	file->id = fuse_passthrough_open(req, file->fd);
+	if (file->id > 0)
+		return 0;
+	file->id = 0;
+	return errno ?: EIO;
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	struct backing *backing = fuse_req_userdata(req);
-	struct backing_file *file = backing_lookup(backing, node);
+	struct backing_file *file = server_find(fuse_req_userdata(req), node);
+	int err = file ? 0 : ENOENT;
 
-	if (!file) {
-		fuse_reply_err(req, ENOENT);
+	if (!err && !file->copy)
+		err = server_pass(file, req);
+	if (err) {
+		fuse_reply_err(req, err);
 		return;
 	}
-	if (!file->copy) {
-		errno = 0;
-		file->id = fuse_passthrough_open(req, file->fd);
-		if (file->id <= 0) {
-			fuse_reply_err(req, errno ?: EIO);
-			return;
-		}
-		fi->backing_id = file->id;
-	}
+	file->open = true;
+	fi->backing_id = file->id;
+	/* There is nothing to wait for when it is closed. */
+	fi->noflush = 1;
 	fuse_reply_open(req, fi);
 }
 
@@ -195,7 +252,7 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	struct backing_file *file = backing_lookup(fuse_req_userdata(req), node);
+	struct backing_file *file = server_find(fuse_req_userdata(req), node);
 	char *buf = calloc(1, size);
 	ssize_t n;
 
@@ -223,13 +280,13 @@ static void op_write(fuse_req_t req, fuse_ino_t node, const char *data,
 static void op_release(fuse_req_t req, fuse_ino_t node,
 		       struct fuse_file_info *fi)
 {
-	struct backing *backing = fuse_req_userdata(req);
-	struct backing_file *file = backing_lookup(backing, node);
+	struct backing_server *server = fuse_req_userdata(req);
+	struct backing_file *file = server_find(server, node);
 
 	(void)fi;
-	if (file && file->id > 0)
+	if (file && file->id)
 		fuse_passthrough_close(req, file->id);
-	backing_remove(backing, node);
+	server_remove(server, node);
 	fuse_reply_err(req, 0);
 }
 
@@ -270,34 +327,32 @@ out_ctx:
 	return root;
 }
 
-static void *backing_thread(void *arg)
+static void *server_thread(void *arg)
 {
-	struct backing *backing = arg;
+	struct backing_server *server = arg;
+	int ret;
 
-	/* Unserved, the first request of the mount fails, and so does the probe. */
-	if (backing->confine())
-		fuse_session_unmount(backing->session);
-	else
-		fuse_session_loop(backing->session);
+	ret = unshare(CLONE_FILES) ? -errno : server->confine();
+	if (write(server->orders, &ret, sizeof(ret)) == sizeof(ret) && !ret)
+		fuse_session_loop(server->session);
 	return NULL;
 }
 
-static int backing_session(struct backing *backing, int dev_fuse)
+static int server_start(struct backing_server *server, int dev_fuse)
 {
 	char *argv[] = { "virtiofs-daxd" };
 	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
 	char mountpoint[32];
-	int err;
+	pthread_t thread;
 
-	backing->session = fuse_session_new(&args, &backing_ops,
-					    sizeof(backing_ops), backing);
-	if (!backing->session)
+	server->session = fuse_session_new(&args, &backing_ops,
+					   sizeof(backing_ops), server);
+	if (!server->session)
 		return -ENOMEM;
 	snprintf(mountpoint, sizeof(mountpoint), "/dev/fd/%d", dev_fuse);
-	if (fuse_session_mount(backing->session, mountpoint))
+	if (fuse_session_mount(server->session, mountpoint))
 		return -EIO;
-	err = pthread_create(&backing->thread, NULL, backing_thread, backing);
-	return -err;
+	return -pthread_create(&thread, NULL, server_thread, server);
 }
 
 /* Tries what every map does, with a file that any kernel should take. */
@@ -331,36 +386,62 @@ out_file:
 	return err;
 }
 
+/* Starts the server; from then on its descriptors are its own alone. */
+static int backing_serve(struct backing *backing, int dev_fuse)
+{
+	int pair[2], ret = -EIO, err;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	backing->orders = pair[0];
+	backing->server.orders = pair[1];
+	err = server_start(&backing->server, dev_fuse);
+	if (!err && recv(pair[0], &ret, sizeof(ret), MSG_WAITALL) !=
+	    sizeof(ret))
+		err = -EIO;
+	close(pair[1]);
+	return err ?: ret;
+}
+
+static int backing_start(struct backing *backing)
+{
+	int dev_fuse, err = 0;
+	struct stat st;
+
+	dev_fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (dev_fuse < 0)
+		return -errno;
+	backing->root = private_mount(dev_fuse);
+	if (backing->root < 0)
+		err = -errno;
+	if (!err)
+		err = backing_serve(backing, dev_fuse);
+	close(dev_fuse);
+	if (!err && fstat(backing->root, &st))
+		err = -errno;
+	if (err)
+		return err;
+	backing->dev = st.st_dev;
+	return backing_probe(backing);
+}
+
 struct backing *backing_new(int (*confine)(void))
 {
 	struct backing *backing = calloc(1, sizeof(*backing));
-	struct stat st;
-	int dev_fuse, err;
+	int err;
 
 	if (!backing)
 		return NULL;
 	pthread_mutex_init(&backing->lock, NULL);
-	backing->confine = confine;
+	backing->root = -1;
+	backing->orders = -1;
 	backing->last_node = FUSE_ROOT_ID;
-	dev_fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	backing->root = dev_fuse < 0 ? -1 : private_mount(dev_fuse);
-	if (backing->root < 0) {
-		err = -errno;
-		close_fd(&dev_fuse);
-		goto out_free;
-	}
-	/* From here on the descriptor belongs to the session. */
-	err = backing_session(backing, dev_fuse);
-	if (!err && fstat(backing->root, &st))
-		err = -errno;
-	backing->dev = err ? 0 : st.st_dev;
-	if (!err)
-		err = backing_probe(backing);
+	backing->server.confine = confine;
+	err = backing_start(backing);
 	if (!err)
 		return backing;
-	close_fd(&backing->root);
-out_free:
-	free(backing);
+	/* The object stays: the thread may be using it. */
+	backing_free(backing);
 	errno = -err;
 	return NULL;
 }
@@ -368,6 +449,7 @@ out_free:
 void backing_free(struct backing *backing)
 {
 	close_fd(&backing->root);
+	close_fd(&backing->orders);
 }
 
 dev_t backing_dev(const struct backing *backing)
@@ -375,44 +457,22 @@ dev_t backing_dev(const struct backing *backing)
 	return backing->dev;
 }
 
-static struct backing_file *backing_enter(struct backing *backing, int fd,
-					  bool copy)
-{
-	struct backing_file *file = calloc(1, sizeof(*file));
-
-	if (!file)
-		return NULL;
-	file->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (file->fd < 0) {
-		free(file);
-		return NULL;
-	}
-	file->copy = copy;
-	pthread_mutex_lock(&backing->lock);
-	file->node = ++backing->last_node;
-	file->next = backing->files;
-	backing->files = file;
-	pthread_mutex_unlock(&backing->lock);
-	return file;
-}
-
 static int backing_show(struct backing *backing, int fd, bool copy)
 {
-	struct backing_file *file = backing_enter(backing, fd, copy);
-	fuse_ino_t node;
+	struct backing_order order = { .copy = copy };
+	struct iovec iov = { &order, sizeof(order) };
 	char name[24];
 	int shown;
 
-	if (!file)
-		return -ENOMEM;
-	node = file->node;
-	snprintf(name, sizeof(name), "%lu", node);
-	shown = openat(backing->root, name, O_RDWR | O_CLOEXEC);
-	if (shown < 0)
+	pthread_mutex_lock(&backing->lock);
+	order.node = ++backing->last_node;
+	snprintf(name, sizeof(name), "%lu", order.node);
+	shown = fd_send(backing->orders, &iov, 1, fd);
+	if (!shown)
+		shown = openat(backing->root, name, O_RDWR | O_CLOEXEC);
+	if (shown == -1)
 		shown = -errno;
-	/* Once it is open, RELEASE does that. */
-	if (shown < 0)
-		backing_remove(backing, node);
+	pthread_mutex_unlock(&backing->lock);
 	return shown;
 }
 

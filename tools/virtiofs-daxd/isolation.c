@@ -317,9 +317,9 @@ static const int request_calls[] = {
 	CALL(unlinkat), CALL(utimensat),
 };
 
-/* libfuse's loop on /dev/fuse. */
+/* libfuse's loop on /dev/fuse, and descriptors from the other threads. */
 static const int backing_calls[] = {
-	CALL(splice), CALL(vmsplice),
+	CALL(recvmsg), CALL(splice), CALL(vmsplice),
 };
 
 static int allow(scmp_filter_ctx ctx, const int *calls, size_t nr)

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "fd_pass.h"
 #include "log.h"
 #include "util.h"
 #include "vu_proto.h"
@@ -50,30 +51,33 @@ struct vhost_user {
 struct vu_message {
 	struct vu_header header;
 	union vu_payload payload;
-	int fds[VU_MAX_FDS];
+	int fds[FD_PASS_MAX];
 	unsigned int num_fds;
 	size_t reply_size;
 };
 
-static int unused_socket(const char *path)
+/*
+ * Makes way at a path, if there is a socket that nobody listens on. A socket of
+ * another type cannot connect, but is told whether there is one to connect to;
+ * a real connection would be taken for the front-end.
+ */
+static int unused_socket(const struct sockaddr_un *addr)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	struct stat st;
 	int sock, err;
 
-	if (lstat(path, &st))
+	if (lstat(addr->sun_path, &st))
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EADDRINUSE;
-	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return -errno;
-	strcpy(addr.sun_path, path);
-	err = connect(sock, (struct sockaddr *)&addr, sizeof(addr));
+	err = connect(sock, (const struct sockaddr *)addr, sizeof(*addr));
 	if (!err || errno != ECONNREFUSED)
 		err = -EADDRINUSE;
 	else
-		err = unlink(path) ? -errno : 0;
+		err = unlink(addr->sun_path) ? -errno : 0;
 	close(sock);
 	return err;
 }
@@ -86,10 +90,10 @@ int vhost_user_listen(const char *path)
 
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
-	err = unused_socket(path);
+	strcpy(addr.sun_path, path);
+	err = unused_socket(&addr);
 	if (err)
 		return err;
-	strcpy(addr.sun_path, path);
 	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return -errno;
@@ -246,7 +250,7 @@ static int vu_set_mem_table(struct vhost_user *vu, struct vu_message *msg)
 	struct guest_mem *mem;
 	int err = 0;
 
-	if (table->count > VU_MAX_FDS || table->count != msg->num_fds ||
+	if (table->count > VU_MAX_REGIONS || table->count != msg->num_fds ||
 	    msg->header.size < offsetof(struct vu_mem_table,
 					regions[table->count]))
 		return -EINVAL;
@@ -490,43 +494,16 @@ static const struct {
 	[VU_GET_SHMEM_CONFIG] = { "GET_SHMEM_CONFIG", vu_get_shmem_config, 0 },
 };
 
-static void vu_collect_fds(struct msghdr *hdr, struct vu_message *msg)
-{
-	struct cmsghdr *cmsg;
-
-	for (cmsg = CMSG_FIRSTHDR(hdr); cmsg; cmsg = CMSG_NXTHDR(hdr, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET ||
-		    cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		/* The buffer has room for VU_MAX_FDS, the kernel drops more. */
-		msg->num_fds = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(msg->fds, CMSG_DATA(cmsg), msg->num_fds * sizeof(int));
-	}
-}
-
 static int vu_receive(struct vhost_user *vu, struct vu_message *msg)
 {
-	struct iovec iov = { &msg->header, sizeof(msg->header) };
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(VU_MAX_FDS * sizeof(int))];
-	} control;
-	struct msghdr hdr = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
 	ssize_t n;
 
-	do {
-		n = recvmsg(vu->conn, &hdr, MSG_WAITALL | MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n == 0 || (n < 0 && errno == ECONNRESET))
+	n = fd_receive(vu->conn, &msg->header, sizeof(msg->header), msg->fds,
+		       &msg->num_fds);
+	if (n == 0 || n == -ECONNRESET)
 		return 0;
 	if (n < 0)
-		return -errno;
-	vu_collect_fds(&hdr, msg);
+		return n;
 	if (n != sizeof(msg->header) ||
 	    (msg->header.flags & VU_VERSION_MASK) != VU_VERSION ||
 	    msg->header.size > sizeof(msg->payload))

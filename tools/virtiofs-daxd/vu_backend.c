@@ -2,9 +2,9 @@
 #include "vu_backend.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 
+#include "fd_pass.h"
 #include "log.h"
 #include "util.h"
 #include "vu_proto.h"
@@ -49,29 +49,8 @@ static int backend_send(int sock, uint32_t request, const void *payload,
 		{ &header, sizeof(header) },
 		{ (void *)payload, len },
 	};
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = len ? 2 : 1 };
-	ssize_t n;
 
-	if (fd >= 0) {
-		struct cmsghdr *cmsg;
-
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		cmsg = CMSG_FIRSTHDR(&msg);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	}
-	do {
-		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	/* The socket blocks and messages are small: never in part. */
-	return n == (ssize_t)(sizeof(header) + len) ? 0 : -ENOTCONN;
+	return fd_send(sock, iov, len ? 2 : 1, fd);
 }
 
 static int backend_answer(int sock, uint32_t request, uint64_t *answer)

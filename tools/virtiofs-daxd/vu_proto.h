@@ -62,7 +62,7 @@ enum vu_backend_request {
 #define VU_VRING_INDEX_MASK 0xff
 #define VU_VRING_NO_FD (1 << 8)
 
-#define VU_MAX_FDS 8
+#define VU_MAX_REGIONS 8
 #define VU_MAX_CONFIG 256
 #define VU_MAX_SHMEM 256
 
@@ -96,7 +96,7 @@ struct vu_mem_region {
 struct vu_mem_table {
 	uint32_t count;
 	uint32_t padding;
-	struct vu_mem_region regions[VU_MAX_FDS];
+	struct vu_mem_region regions[VU_MAX_REGIONS];
 };
 
 struct vu_mem_reg {
