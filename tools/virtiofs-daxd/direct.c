@@ -140,19 +140,33 @@ static void serve_setupmapping(const struct direct *direct,
 	request_reply(req, err, NULL, 0);
 }
 
-static int remove_entries(const struct direct *direct,
-			  const struct fuse_removemapping_one *one,
-			  unsigned int count)
+/* Entries follow a structure of four bytes, so they are not aligned. */
+static struct fuse_removemapping_one remove_entry(const struct request *req,
+						  unsigned int i)
 {
+	struct fuse_removemapping_one one;
+	const char *first = req->body + sizeof(struct fuse_removemapping_in);
+
+	memcpy(&one, first + i * sizeof(one), sizeof(one));
+	return one;
+}
+
+static int remove_entries(const struct direct *direct,
+			  const struct request *req, unsigned int count)
+{
+	struct fuse_removemapping_one one;
 	int err = 0;
 
 	/* All or nothing, as far as it can be told before. */
-	for (unsigned int i = 0; i < count; i++)
-		if (!dax_map_check(direct->map, one[i].moffset, one[i].len))
+	for (unsigned int i = 0; i < count; i++) {
+		one = remove_entry(req, i);
+		if (!dax_map_check(direct->map, one.moffset, one.len))
 			return -EINVAL;
-	for (unsigned int i = 0; i < count; i++)
-		err = dax_map_remove(direct->map, one[i].moffset,
-				     one[i].len) ?: err;
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		one = remove_entry(req, i);
+		err = dax_map_remove(direct->map, one.moffset, one.len) ?: err;
+	}
 	return err;
 }
 
@@ -168,7 +182,7 @@ static void serve_removemapping(const struct direct *direct,
 	else if (in->count > room / sizeof(struct fuse_removemapping_one))
 		err = -EINVAL;
 	else
-		err = remove_entries(direct, (void *)(in + 1), in->count);
+		err = remove_entries(direct, req, in->count);
 	request_reply(req, err, NULL, 0);
 }
 

@@ -162,7 +162,8 @@ static void request_send(struct request *req, int error,
 		.error = error,
 	};
 
-	memcpy(pieces + 1, iov, count * sizeof(*iov));
+	if (count)
+		memcpy(pieces + 1, iov, count * sizeof(*iov));
 	pieces[0].iov_base = &header;
 	pieces[0].iov_len = sizeof(header);
 	header.len = iov_size(pieces, count + 1) + written;
