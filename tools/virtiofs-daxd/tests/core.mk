@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Tests of rings, of the window's table, and of the whole daemon by a front-end
+# of their own; no VM. All run with sanitizers, and the daemon also without.
+SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
+	CFLAGS='$(SANITIZE)'
+CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c
+CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
+CORE_DAEMON = core_daemon.c frontend.c
+CORE_HEADERS = $(wildcard *.h tests/*.h)
+
+.PHONY: check-core core-tests core-sanitized
+check: check-core
+
+# Each prints TAP; a failure is told once all have run. Looking for leaks takes
+# system calls which the daemon is not allowed.
+check-core: core-tests core-sanitized $(O)/virtiofs-daxd
+	@ret=0; \
+	for t in core_virtq core_dax_map; do \
+		echo "# $$t"; $(O)/sanitize/tests/$$t || ret=1; \
+	done; \
+	for d in $(O) $(O)/sanitize; do \
+		echo "# core_daemon $$d"; \
+		ASAN_OPTIONS=detect_leaks=0 \
+			$(O)/tests/core_daemon $$d/virtiofs-daxd || ret=1; \
+	done; exit $$ret
+
+core-tests: $(O)/tests/core_daemon
+core-sanitized:
+	$(CORE_SANITIZED) all $(O)/sanitize/tests/core_virtq \
+		$(O)/sanitize/tests/core_dax_map
+
+$(O)/tests/core_virtq: $(CORE_VIRTQ:%=tests/%)
+$(O)/tests/core_dax_map: $(CORE_DAX_MAP:%=tests/%)
+$(O)/tests/core_daemon: $(CORE_DAEMON:%=tests/%)
+$(O)/tests/core_%: $(CORE_HEADERS) util.c log.c | $(O)/tests
+	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The other side of the daemon, for tests: plays QEMU (memory, queues, maps in
+ * the window with QEMU's rules) and the guest's driver (FUSE requests).
+ */
+#ifndef VIRTIOFS_DAXD_FRONTEND_H
+#define VIRTIOFS_DAXD_FRONTEND_H
+
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "../vu_proto.h"
+
+#define FE_MEMORY (UINT64_C(32) << 20)
+#define FE_GUEST_BASE UINT64_C(0x40000000)
+#define FE_WINDOW (UINT64_C(64) << 20)
+#define FE_QUEUES 2
+#define FE_QUEUE_SIZE 256
+#define FE_MAX_MAPS 512
+
+/* A map in the window, as QEMU keeps it. */
+struct fe_map {
+	uint64_t start;
+	uint64_t len;
+};
+
+/* A queue, the driver's side. */
+struct fe_queue {
+	int kick;
+	int call;
+	uint16_t avail_idx;
+	uint16_t seen_used;
+	uint16_t stopped_at;
+};
+
+/*
+ * @child: the daemon
+ * @dir: scratch directory: share, socket, log
+ * @conn: front-end channel; @back: backend channel
+ * @memory: the guest's memory, FE_MEMORY bytes from FE_GUEST_BASE on
+ * @window: reservation of FE_WINDOW bytes
+ * @lock: protects @maps and what follows
+ * @hold: MAP is not answered while set
+ * @held: a MAP waits for @hold
+ * @keep_fd: leave the descriptor of the last MAP in @last_fd
+ */
+struct frontend {
+	pid_t child;
+	char dir[64];
+	char share[96];
+	int conn;
+	int back;
+	int memory_fd;
+	char *memory;
+	char *window;
+	struct fe_queue queues[FE_QUEUES];
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct fe_map maps[FE_MAX_MAPS];
+	unsigned int num_maps;
+	unsigned int maps_made;
+	unsigned int maps_refused;
+	unsigned int unmaps_refused;
+	bool hold;
+	bool held;
+	bool keep_fd;
+	int last_fd;
+	uint64_t unique;
+};
+
+/* Path of the daemon; the tests' first argument. */
+extern const char *fe_daemon;
+
+/* Starts the daemon with more options, NULL at the end. The share is empty. */
+bool fe_spawn(struct frontend *fe, const char *const *options);
+/* All of the above, the handshake, both queues and INIT. */
+bool fe_begin(struct frontend *fe, const char *const *options);
+/* Disconnects; returns the exit status of the daemon, -1 if it had to be killed. */
+int fe_end(struct frontend *fe);
+/* Waits for the daemon's end; same result. */
+int fe_wait(struct frontend *fe);
+
+bool fe_connect(struct frontend *fe);
+bool fe_handshake(struct frontend *fe);
+void fe_start_queues(struct frontend *fe, bool anew);
+bool fe_stop_queues(struct frontend *fe);
+/* As a reset of the device: all maps vanish, the rings are zero. */
+void fe_reset(struct frontend *fe);
+
+/* A message; returns the u64 of the answer if @ack, else 0; -1 on failure. */
+int64_t fe_send(struct frontend *fe, uint32_t request, const void *payload,
+		size_t len, int fd, bool ack);
+/* A message with an answer of its own; returns its length or -1. */
+ssize_t fe_call(struct frontend *fe, uint32_t request, const void *payload,
+		size_t len, void *reply, size_t max);
+
+/* A place in guest memory, by guest-physical address. */
+void *fe_ptr(struct frontend *fe, uint64_t addr);
+uint64_t fe_addr(struct frontend *fe, const void *ptr);
+
+/* Descriptors by hand: writes descriptor @i of a queue. */
+void fe_desc(struct frontend *fe, unsigned int queue, unsigned int i,
+	     uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
+/* Makes descriptor @head available and kicks. */
+void fe_submit(struct frontend *fe, unsigned int queue, uint16_t head);
+/* Waits for the next used entry; its length, or -1 after two seconds. */
+int64_t fe_complete(struct frontend *fe, unsigned int queue);
+
+/*
+ * A request: header and @in from the first descriptors, reply header and @out
+ * in others. Returns the error of the reply, -1000 without reply. The reply's
+ * length behind the header goes to @got if not NULL.
+ */
+int fe_request(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
+	       const void *in, size_t in_len, void *out, size_t out_len,
+	       size_t *got);
+/* The same in two halves, for what answers late. */
+void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
+		      const void *in, size_t in_len, size_t out_len);
+int fe_request_end(struct frontend *fe, void *out, size_t out_len, size_t *got);
+
+int fe_init(struct frontend *fe, struct fuse_init_out *out);
+/* Looks a name of the share's root up. Returns the node id, 0 on failure. */
+uint64_t fe_lookup(struct frontend *fe, const char *name,
+		   struct fuse_entry_out *entry);
+uint64_t fe_open(struct frontend *fe, uint64_t nodeid, uint32_t flags,
+		 int *error);
+int fe_setup(struct frontend *fe, uint64_t nodeid, uint64_t offset,
+	     uint64_t len, uint64_t window_offset, bool write);
+int fe_remove(struct frontend *fe, uint64_t window_offset, uint64_t len);
+unsigned int fe_num_maps(struct frontend *fe);
+
+/* Files of the share, from outside. */
+bool fe_file(struct frontend *fe, const char *name, size_t size);
+const char *fe_path(struct frontend *fe, const char *name);
+/* The byte which fe_file() puts at an offset. */
+static inline unsigned char fe_byte(size_t offset)
+{
+	return (offset * 31 + (offset >> 12) * 7 + 1) & 0xff;
+}
+
+#endif
