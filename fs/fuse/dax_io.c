@@ -16,6 +16,12 @@
 /* Largest fallback by one request, bytes */
 #define FUSE_DAX_FALLBACK_MAX	SZ_1M
 
+/*
+ * How much of a buffer is brought in at a time, bytes. More than that might be
+ * gone again before it is used, if the buffer is a DAX mapping.
+ */
+#define FUSE_DAX_FAULT_IN	SZ_128K
+
 /* A fallback smaller than this is always copied, bytes */
 #define FUSE_DAX_BOUNCE_MAX	SZ_16K
 
@@ -272,7 +278,7 @@ static ssize_t fuse_dax_copy(struct kiocb *iocb, struct iov_iter *iter)
 /* Brings in the caller's buffer; 0 or -EFAULT */
 static int fuse_dax_fault_in(struct iov_iter *iter)
 {
-	size_t len = min_t(size_t, iov_iter_count(iter), FUSE_DAX_FALLBACK_MAX);
+	size_t len = min_t(size_t, iov_iter_count(iter), FUSE_DAX_FAULT_IN);
 	size_t left;
 
 	if (iov_iter_rw(iter) == WRITE)
