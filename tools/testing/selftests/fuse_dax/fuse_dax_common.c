@@ -249,8 +249,6 @@ void fs_close(struct dax_fs *fs)
 	fs->dirfd = -1;
 	if (fs->dir[0])
 		nftw(fs->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-	if (access(INSTANCE, F_OK) == 0)
-		rmdir(INSTANCE);
 }
 
 /* Whether the kernel warned (or worse) since the test began. */
@@ -525,6 +523,17 @@ bool trace_has_event(const char *name)
 	return access(path, W_OK) == 0;
 }
 
+static void trace_forget(void)
+{
+	rmdir(INSTANCE);
+}
+
+/* To make and to remove the instance is slow: it serves all tests. */
+__attribute__((constructor)) static void trace_forget_at_exit(void)
+{
+	atexit(trace_forget);
+}
+
 /* Begin to record requests and events in an instance of our own; 0 or -1. */
 int trace_start(void)
 {
@@ -535,7 +544,6 @@ int trace_start(void)
 		return -1;
 	if (mkdir(INSTANCE, 0700) && errno != EEXIST)
 		return -1;
-	text_write(INSTANCE "/buffer_size_kb", "8192");
 	text_write(INSTANCE "/trace", "");
 	text_write(INSTANCE "/tracing_on", "1");
 	return text_write(enable, "1");
@@ -620,7 +628,6 @@ int trace_stop(void)
 		count_line(line);
 	fclose(trace);
 	lost = trace_lost();
-	rmdir(INSTANCE);
 	if (lost)
 		fprintf(stderr, "# %ld trace events were lost\n", lost);
 	return lost ? -1 : 0;

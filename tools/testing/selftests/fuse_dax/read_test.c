@@ -174,13 +174,21 @@ TEST_F(read, nowait_miss)
 TEST_F(read, nowait_hit)
 {
 	struct iovec iov = { self->buf, MiB };
+	struct stat st;
+	ssize_t n = -1;
+	int i;
 
 	NEED_DAX(&self->fs);
 	ASSERT_EQ(0, file_is_pattern(self->fd, 0, SIZE, SEED));
 	NEED_TRACE();
 	EXPECT_EQ(MiB, preadv2(self->fd, &iov, 1, RANGE + 77, RWF_NOWAIT));
 	EXPECT_EQ(0, mem_is_pattern(self->buf, RANGE + 77, MiB, SEED));
-	EXPECT_EQ(123, preadv2(self->fd, &iov, 1, SIZE - 123, RWF_NOWAIT));
+	/* A read that meets EOF needs a size that is not too old. */
+	for (i = 0; i < 50 && n < 0; i++) {
+		ASSERT_EQ(0, fstat(self->fd, &st));
+		n = preadv2(self->fd, &iov, 1, SIZE - 123, RWF_NOWAIT);
+	}
+	EXPECT_EQ(123, n);
 	EXPECT_EQ(0, mem_is_pattern(self->buf, SIZE - 123, 123, SEED));
 	ASSERT_EQ(0, trace_stop());
 	EXPECT_EQ(0, trace_requests(OP_SETUP));

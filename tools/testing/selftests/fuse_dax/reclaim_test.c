@@ -180,7 +180,7 @@ TEST_F_TIMEOUT(window, killed_tasks_leak_nothing, 60)
 	pid_t pid;
 	int i, fd;
 
-	for (i = 0; i < 60; i++) {
+	for (i = 0; i < 36; i++) {
 		snprintf(name, sizeof(name), "file%d", i % 8);
 		fd = file_make(&self->fs, name, size, i % 8);
 		ASSERT_LE(0, fd);

@@ -8,9 +8,9 @@
 # Right: equal trees, equal sums, and an empty directory at the end.
 # in-tree 7.3: passes.
 #
-# FUSE_DAX_FILES   number of files (300; scaled by FUSE_DAX_SCALE)
+# FUSE_DAX_FILES   number of files (200; scaled by FUSE_DAX_SCALE)
 
-files=${FUSE_DAX_FILES:-300}
+files=${FUSE_DAX_FILES:-200}
 files=$((files * ${FUSE_DAX_SCALE:-100} / 100))
 number=0
 bad=0

@@ -15,7 +15,7 @@
 #define NEW	42
 #define SIZE	(8 * MiB)
 #define RW	(PROT_READ | PROT_WRITE)
-#define RACE_MS	3000
+#define RACE_MS	1500
 
 FIXTURE(truncate)
 {
