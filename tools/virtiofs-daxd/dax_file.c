@@ -75,30 +75,31 @@ void dax_file_close(struct dax_file *file)
 	free(file);
 }
 
-/* Whether a hole begins before @end; one that cannot be asked has some. */
+/* Whether there is a hole before @end; what cannot be asked may have some. */
 static bool has_hole(int fd, off_t start, off_t end)
 {
 	off_t hole = lseek(fd, start, SEEK_HOLE);
 
-	return hole < 0 ? errno != ENXIO : hole < end;
+	return hole < end;
 }
 
 int dax_file_reserve(const struct dax_file *file, uint64_t offset,
-		     uint64_t len, bool write)
+		     uint64_t len, uint64_t size, bool write)
 {
 	struct stat st;
-	off_t end;
+	uint64_t end;
 
 	if (!file->writable || !(write || file->volatile_holes))
 		return 0;
 	if (fstat(file->fd, &st))
 		return -errno;
-	if (offset >= (uint64_t)st.st_size)
+	if (size < (uint64_t)st.st_size)
+		size = st.st_size;
+	end = min(offset + len, size);
+	/* The end of the file counts as a hole, and so does what is behind. */
+	if (offset >= end || !has_hole(file->fd, offset, end))
 		return 0;
-	end = min(offset + len, (uint64_t)st.st_size);
-	if (!has_hole(file->fd, offset, end))
-		return 0;
-	/* Keeping the size, lest a truncation meanwhile is undone. */
+	/* Keeping the size: a truncation meanwhile must not be undone. */
 	while (fallocate(file->fd, FALLOC_FL_KEEP_SIZE, offset, end - offset)) {
 		if (errno == EOPNOTSUPP)
 			return 0;

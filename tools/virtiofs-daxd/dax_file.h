@@ -57,8 +57,10 @@ void dax_file_close(struct dax_file *file);
 /**
  * dax_file_reserve - make sure that no store to a map can fail
  * @offset: first byte of the part that is mapped
- * @len: its bytes; what lies past the end of the file is left alone
- * @write: the guest will write there
+ * @len: its bytes
+ * @size: what the file's size will be, if that is more than it is now; what lies
+ *	past the end is left alone
+ * @write: the guest may write there
  *
  * A store to a hole which finds no space is a SIGBUS for the front-end, and the
  * end of the guest. So holes are filled before they are shown.
@@ -66,6 +68,6 @@ void dax_file_close(struct dax_file *file);
  * Return: 0 or a negative errno: ENOSPC, EDQUOT, ...
  */
 int dax_file_reserve(const struct dax_file *file, uint64_t offset,
-		     uint64_t len, bool write);
+		     uint64_t len, uint64_t size, bool write);
 
 #endif

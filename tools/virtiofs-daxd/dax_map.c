@@ -18,6 +18,7 @@
  * @len: bytes
  * @offset: where in the file
  * @file: the file, referenced
+ * @write: the guest asked for write access to some of it
  * @stops: stops of the device before the front-end's answer came
  */
 struct dax_region {
@@ -25,22 +26,26 @@ struct dax_region {
 	uint64_t len;
 	uint64_t offset;
 	struct dax_file *file;
+	bool write;
 	unsigned int stops;
 };
 
 /**
  * struct dax_map - the table
  * @opts: constant
- * @lock: protects what follows, and is held while the front-end works, so that
- *	it sees the changes in the order of the table. Never taken by the thread
- *	which serves the front-end.
- * @stops: stops of the device; atomic, changed without @lock
+ * @order: held by who changes the table, also while the front-end works, so that
+ *	it sees the changes in their order. Never taken by the thread which
+ *	serves the front-end, nor by a request which that may wait for.
+ * @lock: taken after @order, and never while the front-end works; protects what
+ *	follows, and references on files
+ * @stops: stops of the device; atomic, changed without a lock
  * @stats: counters
  * @count: entries of @regions
  * @regions: by start; room for @opts.budget
  */
 struct dax_map {
 	struct dax_map_options opts;
+	pthread_mutex_t order;
 	pthread_mutex_t lock;
 	unsigned int stops;
 	struct dax_map_stats stats;
@@ -61,21 +66,28 @@ struct dax_map *dax_map_new(const struct dax_map_options *opts)
 	if (!map)
 		return NULL;
 	map->opts = *opts;
+	pthread_mutex_init(&map->order, NULL);
 	pthread_mutex_init(&map->lock, NULL);
 	return map;
 }
 
-static void file_put(struct dax_file *file)
+static void file_put(struct dax_map *map, struct dax_file *file)
 {
-	if (!--file->refs)
+	bool last;
+
+	pthread_mutex_lock(&map->lock);
+	last = !--file->refs;
+	pthread_mutex_unlock(&map->lock);
+	if (last)
 		dax_file_close(file);
 }
 
 void dax_map_free(struct dax_map *map)
 {
 	for (unsigned int i = 0; i < map->count; i++)
-		file_put(map->regions[i].file);
+		file_put(map, map->regions[i].file);
 	pthread_mutex_destroy(&map->lock);
+	pthread_mutex_destroy(&map->order);
 	free(map);
 }
 
@@ -89,25 +101,37 @@ static unsigned int map_find(const struct dax_map *map, uint64_t pos)
 	return i;
 }
 
+/* Takes a reference on the region's file. */
 static void map_insert(struct dax_map *map, const struct dax_region *region)
 {
-	unsigned int i = map_find(map, region->start);
+	unsigned int i;
 
+	pthread_mutex_lock(&map->lock);
+	i = map_find(map, region->start);
 	memmove(map->regions + i + 1, map->regions + i,
 		(map->count - i) * sizeof(*region));
 	map->regions[i] = *region;
+	region->file->refs++;
 	map->count++;
 	map->stats.live = map->count;
 	if (map->stats.peak < map->count)
 		map->stats.peak = map->count;
+	pthread_mutex_unlock(&map->lock);
 }
 
-static void map_delete(struct dax_map *map, unsigned int i)
+/* The reference on its file passes to the caller. */
+static struct dax_region map_delete(struct dax_map *map, unsigned int i)
 {
+	struct dax_region region;
+
+	pthread_mutex_lock(&map->lock);
+	region = map->regions[i];
 	map->count--;
 	memmove(map->regions + i, map->regions + i + 1,
 		(map->count - i) * sizeof(map->regions[0]));
 	map->stats.live = map->count;
+	pthread_mutex_unlock(&map->lock);
+	return region;
 }
 
 /* Regions there will be once [start, end) is clear. */
@@ -146,6 +170,7 @@ static void region_keep(struct dax_map *map, const struct dax_region *old,
 		.len = end - start,
 		.offset = old->offset + (start - old->start),
 		.file = old->file,
+		.write = old->write,
 	};
 	int err;
 
@@ -158,7 +183,6 @@ static void region_keep(struct dax_map *map, const struct dax_region *old,
 			strerror(-err));
 		return;
 	}
-	part.file->refs++;
 	map_insert(map, &part);
 }
 
@@ -169,30 +193,47 @@ static void map_clear(struct dax_map *map, uint64_t start, uint64_t end)
 
 	while ((i = map_find(map, start)) < map->count &&
 	       map->regions[i].start < end) {
-		struct dax_region old = map->regions[i];
+		struct dax_region old = map_delete(map, i);
 		int err;
 
 		err = vu_backend_unmap(map->opts.backend, old.start, old.len);
 		if (err)
 			log_debug("window: a map was gone already: %s",
 				  strerror(-err));
-		map_delete(map, i);
 		region_keep(map, &old, old.start, start);
 		region_keep(map, &old, end, region_end(&old));
-		file_put(old.file);
+		file_put(map, old.file);
 	}
 }
 
-/* Whether the front-end shows all of a region already. */
-static bool map_has(const struct dax_map *map, const struct dax_region *region)
+/* The region that shows all of another one already, or NULL. */
+static struct dax_region *map_covers(struct dax_map *map,
+				     const struct dax_region *region)
 {
 	unsigned int i = map_find(map, region->start);
-	const struct dax_region *old = &map->regions[i];
+	struct dax_region *old = &map->regions[i];
 
-	return i < map->count && old->file == region->file &&
-	       old->start <= region->start &&
-	       region_end(old) >= region_end(region) &&
-	       old->offset + (region->start - old->start) == region->offset;
+	if (i < map->count && old->file == region->file &&
+	    old->start <= region->start &&
+	    region_end(old) >= region_end(region) &&
+	    old->offset + (region->start - old->start) == region->offset)
+		return old;
+	return NULL;
+}
+
+/* All maps of a file are writable, if it is: what is there can stay. */
+static bool map_keep(struct dax_map *map, const struct dax_region *region)
+{
+	struct dax_region *old;
+
+	pthread_mutex_lock(&map->lock);
+	old = map_covers(map, region);
+	if (old) {
+		old->write |= region->write;
+		map->stats.kept++;
+	}
+	pthread_mutex_unlock(&map->lock);
+	return old;
 }
 
 static int map_install(struct dax_map *map, struct dax_region *region)
@@ -200,21 +241,22 @@ static int map_install(struct dax_map *map, struct dax_region *region)
 	uint64_t end = region_end(region);
 	int err;
 
-	if (map_has(map, region)) {
-		map->stats.kept++;
+	if (map_keep(map, region))
 		return 0;
-	}
 	if (count_without(map, region->start, end) >= map->opts.budget) {
 		map->stats.over_budget++;
 		return -ENOMEM;
 	}
 	map_clear(map, region->start, end);
 	err = region_show(map, region);
-	if (err)
-		return err;
-	region->file->refs++;
-	map_insert(map, region);
-	return 0;
+	if (!err)
+		map_insert(map, region);
+	return err;
+}
+
+static bool is_file(const struct dax_file *file, const struct pt_key *key)
+{
+	return file->key.dev == key->dev && file->key.ino == key->ino;
 }
 
 /* A file that is mapped already: one descriptor serves all its maps. */
@@ -224,8 +266,7 @@ static struct dax_file *map_find_file(struct dax_map *map,
 	for (unsigned int i = 0; i < map->count; i++) {
 		struct dax_file *file = map->regions[i].file;
 
-		if (file->key.dev == key->dev && file->key.ino == key->ino &&
-		    (file->writable || !write)) {
+		if (is_file(file, key) && (file->writable || !write)) {
 			file->refs++;
 			return file;
 		}
@@ -270,8 +311,14 @@ bool dax_map_check(const struct dax_map *map, uint64_t window_offset,
 	       range_end(window_offset, len, &end) && end <= map->opts.window;
 }
 
+static int region_reserve(const struct dax_region *region, uint64_t size)
+{
+	return dax_file_reserve(region->file, region->offset, region->len,
+				size, region->write);
+}
+
 static int map_try_setup(struct dax_map *map, uint64_t nodeid,
-			 struct dax_region *region, bool write)
+			 struct dax_region *region)
 {
 	uint64_t end;
 	int err;
@@ -280,16 +327,19 @@ static int map_try_setup(struct dax_map *map, uint64_t nodeid,
 	    !page_round(&region->len) || region->offset & (PAGE_BYTES - 1) ||
 	    !range_end(region->offset, region->len, &end) || end > INT64_MAX)
 		return -EINVAL;
-	err = map_get_file(map, nodeid, write, &region->file);
+	err = map_get_file(map, nodeid, region->write, &region->file);
 	if (err)
 		return err;
-	err = dax_file_reserve(region->file, region->offset, region->len,
-			       write);
-	pthread_mutex_lock(&map->lock);
-	if (!err)
+	err = region_reserve(region, 0);
+	if (!err) {
+		pthread_mutex_lock(&map->order);
 		err = map_install(map, region);
-	file_put(region->file);
-	pthread_mutex_unlock(&map->lock);
+		pthread_mutex_unlock(&map->order);
+	}
+	/* A change of the file meanwhile has seen the map, or is seen here. */
+	if (!err)
+		err = region_reserve(region, 0);
+	file_put(map, region->file);
 	return err;
 }
 
@@ -300,10 +350,11 @@ int dax_map_setup(struct dax_map *map, uint64_t nodeid, uint64_t file_offset,
 		.start = window_offset,
 		.len = len,
 		.offset = file_offset,
+		.write = write,
 	};
 	int err;
 
-	err = map_try_setup(map, nodeid, &region, write);
+	err = map_try_setup(map, nodeid, &region);
 	pthread_mutex_lock(&map->lock);
 	if (err)
 		map->stats.errors++;
@@ -324,45 +375,74 @@ int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
 	if (!dax_map_check(map, window_offset, len) || !page_round(&len))
 		return -EINVAL;
 	end = window_offset + len;
-	pthread_mutex_lock(&map->lock);
-	if (count_without(map, window_offset, end) > map->opts.budget) {
+	pthread_mutex_lock(&map->order);
+	if (count_without(map, window_offset, end) > map->opts.budget)
 		err = -ENOMEM;
-	} else {
+	else
 		map_clear(map, window_offset, end);
-		map->stats.removes++;
-	}
-	pthread_mutex_unlock(&map->lock);
+	map->stats.removes += !err;
+	pthread_mutex_unlock(&map->order);
 	return err;
 }
 
 void dax_map_drop(struct dax_map *map)
 {
-	pthread_mutex_lock(&map->lock);
+	pthread_mutex_lock(&map->order);
 	map_clear(map, 0, map->opts.window);
-	pthread_mutex_unlock(&map->lock);
+	pthread_mutex_unlock(&map->order);
 }
 
 void dax_map_forget(struct dax_map *map)
 {
 	unsigned int i, stops;
 
-	pthread_mutex_lock(&map->lock);
+	pthread_mutex_lock(&map->order);
 	stops = __atomic_load_n(&map->stops, __ATOMIC_ACQUIRE);
-	for (i = map->count; i-- > 0; ) {
-		struct dax_file *file = map->regions[i].file;
-
-		if (map->regions[i].stops == stops)
-			continue;
-		map_delete(map, i);
-		file_put(file);
-	}
+	for (i = map->count; i-- > 0; )
+		if (map->regions[i].stops != stops)
+			file_put(map, map_delete(map, i).file);
 	map_clear(map, 0, map->opts.window);
-	pthread_mutex_unlock(&map->lock);
+	pthread_mutex_unlock(&map->order);
 }
 
 void dax_map_stopped(struct dax_map *map)
 {
 	__atomic_add_fetch(&map->stops, 1, __ATOMIC_RELEASE);
+}
+
+/* A copy of the first map of a file at @pos of the window or behind it. */
+static bool map_next_of_file(struct dax_map *map, const struct pt_key *key,
+			     uint64_t pos, struct dax_region *region)
+{
+	unsigned int i;
+	bool found;
+
+	pthread_mutex_lock(&map->lock);
+	i = map_find(map, pos);
+	while (i < map->count && !is_file(map->regions[i].file, key))
+		i++;
+	found = i < map->count;
+	if (found) {
+		*region = map->regions[i];
+		region->file->refs++;
+	}
+	pthread_mutex_unlock(&map->lock);
+	return found;
+}
+
+int dax_map_reserve(struct dax_map *map, const struct pt_key *key,
+		    uint64_t size)
+{
+	struct dax_region region;
+	uint64_t pos = 0;
+	int err = 0;
+
+	while (!err && map_next_of_file(map, key, pos, &region)) {
+		err = region_reserve(&region, size);
+		pos = region_end(&region);
+		file_put(map, region.file);
+	}
+	return err;
 }
 
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)

@@ -127,6 +127,18 @@ void dax_map_forget(struct dax_map *map);
  */
 void dax_map_stopped(struct dax_map *map);
 
+/**
+ * dax_map_reserve - a file changes under its maps: keep stores to them safe
+ * @key: the file
+ * @size: its size will be this, if that is more
+ *
+ * Does not wait for the front-end.
+ *
+ * Return: as dax_file_reserve().
+ */
+int dax_map_reserve(struct dax_map *map, const struct pt_key *key,
+		    uint64_t size);
+
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats);
 
 #endif

@@ -89,6 +89,21 @@ static ssize_t write_all(int fd, struct iovec *iov, unsigned int count,
 	return done;
 }
 
+/* A write behind the end leaves a hole, which may be mapped already. */
+static int reserve_gap(const struct direct *direct, int fd,
+		       const struct fuse_write_in *in)
+{
+	struct pt_key key;
+	struct stat st;
+
+	if (!direct->map || fstat(fd, &st) ||
+	    in->offset <= (uint64_t)st.st_size)
+		return 0;
+	key.dev = st.st_dev;
+	key.ino = st.st_ino;
+	return dax_map_reserve(direct->map, &key, in->offset);
+}
+
 static void serve_write(const struct direct *direct, struct request *req)
 {
 	const struct fuse_write_in *in = (void *)req->body;
@@ -113,7 +128,7 @@ static void serve_write(const struct direct *direct, struct request *req)
 	memcpy(copy, data, count * sizeof(*data));
 	data = copy;
 	iov_slice(&data, &count, head, in->size);
-	n = write_all(fd, data, count, in);
+	n = reserve_gap(direct, fd, in) ?: write_all(fd, data, count, in);
 	pt_file_put(direct->pt, in->fh);
 	out.size = n < 0 ? 0 : n;
 	reply.iov_base = &out;

@@ -2,6 +2,7 @@
 #include "transport.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,50 @@ static struct {
 	bool reset;
 } transport;
 
+static int reserve(uint64_t nodeid, uint64_t size)
+{
+	struct pt_key key;
+
+	if (pt_node_key(transport.direct.pt, nodeid, &key))
+		return 0;
+	return dax_map_reserve(transport.direct.map, &key, size);
+}
+
+/* What makes a file longer makes a hole, which may be mapped already. */
+static int reserve_before(const struct request *req)
+{
+	const struct fuse_setattr_in *attr = (void *)req->body;
+	const struct fuse_fallocate_in *alloc = (void *)req->body;
+	const struct fuse_copy_file_range_in *copy = (void *)req->body;
+
+	if (!transport.direct.map)
+		return 0;
+	switch (req->header.opcode) {
+	case FUSE_SETATTR:
+		return attr->valid & FATTR_SIZE ?
+		       reserve(req->header.nodeid, attr->size) : 0;
+	case FUSE_FALLOCATE:
+		return alloc->mode & FALLOC_FL_KEEP_SIZE ?
+		       0 : reserve(req->header.nodeid, alloc->offset);
+	case FUSE_COPY_FILE_RANGE:
+		return reserve(copy->nodeid_out, copy->off_out);
+	}
+	return 0;
+}
+
+/* So does what takes something out of a file, or makes room in it. */
+static int reserve_after(const struct request *req)
+{
+	const struct fuse_fallocate_in *alloc = (void *)req->body;
+	const uint32_t modes = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_INSERT_RANGE |
+			       FALLOC_FL_COLLAPSE_RANGE;
+
+	if (!transport.direct.map || req->header.opcode != FUSE_FALLOCATE ||
+	    !(alloc->mode & modes))
+		return 0;
+	return reserve(req->header.nodeid, 0);
+}
+
 static void complete_reply(const struct request *req, struct iovec *iov)
 {
 	const struct fuse_init_in *in = (void *)req->body;
@@ -66,14 +111,17 @@ static ssize_t transport_writev(int fd, struct iovec *iov, int count,
 	const struct fuse_out_header *out = iov[0].iov_base;
 	struct request *req = request_claim(out->unique);
 	size_t len = iov_size(iov, count);
+	int error = out->error;
 
 	(void)fd;
 	(void)userdata;
-	if (req) {
-		if (!out->error && count > 1)
-			complete_reply(req, iov + 1);
-		request_reply(req, out->error, iov + 1, count - 1);
-	}
+	if (!req)
+		return len;
+	if (!error)
+		error = reserve_after(req);
+	if (!error && count > 1)
+		complete_reply(req, iov + 1);
+	request_reply(req, error, iov + 1, count - 1);
 	return len;
 }
 
@@ -194,13 +242,16 @@ static void clamp_size(struct request *req)
 
 static void serve_by_libfuse(struct request *req)
 {
-	uint64_t number = request_register(req);
-	size_t len = req->header.len;
 	static _Thread_local char buf[REQUEST_MAX_LEN + REQUEST_PADDING]
 		__attribute__((aligned(8)));
+	size_t len = req->header.len;
+	uint64_t number;
+	int err;
 
+	err = reserve_before(req);
+	number = err ? 0 : request_register(req);
 	if (!number) {
-		request_reply(req, -EBUSY, NULL, 0);
+		request_reply(req, err ?: -EBUSY, NULL, 0);
 		return;
 	}
 	/* The request may be answered, and reused, while it is still read. */

@@ -267,6 +267,74 @@ static void holes_are_filled(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static int write_request(uint64_t node, struct fuse_write_in *in,
+			 const void *data, size_t len, uint32_t *written)
+{
+	struct fuse_write_out out = { 0 };
+	char *req = malloc(sizeof(*in) + len);
+	int err;
+
+	memcpy(req, in, sizeof(*in));
+	memcpy(req + sizeof(*in), data, len);
+	err = fe_request(&fe, FUSE_WRITE, node, req, sizeof(*in) + len, &out,
+			 sizeof(out), NULL);
+	*written = out.size;
+	free(req);
+	return err;
+}
+
+static off_t first_hole(const char *name)
+{
+	int fd = open(fe_path(&fe, name), O_RDONLY);
+	off_t hole = lseek(fd, 0, SEEK_HOLE);
+
+	close(fd);
+	return hole;
+}
+
+/* Holes that come later, by growth or punching, are filled where it is mapped. */
+static void later_holes_are_filled(void)
+{
+	struct fuse_setattr_in attr = { .valid = FATTR_SIZE };
+	struct fuse_fallocate_in punch = {
+		.offset = 8192, .length = 8192,
+		.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE };
+	struct fuse_write_in in = { .size = 1, .offset = 600000 };
+	struct fuse_attr_out out;
+	uint32_t written;
+	uint64_t node;
+	struct stat st;
+	int error;
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(fe_file(&fe, "f", 100));
+	node = fe_lookup(&fe, "f", NULL);
+	in.fh = fe_open(&fe, node, O_RDWR, &error);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
+	attr.size = 300000;
+	CHECK(fe_request(&fe, FUSE_SETATTR, node, &attr, sizeof(attr), &out,
+			 sizeof(out), NULL) == 0);
+	CHECK(out.attr.size == 300000);
+	/* What is allocated and not written is a hole to SEEK_HOLE. */
+	CHECK(!stat(fe_path(&fe, "f"), &st) && st.st_size == 300000 &&
+	      st.st_blocks >= 300000 / 512);
+	CHECK(write_request(node, &in, "x", 1, &written) == 0 && written == 1);
+	CHECK(!stat(fe_path(&fe, "f"), &st) && st.st_size == 600001 &&
+	      st.st_blocks >= 600000 / 512);
+	memset(fe.window, 'a', 600001);
+	CHECK(first_hole("f") == 600001);
+	punch.fh = in.fh;
+	CHECK(fe_request(&fe, FUSE_FALLOCATE, node, &punch, sizeof(punch),
+			 NULL, 0, NULL) == 0);
+	CHECK(!stat(fe_path(&fe, "f"), &st) && st.st_blocks >= 600000 / 512);
+	CHECK(window_is_zero(8192, 8192) && fe.window[8191] == 'a');
+	/* Behind the map holes are nobody's business. */
+	in.offset = 64 << 20;
+	CHECK(write_request(node, &in, "x", 1, &written) == 0);
+	CHECK(!stat(fe_path(&fe, "f"), &st) && st.st_blocks < (8 << 20) / 512);
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* A program that the host executes cannot be opened for writing. */
 static void busy_program_is_copied(void)
 {
@@ -633,22 +701,6 @@ static void reads_of_any_size(void)
 	CHECK(fe_request(&fe, FUSE_READ, node, &in, sizeof(in), NULL, 4096,
 			 NULL) == -EBADF);
 	CHECK(fe_end(&fe) == 0);
-}
-
-static int write_request(uint64_t node, struct fuse_write_in *in,
-			 const void *data, size_t len, uint32_t *written)
-{
-	struct fuse_write_out out = { 0 };
-	char *req = malloc(sizeof(*in) + len);
-	int err;
-
-	memcpy(req, in, sizeof(*in));
-	memcpy(req + sizeof(*in), data, len);
-	err = fe_request(&fe, FUSE_WRITE, node, req, sizeof(*in) + len, &out,
-			 sizeof(out), NULL);
-	*written = out.size;
-	free(req);
-	return err;
 }
 
 static void writes_of_any_size(void)
@@ -1019,6 +1071,7 @@ static const struct fs_test tests[] = {
 	TEST(stores_reach_the_file),
 	TEST(write_access_later),
 	TEST(holes_are_filled),
+	TEST(later_holes_are_filled),
 	TEST(busy_program_is_copied),
 	TEST(overlaps_replace),
 	TEST(bad_setups_are_refused),

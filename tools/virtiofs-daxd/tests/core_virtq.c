@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <linux/virtio_ring.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -240,6 +241,8 @@ static void bad_rings(void)
 	CHECK(set_up());
 	offer(ENTRIES);
 	CHECK(virtq_pop(&vq, mem, &chain) == -EPROTO);
+	/* More than the ring can hold, though all heads exist. */
+	memset(avail->ring, 0, ENTRIES * sizeof(avail->ring[0]));
 	avail->idx = vq.last_avail + ENTRIES + 1;
 	CHECK(virtq_pop(&vq, mem, &chain) == -EPROTO);
 	tear_down();
@@ -376,6 +379,43 @@ static void late_replies(void)
 	tear_down();
 }
 
+static bool busy_fetch(struct queue_ticket *ticket)
+{
+	(void)ticket;
+	return true;
+}
+
+static void *stop_thread(void *arg)
+{
+	static uint16_t base;
+
+	base = queue_stop(arg);
+	return &base;
+}
+
+/* Who touches guest memory is waited for: it may be given away after a stop. */
+static void stop_waits_for_the_busy(void)
+{
+	struct queue_ticket ticket;
+	struct queue queue;
+	pthread_t thread;
+	void *base;
+
+	CHECK(set_up());
+	set(0, BASE + 16384, 8, VRING_DESC_F_WRITE, 0);
+	CHECK(queue_set_up(&queue));
+	offer(0);
+	CHECK(queue_take(&queue, &ticket, busy_fetch));
+	CHECK(!pthread_create(&thread, NULL, stop_thread, &queue));
+	usleep(100000);
+	CHECK(pthread_tryjoin_np(thread, &base) == EBUSY);
+	queue_give(&ticket, NULL, 0, 0);
+	CHECK(!pthread_join(thread, &base) && *(uint16_t *)base == 1);
+	CHECK(used->idx == 1);
+	queue_destroy(&queue);
+	tear_down();
+}
+
 static const struct fs_test tests[] = {
 	TEST(addresses),
 	TEST(short_files_are_refused),
@@ -388,6 +428,7 @@ static const struct fs_test tests[] = {
 	TEST(random_rings),
 	TEST(queue_needs_all),
 	TEST(late_replies),
+	TEST(stop_waits_for_the_busy),
 };
 
 int main(int argc, char **argv)
