@@ -178,6 +178,7 @@ struct fuse_dax_window {
 	unsigned int nr_ranges;
 	unsigned int max_run;
 
+	/* protects what follows, up to @wait */
 	spinlock_t lock;
 	unsigned long *used;
 	unsigned int nr_free;

@@ -108,9 +108,10 @@ static bool fuse_dax_vmas_dax(unsigned long addr, size_t len)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
-	VMA_ITERATOR(vmi, mm, addr);
+	struct vma_iterator vmi;
 	bool dax = false;
 
+	vma_iter_init(&vmi, mm, addr);
 	mmap_read_lock(mm);
 	for_each_vma_range(vmi, vma, addr + len)
 		dax |= vma_is_dax(vma);
