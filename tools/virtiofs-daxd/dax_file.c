@@ -75,12 +75,13 @@ void dax_file_close(struct dax_file *file)
 	free(file);
 }
 
-/* Whether there is a hole before @end; what cannot be asked may have some. */
-static bool has_hole(int fd, off_t start, off_t end)
+/*
+ * Whether there is a hole before @end; what cannot be asked may have some. Nor
+ * is tmpfs asked: it looks at each page up to the next hole, however far.
+ */
+static bool may_have_hole(const struct dax_file *file, off_t start, off_t end)
 {
-	off_t hole = lseek(fd, start, SEEK_HOLE);
-
-	return hole < end;
+	return file->volatile_holes || lseek(file->fd, start, SEEK_HOLE) < end;
 }
 
 int dax_file_reserve(const struct dax_file *file, uint64_t offset,
@@ -97,7 +98,7 @@ int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 		size = st.st_size;
 	end = min(offset + len, size);
 	/* The end of the file counts as a hole, and so does what is behind. */
-	if (offset >= end || !has_hole(file->fd, offset, end))
+	if (offset >= end || !may_have_hole(file, offset, end))
 		return 0;
 	/* Keeping the size: a truncation meanwhile must not be undone. */
 	while (fallocate(file->fd, FALLOC_FL_KEEP_SIZE, offset, end - offset)) {

@@ -336,9 +336,6 @@ static int map_try_setup(struct dax_map *map, uint64_t nodeid,
 		err = map_install(map, region);
 		pthread_mutex_unlock(&map->order);
 	}
-	/* A change of the file meanwhile has seen the map, or is seen here. */
-	if (!err)
-		err = region_reserve(region, 0);
 	file_put(map, region->file);
 	return err;
 }
