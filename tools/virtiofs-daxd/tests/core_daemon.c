@@ -463,6 +463,21 @@ static void budget_is_kept(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static void refusals_reach_the_guest(void)
+{
+	uint64_t node;
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(fe_file(&fe, "f", 10000));
+	node = fe_lookup(&fe, "f", NULL);
+	fe.refuse = true;
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == -ENOMEM);
+	fe.refuse = false;
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	CHECK(window_shows(0, 0, 10000));
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* DESTROY and a second INIT drop what is mapped; nodes are gone too. */
 static void session_begins_anew(void)
 {
@@ -1077,6 +1092,7 @@ static const struct fs_test tests[] = {
 	TEST(bad_setups_are_refused),
 	TEST(remove_counts_are_checked),
 	TEST(budget_is_kept),
+	TEST(refusals_reach_the_guest),
 	TEST(session_begins_anew),
 	TEST(old_guests_are_refused),
 	TEST(stop_and_cont_keep_maps),

@@ -230,7 +230,7 @@ static bool fe_map(struct frontend *fe, const struct vu_shmem_map *map, int fd)
 {
 	void *ptr;
 
-	if (fd < 0 || map->shm_offset + map->len > FE_WINDOW ||
+	if (fe->refuse || fd < 0 || map->shm_offset + map->len > FE_WINDOW ||
 	    fe->num_maps == FE_MAX_MAPS || fe_overlaps(fe, map) ||
 	    lseek(fd, 0, SEEK_END) < (off_t)(map->fd_offset + map->len))
 		return false;

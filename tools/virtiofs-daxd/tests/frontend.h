@@ -47,6 +47,7 @@ struct fe_queue {
  * @lock: protects @maps and what follows
  * @hold: MAP is not answered while set
  * @held: a MAP waits for @hold
+ * @refuse: MAP is answered with failure
  * @keep_fd: leave the descriptor of the last MAP in @last_fd
  */
 struct frontend {
@@ -69,6 +70,7 @@ struct frontend {
 	unsigned int unmaps_refused;
 	bool hold;
 	bool held;
+	bool refuse;
 	bool keep_fd;
 	int last_fd;
 	uint64_t unique;
