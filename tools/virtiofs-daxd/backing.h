@@ -30,16 +30,19 @@ struct backing *backing_new(int (*confine)(void));
 
 /**
  * backing_free - end the mount's service; maps through it stay
+ * @backing: the mount
  */
 void backing_free(struct backing *backing);
 
 /**
  * backing_dev - device number of the descriptors
+ * @backing: the mount
  */
 dev_t backing_dev(const struct backing *backing);
 
 /**
  * backing_open - a descriptor which shows a file
+ * @backing: the mount
  * @fd: the file; not needed any more afterwards
  *
  * The kernel opens the file a second time for reading and writing, whatever
@@ -53,6 +56,7 @@ int backing_open(struct backing *backing, int fd);
 
 /**
  * backing_open_copy - likewise, of a copy that is read from the file on demand
+ * @backing: the mount
  * @fd: the file, open for reading; not needed any more afterwards
  *
  * For a file that cannot be opened for writing. What is written to the map is

@@ -51,11 +51,13 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 
 /**
  * dax_file_close - end of a file without users
+ * @file: the file
  */
 void dax_file_close(struct dax_file *file);
 
 /**
  * dax_file_reserve - make sure that no store to a map can fail
+ * @file: the file
  * @offset: first byte of the part that is mapped
  * @len: its bytes
  * @size: what the file's size will be, if that is more than it is now; what lies

@@ -66,6 +66,7 @@ struct dax_map;
 
 /**
  * dax_map_new - an empty table
+ * @opts: what it works with
  *
  * Return: NULL without memory.
  */
@@ -73,11 +74,13 @@ struct dax_map *dax_map_new(const struct dax_map_options *opts);
 
 /**
  * dax_map_free - forget everything; tells the front-end nothing
+ * @map: the table
  */
 void dax_map_free(struct dax_map *map);
 
 /**
  * dax_map_setup - show a part of a file
+ * @map: the table
  * @nodeid: of the file, as the guest said
  * @file_offset: where in the file
  * @len: bytes, any number; counts in whole pages
@@ -95,12 +98,18 @@ int dax_map_setup(struct dax_map *map, uint64_t nodeid, uint64_t file_offset,
 
 /**
  * dax_map_check - whether a part lies in the window and is aligned
+ * @map: the table
+ * @window_offset: where in the window
+ * @len: bytes
  */
 bool dax_map_check(const struct dax_map *map, uint64_t window_offset,
 		   uint64_t len);
 
 /**
  * dax_map_remove - show nothing in a part of the window
+ * @map: the table
+ * @window_offset: where in the window
+ * @len: bytes
  *
  * What is mapped beside it stays. Nothing there is no error.
  *
@@ -110,11 +119,13 @@ int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len);
 
 /**
  * dax_map_drop - remove all
+ * @map: the table
  */
 void dax_map_drop(struct dax_map *map);
 
 /**
  * dax_map_forget - the device was reset, by which the front-end drops all
+ * @map: the table
  *
  * What was mapped since dax_map_stopped() it has kept; that is removed.
  */
@@ -122,6 +133,7 @@ void dax_map_forget(struct dax_map *map);
 
 /**
  * dax_map_stopped - the front-end stops the device, perhaps to reset it
+ * @map: the table
  *
  * Does not wait for anything.
  */
@@ -129,6 +141,7 @@ void dax_map_stopped(struct dax_map *map);
 
 /**
  * dax_map_reserve - a file changes under its maps: keep stores to them safe
+ * @map: the table
  * @key: the file
  * @size: its size will be this, if that is more
  *

@@ -22,6 +22,7 @@ struct direct {
 
 /**
  * direct_serve - serve a request, if it is one of them
+ * @direct: what it works on
  * @req: valid; the caller's only if this returns false
  *
  * Return: whether it was one of them.

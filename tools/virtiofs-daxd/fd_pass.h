@@ -13,6 +13,10 @@
 
 /**
  * fd_send - send a message, with a descriptor if @fd is one
+ * @sock: the socket
+ * @iov: the message
+ * @count: its pieces
+ * @fd: the descriptor, or -1
  *
  * Return: 0; -ENOTCONN if it could not be sent as a whole.
  */
@@ -20,6 +24,7 @@ int fd_send(int sock, struct iovec *iov, unsigned int count, int fd);
 
 /**
  * fd_receive - receive a message
+ * @sock: the socket
  * @buf: its data
  * @len: bytes to wait for
  * @fds: room for FD_PASS_MAX descriptors, which are the caller's to close

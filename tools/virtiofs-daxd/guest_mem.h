@@ -59,6 +59,9 @@ int guest_mem_add(const struct guest_mem *mem,
 
 /**
  * guest_mem_remove - a table with one region less
+ * @mem: table to start from, left as it is
+ * @desc: the region, by addresses and size
+ * @out: the new table
  *
  * Return: 0, -ENOENT if no region has these addresses and size, or -ENOMEM.
  */
@@ -68,6 +71,7 @@ int guest_mem_remove(const struct guest_mem *mem,
 
 /**
  * guest_mem_map - where guest-physical memory is here
+ * @mem: the table
  * @addr: first guest-physical address
  * @len: bytes
  * @iov: filled with the pieces
@@ -81,6 +85,9 @@ int guest_mem_map(const struct guest_mem *mem, uint64_t addr, uint64_t len,
 
 /**
  * guest_mem_user_ptr - where an object at an address of the front-end is here
+ * @mem: the table
+ * @user_addr: the address
+ * @len: bytes of the object
  *
  * Return: NULL if not all of it lies in one region.
  */

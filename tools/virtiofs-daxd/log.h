@@ -9,6 +9,10 @@
 
 /**
  * enum log_level - what is worth a line, most important first
+ * @LOG_LEVEL_ERROR: something does not work
+ * @LOG_LEVEL_WARN: something is not as it should be
+ * @LOG_LEVEL_INFO: beginning and end of service
+ * @LOG_LEVEL_DEBUG: each message and each map
  */
 enum log_level {
 	LOG_LEVEL_ERROR,
@@ -38,12 +42,15 @@ int log_open(enum log_level level, const char *file, bool syslog);
 
 /**
  * log_line - write one line; errno is left alone
+ * @level: its importance
+ * @fmt: as for printf()
  */
 void log_line(enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /**
  * log_enabled - whether lines of a level are written
+ * @level: the level
  */
 bool log_enabled(enum log_level level);
 

@@ -45,6 +45,9 @@ struct options {
 
 /**
  * options_parse - read the command line
+ * @opts: where it is stored
+ * @argc: of main()
+ * @argv: of main()
  *
  * Prints what is wrong to standard error; serves --help and --version.
  *

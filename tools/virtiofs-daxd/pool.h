@@ -24,6 +24,7 @@ struct pool *pool_new(struct queue *queues, unsigned int num_queues,
 
 /**
  * pool_free - let the threads finish what they serve, and end
+ * @pool: the threads
  */
 void pool_free(struct pool *pool);
 

@@ -80,17 +80,21 @@ struct queue_ticket {
 
 /**
  * queue_init - an idle queue
+ * @queue: where it is made
+ * @index: its number
  * @mem: memory table to begin with; the queue takes a reference
  */
 void queue_init(struct queue *queue, unsigned int index, struct guest_mem *mem);
 
 /**
  * queue_destroy - end of service; no ticket may be out
+ * @queue: the queue
  */
 void queue_destroy(struct queue *queue);
 
 /**
  * queue_watch - watch kicks by an epoll descriptor, with the queue as its data
+ * @queue: the queue
  * @epoll: the descriptor, which stays the caller's; -1 for none
  *
  * To be called before the first queue_start(), and at the end.
@@ -99,11 +103,15 @@ void queue_watch(struct queue *queue, int epoll);
 
 /**
  * queue_set_mem - use another memory table from the next chain on
+ * @queue: the queue
+ * @mem: the table; the queue takes a reference
  */
 void queue_set_mem(struct queue *queue, struct guest_mem *mem);
 
 /**
  * queue_set_size - number of entries, while stopped
+ * @queue: the queue
+ * @size: entries, a power of two
  *
  * Return: 0 or -EINVAL.
  */
@@ -111,6 +119,8 @@ int queue_set_size(struct queue *queue, unsigned int size);
 
 /**
  * queue_set_base - where to begin in the available ring, while stopped
+ * @queue: the queue
+ * @base: index into the available ring
  *
  * Return: 0 or -EINVAL.
  */
@@ -118,6 +128,10 @@ int queue_set_base(struct queue *queue, unsigned int base);
 
 /**
  * queue_set_rings - where the rings are, as addresses of the front-end
+ * @queue: the queue
+ * @desc: address of the descriptor table
+ * @avail: address of the available ring
+ * @used: address of the used ring
  *
  * Return: 0 or -EINVAL.
  */
@@ -126,21 +140,28 @@ int queue_set_rings(struct queue *queue, uint64_t desc, uint64_t avail,
 
 /**
  * queue_set_event_idx - whether VIRTIO_RING_F_EVENT_IDX was negotiated
+ * @queue: the queue
+ * @on: whether it was
  */
 void queue_set_event_idx(struct queue *queue, bool on);
 
 /**
  * queue_set_call - use this eventfd for interrupts; it belongs to the queue now
+ * @queue: the queue
+ * @fd: the eventfd, or -1 for none
  */
 void queue_set_call(struct queue *queue, int fd);
 
 /**
  * queue_enable - whether chains may be taken
+ * @queue: the queue
+ * @on: whether they may
  */
 void queue_enable(struct queue *queue, bool on);
 
 /**
  * queue_start - begin, or go on
+ * @queue: the queue
  * @kick: eventfd of kicks; it belongs to the queue now, also on failure
  * @anew: set if the queue does not go on where queue_stop() left it: the device
  *	was reset. Not touched otherwise.
@@ -151,6 +172,7 @@ int queue_start(struct queue *queue, int kick, bool *anew);
 
 /**
  * queue_stop - take and give back nothing more
+ * @queue: the queue
  *
  * Return: where to go on in the available ring.
  */
@@ -158,11 +180,13 @@ uint16_t queue_stop(struct queue *queue);
 
 /**
  * queue_started - whether it is between queue_start() and queue_stop()
+ * @queue: the queue
  */
 bool queue_started(struct queue *queue);
 
 /**
  * queue_take - take a chain
+ * @queue: the queue
  * @ticket: filled
  * @fetch: called under the lock, when the chain's memory may be read. Says
  *	whether the taker will touch its memory later too.
@@ -186,6 +210,7 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 
 /**
  * queue_drain_kick - forget the kicks so far
+ * @queue: the queue
  */
 void queue_drain_kick(struct queue *queue);
 

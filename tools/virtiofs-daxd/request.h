@@ -29,6 +29,7 @@
  * @slot: see request_register()
  * @generation: likewise
  * @unique: the guest's name for it
+ * @buf: the request, then zeroes
  * @header: its header, in @buf; @header.len is not larger than @len, unless the
  *	request is malformed
  * @body: what follows
@@ -51,6 +52,7 @@ struct request {
 
 /**
  * request_take - take the next request of a queue
+ * @queue: the queue
  *
  * Return: NULL if there is none, or no memory.
  */
@@ -58,16 +60,19 @@ struct request *request_take(struct queue *queue);
 
 /**
  * request_valid - whether header and memory make sense
+ * @req: the request
  */
 bool request_valid(const struct request *req);
 
 /**
  * request_room - bytes that a reply may have behind its header
+ * @req: the request
  */
 size_t request_room(const struct request *req);
 
 /**
  * request_register - let a request be found again by a number
+ * @req: the request
  *
  * Return: the number, never used for another request; 0 if too many wait.
  */
@@ -75,6 +80,7 @@ uint64_t request_register(struct request *req);
 
 /**
  * request_claim - find a request by number, once
+ * @number: the number
  *
  * Return: the request, which now is the caller's; or NULL.
  */
@@ -82,6 +88,7 @@ struct request *request_claim(uint64_t number);
 
 /**
  * request_number - the number of a registered request by the guest's name
+ * @unique: the guest's name
  *
  * Return: 0 if there is none.
  */
@@ -99,12 +106,14 @@ void request_reply(struct request *req, int error, const struct iovec *iov,
 
 /**
  * request_reply_written - answer a request, the data being in place
+ * @req: the request
  * @written: bytes behind the header
  */
 void request_reply_written(struct request *req, size_t written);
 
 /**
  * request_finish - done with a request that has no answer
+ * @req: the request
  */
 void request_finish(struct request *req);
 

@@ -11,6 +11,7 @@
 
 /**
  * stats_count - a request of this opcode has come
+ * @opcode: the opcode
  */
 void stats_count(uint32_t opcode);
 

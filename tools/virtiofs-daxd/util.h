@@ -20,6 +20,8 @@
 
 /**
  * parse_size - read a number with an optional suffix K, M, G or T
+ * @text: the text
+ * @value: where the number is stored
  *
  * Return: false if the text is not such a number or does not fit.
  */
@@ -27,6 +29,9 @@ bool parse_size(const char *text, uint64_t *value);
 
 /**
  * parse_uint - read a plain decimal number of at most @max
+ * @text: the text
+ * @max: the largest that will do
+ * @value: where the number is stored
  */
 bool parse_uint(const char *text, unsigned int max, unsigned int *value);
 
@@ -37,6 +42,8 @@ static inline bool is_power_of_2(uint64_t n)
 
 /**
  * range_end - the end of a range which must not wrap
+ * @start: where it begins
+ * @len: how long it is
  * @end: where start + len is stored
  *
  * Return: false if the sum does not fit.
@@ -48,11 +55,15 @@ static inline bool range_end(uint64_t start, uint64_t len, uint64_t *end)
 
 /**
  * close_fd - close a descriptor, if it is one, and forget it; keeps errno
+ * @fd: the descriptor; -1 afterwards
  */
 void close_fd(int *fd);
 
 /**
  * write_full - write all of a buffer to a file
+ * @fd: the file
+ * @buf: the data
+ * @len: bytes
  *
  * Return: 0 or a negative errno.
  */
@@ -60,11 +71,17 @@ int write_full(int fd, const void *buf, size_t len);
 
 /**
  * iov_size - bytes in a vector
+ * @iov: the vector
+ * @count: its pieces
  */
 size_t iov_size(const struct iovec *iov, unsigned int count);
 
 /**
  * iov_read - copy from the start of a vector
+ * @iov: the vector
+ * @count: its pieces
+ * @buf: where they go
+ * @len: bytes wanted
  *
  * Return: bytes copied, less than @len if the vector is shorter.
  */
@@ -73,6 +90,11 @@ size_t iov_read(const struct iovec *iov, unsigned int count,
 
 /**
  * iov_write - copy to a vector, @offset bytes into it
+ * @iov: the vector
+ * @count: its pieces
+ * @offset: where in the vector
+ * @buf: the data
+ * @len: its bytes
  *
  * Return: bytes copied, less than @len if the vector ends before.
  */

@@ -66,6 +66,7 @@ void vhost_user_free(struct vhost_user *vu);
 
 /**
  * vhost_user_handle - read one message and do what it says
+ * @vu: the connection
  *
  * Return: 1 when done; 0 when the front-end has gone; a negative errno for a
  * message that breaks the protocol, after which the connection is of no use.

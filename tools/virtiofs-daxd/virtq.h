@@ -66,6 +66,7 @@ static inline struct iovec *virtq_chain_in(struct virtq_chain *chain)
 
 /**
  * virtq_place - find the rings
+ * @vq: the queue, of known size
  * @mem: memory table of the front-end
  * @desc: address of the descriptor table in the front-end's process
  * @avail: likewise of the available ring
@@ -91,19 +92,23 @@ int virtq_pop(struct virtq *vq, const struct guest_mem *mem,
 
 /**
  * virtq_push - return a chain
+ * @vq: the queue
  * @head: its head
  * @len: bytes written to it
  */
 void virtq_push(struct virtq *vq, uint16_t head, uint32_t len);
 
 /**
- * virtq_should_signal - whether the guest wants an interrupt for what was
- * pushed since the last call
+ * virtq_should_signal - whether the guest wants an interrupt
+ * @vq: the queue
+ *
+ * For what was pushed since the last call.
  */
 bool virtq_should_signal(struct virtq *vq);
 
 /**
  * virtq_arm - ask the guest to kick when it adds the next chain
+ * @vq: the queue
  *
  * Return: false if there is a chain already, for which no kick may come.
  */
@@ -111,6 +116,7 @@ bool virtq_arm(struct virtq *vq);
 
 /**
  * virtq_guest_used_idx - the index of the used ring as it is in guest memory
+ * @vq: the queue
  */
 uint16_t virtq_guest_used_idx(const struct virtq *vq);
 

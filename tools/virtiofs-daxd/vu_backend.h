@@ -28,16 +28,20 @@ void vu_backend_destroy(struct vu_backend *backend);
 
 /**
  * vu_backend_set_fd - use this socket from now on; it belongs to the channel
+ * @backend: the channel
+ * @fd: the socket
  */
 void vu_backend_set_fd(struct vu_backend *backend, int fd);
 
 /**
  * vu_backend_shutdown - let all who wait for an answer fail, now and later
+ * @backend: the channel
  */
 void vu_backend_shutdown(struct vu_backend *backend);
 
 /**
  * vu_backend_map - show a part of a file in the window
+ * @backend: the channel
  * @fd: the file
  * @fd_offset: where in it, page aligned
  * @shm_offset: where in the window
@@ -54,6 +58,9 @@ int vu_backend_map(struct vu_backend *backend, int fd, uint64_t fd_offset,
 
 /**
  * vu_backend_unmap - undo a vu_backend_map(), exactly
+ * @backend: the channel
+ * @shm_offset: where in the window
+ * @len: bytes
  *
  * Return: 0; -EINVAL if the front-end refused; -ENOTCONN without a channel.
  */
