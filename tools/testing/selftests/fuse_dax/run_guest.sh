@@ -38,34 +38,46 @@ find_program() {
 	fi
 }
 
+# Lines of the log that were not shown yet
+show_new() {
+	lines=$(wc -l <"$work/log")
+	[ "$lines" -gt "$shown" ] || return
+	sed -n "$((shown + 1)),${lines}s/^/    /p" "$work/log"
+	shown=$lines
+}
+
 # run_limited PROGRAM: fails if the time is over. A task that hangs in the
-# kernel may not die of SIGKILL, so nothing here waits for the program itself.
+# kernel may not die of SIGKILL, and keeps its standard output: so nothing here
+# waits for a program, or for the end of what it writes.
 run_limited() {
+	: >"$work/log"
 	rm -f "$work/ended"
-	{
-		"$1" 2>&1 </dev/null |
-			awk '{ print "    " $0; fflush() }' | tee "$work/log"
+	shown=0
+	(
+		"$1" >"$work/log" 2>&1 </dev/null
 		touch "$work/ended"
-	} &
-	left=$((FUSE_DAX_TIMEOUT * 5))
+	) &
+	left=$((FUSE_DAX_TIMEOUT * 2))
 	while [ ! -e "$work/ended" ] && [ "$left" -gt 0 ]; do
-		sleep 0.2
+		sleep 0.5
 		left=$((left - 1))
+		show_new
 	done
+	show_new
 	[ -e "$work/ended" ]
 }
 
-# lines PATTERN [PATTERN-NOT]: how many lines of the log
-lines() {
+# how_many PATTERN [PATTERN-NOT]: lines of the log
+how_many() {
 	grep "$1" "$work/log" | grep -vc "${2:-^\$}"
 }
 
 # The plan of the program must be met: it may have died in between.
 count_results() {
-	failed=$(lines '^    not ok ')
-	skipped=$(grep '^    ok ' "$work/log" | grep -c '# SKIP')
-	passed=$(lines '^    ok ' '# SKIP')
-	planned=$(sed -n 's/^    1\.\.\([0-9]*\).*/\1/p' "$work/log")
+	failed=$(how_many '^not ok ')
+	skipped=$(grep '^ok ' "$work/log" | grep -c '# SKIP')
+	passed=$(how_many '^ok ' '# SKIP')
+	planned=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$work/log")
 	all_passed=$((all_passed + passed))
 	all_failed=$((all_failed + failed))
 	all_skipped=$((all_skipped + skipped))
