@@ -310,10 +310,13 @@ TEST_F_TIMEOUT(fail_nth, mount, 300)
 						fs_first_options()));
 		}
 		ASSERT_LE(0, self->fs.dirfd);
+		if (round % 32 && hit)
+			continue;
 		ASSERT_EQ(0, new_file(self, round));
 		EXPECT_EQ(0, file_is_pattern(self->fd, 0, SIZE, SEED));
 		EXPECT_EQ(0, all_ranges_come_back(self));
 	}
+	TH_LOG("%d rounds", round - 1);
 	EXPECT_FALSE(hit);
 }
 

@@ -8,9 +8,9 @@
 # Right: equal trees, equal sums, and an empty directory at the end.
 # in-tree 7.3: passes.
 #
-# FUSE_DAX_FILES   number of files (200; scaled by FUSE_DAX_SCALE)
+# FUSE_DAX_FILES   number of files (120; scaled by FUSE_DAX_SCALE)
 
-files=${FUSE_DAX_FILES:-200}
+files=${FUSE_DAX_FILES:-120}
 files=$((files * ${FUSE_DAX_SCALE:-100} / 100))
 number=0
 bad=0
@@ -42,9 +42,11 @@ trap 'rm -rf "$source" "$mount"' EXIT
 make_tree() {
 	i=0
 	dd if=/dev/urandom of="$source/.stream" bs=4096 count=100 2>/dev/null
+	for dir in 0 1 2 3 4 5 6 7 8 9; do
+		mkdir -p "$source/d$dir/e0" "$source/d$dir/e1" "$source/d$dir/e2"
+	done
 	while [ $i -lt "$files" ]; do
 		dir=$source/d$((i % 10))/e$((i % 3))
-		mkdir -p "$dir" || return 1
 		size=$(((i * 7919 * 13) % 204800))
 		tail -c +$((i * 37 + 1)) "$source/.stream" |
 			head -c $size >"$dir/f$i" || return 1
