@@ -10,7 +10,7 @@
  * operation without a fault succeeds, and in the end all ranges are free.
  *
  * Needs CONFIG_FAULT_INJECTION, CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC.
- * in-tree 7.3: see Documentation/filesystems/virtiofs-dax.rst.
+ * in-tree 7.3: not known; the kernel of the comparison injects no faults.
  */
 #include <signal.h>
 #include <sys/mount.h>

@@ -359,7 +359,7 @@ static bool all_is_right(struct work *w, char *buf)
  * Wrong: a deadlock, a thread that starves, a page of another file or an old
  * one.
  * Right: no page differs from its stamp, no thread stands still for 40 s.
- * in-tree 7.3: see Documentation/filesystems/virtiofs-dax.rst.
+ * in-tree 7.3: passes with 8 ranges; it cannot be limited to fewer.
  */
 TEST_F_TIMEOUT(stress, mixed_work, 600)
 {
