@@ -44,7 +44,7 @@
  * by zapping them and respects the second.
  *
  * Reads and writes never wait for a range. What memory cannot serve now falls
- * back: FUSE_READ and FUSE_WRITE with kernel pages, because the buffer of the
+ * back: FUSE_READ and FUSE_WRITE, with kernel pages where the buffer of the
  * caller may itself be a DAX mapping, which the server cannot reach. A write of
  * which any part is beyond the end of the file falls back as a whole, so that
  * data and size change together. Only faults wait, killably, before they take
