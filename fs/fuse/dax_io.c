@@ -387,18 +387,29 @@ static bool fuse_dax_size_stale(struct inode *inode)
 	       time_before64(fi->i_time, get_jiffies_64());
 }
 
+/* Whether the size decides what a read returns or where a write goes */
+static bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter)
+{
+	bool auto_inval = get_fuse_conn(file_inode(iocb->ki_filp))->auto_inval_data;
+	bool past_eof = fuse_dax_past_eof(iocb, iter);
+
+	if (iov_iter_rw(iter) == READ)
+		return past_eof || auto_inval;
+	/* What goes to the server in any case is put by it where it belongs */
+	return auto_inval && !past_eof && !(iocb->ki_flags & IOCB_APPEND);
+}
+
 /*
  * Makes i_size as true as for a cached file: always as fresh as the attributes
- * are said to be when the server asks for automatic invalidation, else when the
- * end of the file is reached. Who must not wait gets what is mapped below the
- * size as it is known, if there is any.
+ * are said to be when the server asks for automatic invalidation, else when a
+ * read reaches the end of the file. Who must not wait gets what is mapped below
+ * the size as it is known, if there is any.
  */
 static int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 
-	if (!get_fuse_conn(inode)->auto_inval_data &&
-	    !fuse_dax_past_eof(iocb, iter))
+	if (!fuse_dax_size_matters(iocb, iter))
 		return 0;
 	if (!fuse_dax_size_stale(inode))
 		return 0;

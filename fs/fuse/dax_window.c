@@ -41,7 +41,7 @@ void fuse_dax_map_put(struct fuse_dax_map *map)
 	 * The barrier pairs with the one in fuse_dax_window_add_waiter(): either
 	 * we see the waiter or it sees the reference gone.
 	 */
-	smp_mb();
+	smp_mb__after_atomic();
 	if (READ_ONCE(win->nr_waiters))
 		wake_up(&win->wait);
 }
