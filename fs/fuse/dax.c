@@ -220,8 +220,7 @@ static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 	if (fuse_dax_is_limit(error)) {
 		fuse_dax_window_limit(win);
 	} else if (error == -ENOSYS || error == -EOPNOTSUPP) {
-		if (!xchg(&win->disabled, true))
-			pr_notice("server does not map files, DAX is not used\n");
+		fuse_dax_conn_disable(win);
 	}
 	fuse_dax_map_answered(map, error);
 }
@@ -582,7 +581,8 @@ static bool fuse_dax_map_again(int error, unsigned int want, int *refused)
  *
  * Context: May sleep; see fuse_dax_reclaim_run() for what may not be held.
  * Return: a live mapping with a reference for the caller; -EAGAIN if there is no
- * memory to be had now; -EINTR if killed; or the server's -errno.
+ * memory to be had now; -EINTR if killed; -ENOTCONN if the connection goes down;
+ * or the server's -errno.
  */
 struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want)
@@ -593,6 +593,12 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 	for (;;) {
 		struct fuse_dax_map *map = fuse_dax_map_lookup(inode, index);
 
+		/* After the lookup: pairs with fuse_dax_inode_idle() */
+		if (READ_ONCE(win->stopped)) {
+			if (map)
+				fuse_dax_map_put(map);
+			return ERR_PTR(-ENOTCONN);
+		}
 		if (map && fuse_dax_map_serves(map, want)) {
 			fuse_dax_map_hit(map);
 			return map;

@@ -57,6 +57,9 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 		       struct dax_device *dev, struct kobject *parent);
 bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc, unsigned int alignment);
 void fuse_dax_conn_stop(struct fuse_conn *fc);
+void fuse_dax_conn_cut(struct fuse_conn *fc);
+void fuse_dax_conn_unplug(struct fuse_conn *fc);
+bool fuse_dax_conn_fit(u64 *start, u64 *len);
 void fuse_dax_conn_free(struct fuse_conn *fc);
 const char *fuse_dax_conn_option(const struct fuse_conn *fc);
 u64 fuse_dax_conn_init_flags(const struct fuse_conn *fc);
@@ -136,6 +139,19 @@ static inline bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc,
 
 static inline void fuse_dax_conn_stop(struct fuse_conn *fc)
 {
+}
+
+static inline void fuse_dax_conn_cut(struct fuse_conn *fc)
+{
+}
+
+static inline void fuse_dax_conn_unplug(struct fuse_conn *fc)
+{
+}
+
+static inline bool fuse_dax_conn_fit(u64 *start, u64 *len)
+{
+	return false;
 }
 
 static inline void fuse_dax_conn_free(struct fuse_conn *fc)

@@ -5,9 +5,13 @@
 #include "dax_i.h"
 
 #include <linux/dax.h>
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
+
+/* More than any copy takes */
+#define FUSE_DAX_COPY_TIME	(HZ / 2)
 
 static unsigned int fuse_dax_max_ranges;
 module_param_named(dax_max_ranges, fuse_dax_max_ranges, uint, 0644);
@@ -33,7 +37,7 @@ static const struct address_space_operations fuse_dax_aops = {
 
 static bool fuse_dax_inode_wanted(struct fuse_conn *fc, unsigned int flags)
 {
-	if (!fc->dax)
+	if (!fc->dax || READ_ONCE(fc->dax->disabled))
 		return false;
 	if (fc->dax_mode == FUSE_DAX_ALWAYS)
 		return true;
@@ -170,6 +174,7 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 		return -ENOMEM;
 	win->fc = fc;
 	INIT_WORK(&win->remove_work, fuse_dax_reclaim_work);
+	INIT_DELAYED_WORK(&win->retry_work, fuse_dax_reclaim_retry_work);
 	err = fuse_dax_sysfs_add(win, parent);
 	if (err) {
 		fuse_dax_window_free(win);
@@ -206,10 +211,200 @@ void fuse_dax_conn_stop(struct fuse_conn *fc)
 	if (!fc->dax)
 		return;
 	fuse_dax_window_stop(fc->dax);
+	cancel_delayed_work_sync(&fc->dax->retry_work);
 	cancel_work_sync(&fc->dax->remove_work);
 	fuse_dax_sysfs_del(fc->dax);
 }
 EXPORT_SYMBOL_GPL(fuse_dax_conn_stop);
+
+/**
+ * fuse_dax_conn_disable - the server does not do setups
+ * @win: the window of the connection
+ *
+ * Files that are in use go on without memory: reads and writes fall back, they
+ * cannot be mapped. All others are dropped from the caches, and are ordinary
+ * files when they are looked up again.
+ */
+void fuse_dax_conn_disable(struct fuse_dax_window *win)
+{
+	if (xchg(&win->disabled, true))
+		return;
+	pr_notice("server does not map files, DAX is not used\n");
+	/* Shrinks the dentry cache */
+	if (win->fc)
+		schedule_work(&win->fc->epoch_work);
+}
+
+/* Whether nobody uses a mapping of the inode. None can be found any more */
+static bool fuse_dax_inode_idle(struct fuse_dax_inode *di)
+{
+	struct interval_tree_node *itn;
+	struct fuse_dax_map *map;
+
+	/* For write: who looks a mapping up after this sees that it is over */
+	guard(rwsem_write)(&di->sem);
+	for (itn = interval_tree_iter_first(&di->tree, 0, ULONG_MAX); itn;
+	     itn = interval_tree_iter_next(itn, 0, ULONG_MAX)) {
+		map = container_of(itn, struct fuse_dax_map, itn);
+		if (map->state == FUSE_DAX_LIVE && refcount_read(&map->ref) > 1)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Zaps all that is mapped of a file, after those who copy have ended. That is
+ * soon, as a copy takes no page faults. A fault may hold its mapping for longer,
+ * if it waits for the invalidate_lock of somebody who waits for the server: it
+ * will look again and see that it is over, so it need not be waited for.
+ */
+static bool fuse_dax_inode_cut(struct inode *inode)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	unsigned long end = jiffies + FUSE_DAX_COPY_TIME;
+
+	if (!di)
+		return true;
+	while (!fuse_dax_inode_idle(di) && time_before(jiffies, end))
+		fsleep(USEC_PER_MSEC);
+	unmap_mapping_range(inode->i_mapping, 0, 0, 0);
+	return true;
+}
+
+/* Deletes the entries of a file; false if one of its pages is pinned */
+static bool fuse_dax_inode_unplug(struct inode *inode)
+{
+	int err;
+
+	filemap_invalidate_lock(inode->i_mapping);
+	err = dax_break_layout(inode, 0, LLONG_MAX, NULL);
+	filemap_invalidate_unlock(inode->i_mapping);
+	return !err;
+}
+
+static bool fuse_dax_sb_each(struct super_block *sb,
+			     bool (*fn)(struct inode *inode))
+{
+	struct inode *inode, *prev = NULL;
+	bool all = true;
+
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		if (!IS_DAX(inode) || !igrab(inode))
+			continue;
+		spin_unlock(&sb->s_inode_list_lock);
+		/* Not earlier: it holds our place in the list */
+		iput(prev);
+		prev = inode;
+		all &= fn(inode);
+		cond_resched();
+		spin_lock(&sb->s_inode_list_lock);
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	iput(prev);
+	return all;
+}
+
+/* Calls @fn for all DAX inodes; whether it was true for all */
+static bool fuse_dax_conn_each(struct fuse_conn *fc,
+			       bool (*fn)(struct inode *inode))
+{
+	struct fuse_mount *fm;
+	bool all = true;
+
+	down_read(&fc->killsb);
+	list_for_each_entry(fm, &fc->mounts, fc_entry)
+		if (fm->sb)
+			all &= fuse_dax_sb_each(fm->sb, fn);
+	up_read(&fc->killsb);
+	return all;
+}
+
+/**
+ * fuse_dax_conn_cut - end all use of the window: what it shows is about to go
+ * @fc: the connection
+ *
+ * From here on page faults get SIGBUS, reads and writes -ENOTCONN.
+ *
+ * Context: Takes &fuse_conn.killsb. Does not wait for the server, nor for a lock
+ * that is held by somebody who does.
+ */
+void fuse_dax_conn_cut(struct fuse_conn *fc)
+{
+	if (!fc->dax)
+		return;
+	fuse_dax_window_stop(fc->dax);
+	fuse_dax_conn_each(fc, fuse_dax_inode_cut);
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_cut);
+
+/* Whether somebody holds a page of the window, of a file or none */
+static bool fuse_dax_conn_pinned(struct fuse_dax_window *win)
+{
+	unsigned long pfn, nr, i;
+	void *kaddr;
+	int id;
+
+	nr = fuse_dax_range_to_page(win->nr_ranges);
+	id = dax_read_lock();
+	nr = dax_direct_access(win->dev, 0, nr, DAX_ACCESS, &kaddr, &pfn);
+	dax_read_unlock(id);
+	for (i = 0; i < nr; i++)
+		if (page_ref_count(pfn_to_page(pfn + i)))
+			return true;
+	return false;
+}
+
+/**
+ * fuse_dax_conn_unplug - the memory of the window is about to go
+ * @fc: the connection, after fuse_dax_conn_cut(), and without requests
+ *
+ * Context: Sleeps until no page of the window is pinned any more.
+ */
+void fuse_dax_conn_unplug(struct fuse_conn *fc)
+{
+	bool told = false;
+
+	if (!fc->dax)
+		return;
+	while (!fuse_dax_conn_each(fc, fuse_dax_inode_unplug) ||
+	       fuse_dax_conn_pinned(fc->dax)) {
+		if (!told)
+			pr_notice("DAX window is to go, waiting for who has pinned its pages\n");
+		told = true;
+		fsleep(10 * USEC_PER_MSEC);
+	}
+	cancel_delayed_work_sync(&fc->dax->retry_work);
+	cancel_work_sync(&fc->dax->remove_work);
+	fuse_dax_sysfs_del(fc->dax);
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_unplug);
+
+/**
+ * fuse_dax_conn_fit - cut a window to what can be used as memory
+ * @start: address of the memory, bytes; rounded up to a range
+ * @len: bytes; rounded down
+ *
+ * The device is not trusted: a window may be of any size, anywhere.
+ *
+ * Return: false if nothing is left.
+ */
+bool fuse_dax_conn_fit(u64 *start, u64 *len)
+{
+	u64 end, first;
+
+	if (check_add_overflow(*start, *len, &end) ||
+	    check_add_overflow(*start, FUSE_DAX_RANGE_SIZE - 1, &first))
+		return false;
+	first = round_down(first, FUSE_DAX_RANGE_SIZE);
+	end = round_down(end, FUSE_DAX_RANGE_SIZE);
+	if (end <= first)
+		return false;
+	*start = first;
+	*len = end - first;
+	return true;
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_fit);
 
 /**
  * fuse_dax_conn_free - free the window of a connection

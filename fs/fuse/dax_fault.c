@@ -135,10 +135,13 @@ const struct vm_operations_struct fuse_dax_vm_ops = {
  * @file: the file
  * @vma: where
  *
- * Return: 0. Nothing can fail here; a fault without memory gives SIGBUS.
+ * Return: 0, and a fault without memory gives SIGBUS; -ENODEV if it is known that
+ * there will be none.
  */
 int fuse_dax_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	if (READ_ONCE(fuse_dax_window_of(file_inode(file))->disabled))
+		return -ENODEV;
 	file_accessed(file);
 	vma->vm_ops = &fuse_dax_vm_ops;
 	vm_flags_set(vma, VM_HUGEPAGE);

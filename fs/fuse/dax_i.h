@@ -163,9 +163,11 @@ enum fuse_dax_stat {
  * @lru: LIVE mappings, the next victim first
  * @dying: detached mappings to be removed by @remove_work
  * @bad: detached mappings whose remove failed
- * @stopped: the connection goes down: no new mappings
+ * @stopped: the connection goes down: memory is not used any more. READ_ONCE()
+ *	elsewhere
  * @wait: woken when ranges become free or a mapping idle
  * @remove_work: sends the removes
+ * @retry_work: queues @remove_work while there are ranges in @bad
  * @entries: body of the remove request, so that a remove allocates nothing.
  *	Used by @remove_work only
  * @disabled: the server does not do setups; set once. READ_ONCE()
@@ -193,6 +195,7 @@ struct fuse_dax_window {
 
 	wait_queue_head_t wait;
 	struct work_struct remove_work;
+	struct delayed_work retry_work;
 	struct fuse_removemapping_one *entries;
 	bool disabled;
 	struct fuse_dax_sysfs *sysfs;
@@ -276,10 +279,14 @@ int fuse_dax_reclaim_detach_locked(struct fuse_dax_map *map);
 int fuse_dax_reclaim_run(struct fuse_dax_window *win, unsigned int want,
 			 bool wait, struct fuse_dax_run *run);
 void fuse_dax_reclaim_work(struct work_struct *work);
+void fuse_dax_reclaim_retry_work(struct work_struct *work);
 
 /* dax_sysfs.c */
 int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
 void fuse_dax_sysfs_del(struct fuse_dax_window *win);
+
+/* dax_conn.c */
+void fuse_dax_conn_disable(struct fuse_dax_window *win);
 
 /* dax.c */
 extern const struct iomap_ops fuse_dax_iomap_ops;

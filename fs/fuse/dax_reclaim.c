@@ -18,6 +18,9 @@
 #include <linux/dax.h>
 #include <linux/slab.h>
 
+/* How long until the server is asked again to remove what it could not */
+#define FUSE_DAX_RECLAIM_RETRY	(5 * HZ)
+
 /* Victims that may turn out not to be detachable before reclaim gives up */
 #define FUSE_DAX_RECLAIM_TRIES	16
 
@@ -171,6 +174,8 @@ static int fuse_dax_reclaim_try(void *data)
 	err = fuse_dax_window_take(rc->win, rc->want, half, rc->run);
 	if (err != -EAGAIN)
 		return err;
+	if (READ_ONCE(rc->win->stopped))
+		return -ENOTCONN;
 	err = fuse_dax_reclaim_steal(rc->win, rc->want, rc->run);
 	if (err != -EAGAIN)
 		return err;
@@ -236,6 +241,35 @@ static bool fuse_dax_reclaim_gone(int err)
 	return err == -ENOTCONN || err == -ECONNABORTED;
 }
 
+/* The server may have recovered: removes what it could not, until it fails */
+static void fuse_dax_reclaim_bad(struct fuse_dax_window *win)
+{
+	struct fuse_dax_map *map;
+	LIST_HEAD(batch);
+	int err = 0;
+
+	while (!err && (map = fuse_dax_window_bad(win))) {
+		list_add(&map->list, &batch);
+		err = fuse_dax_reclaim_send(win, &batch);
+		fuse_dax_window_removed(win, &batch, err);
+	}
+	if (err && !READ_ONCE(win->stopped))
+		queue_delayed_work(system_dfl_long_wq, &win->retry_work,
+				   FUSE_DAX_RECLAIM_RETRY);
+}
+
+/**
+ * fuse_dax_reclaim_retry_work - have removes that failed repeated
+ * @work: &fuse_dax_window.retry_work
+ */
+void fuse_dax_reclaim_retry_work(struct work_struct *work)
+{
+	struct fuse_dax_window *win = container_of(work, typeof(*win),
+						   retry_work.work);
+
+	queue_work(system_dfl_long_wq, &win->remove_work);
+}
+
 /**
  * fuse_dax_reclaim_work - remove detached mappings from the server
  * @work: &fuse_dax_window.remove_work
@@ -246,7 +280,6 @@ void fuse_dax_reclaim_work(struct work_struct *work)
 {
 	struct fuse_dax_window *win = container_of(work, typeof(*win),
 						   remove_work);
-	struct fuse_dax_map *map;
 	LIST_HEAD(batch);
 	unsigned int nr;
 	int err;
@@ -259,12 +292,5 @@ void fuse_dax_reclaim_work(struct work_struct *work)
 		else
 			fuse_dax_window_removed(win, &batch, err);
 	}
-
-	/* The server may have recovered: one request a time finds out */
-	map = fuse_dax_window_bad(win);
-	if (map) {
-		list_add(&map->list, &batch);
-		fuse_dax_window_removed(win, &batch,
-					fuse_dax_reclaim_send(win, &batch));
-	}
+	fuse_dax_reclaim_bad(win);
 }

@@ -117,9 +117,11 @@ int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent)
  */
 void fuse_dax_sysfs_del(struct fuse_dax_window *win)
 {
-	if (!win->sysfs)
+	/* The device may go while the mount goes */
+	struct fuse_dax_sysfs *dir = xchg(&win->sysfs, NULL);
+
+	if (!dir)
 		return;
-	kobject_del(&win->sysfs->kobj);
-	kobject_put(&win->sysfs->kobj);
-	win->sysfs = NULL;
+	kobject_del(&dir->kobj);
+	kobject_put(&dir->kobj);
 }

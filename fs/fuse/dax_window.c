@@ -409,7 +409,7 @@ void fuse_dax_window_removed(struct fuse_dax_window *win,
 }
 
 /**
- * fuse_dax_window_stop - let no new mapping be made
+ * fuse_dax_window_stop - let no mapping be made or found any more
  * @win: the window
  *
  * Context: Takes &fuse_dax_window.lock. Wakes all waiters, who then fail.
@@ -417,7 +417,7 @@ void fuse_dax_window_removed(struct fuse_dax_window *win,
 void fuse_dax_window_stop(struct fuse_dax_window *win)
 {
 	spin_lock(&win->lock);
-	win->stopped = true;
+	WRITE_ONCE(win->stopped, true);
 	spin_unlock(&win->lock);
 	wake_up_all(&win->wait);
 }
@@ -462,7 +462,7 @@ static void fuse_dax_window_del_waiter(struct fuse_dax_window *win)
  *
  * Context: May sleep. No lock that reclaim needs may be held: neither
  * invalidate_lock nor &fuse_dax_inode.sem.
- * Return: what @try returned, or -EINTR.
+ * Return: what @try returned, -EINTR, or -ENOTCONN if the window was stopped.
  */
 int fuse_dax_window_wait(struct fuse_dax_window *win,
 			 int (*try)(void *data), void *data)
@@ -476,6 +476,10 @@ int fuse_dax_window_wait(struct fuse_dax_window *win,
 	fuse_dax_window_add_waiter(win);
 	add_wait_queue_exclusive(&win->wait, &wait);
 	while ((err = try(data)) == -EAGAIN) {
+		if (READ_ONCE(win->stopped)) {
+			err = -ENOTCONN;
+			break;
+		}
 		if (fatal_signal_pending(current)) {
 			err = -EINTR;
 			break;

@@ -21,8 +21,10 @@ struct fuse_dax_window *fuse_dax_kunit_window(unsigned int nr_ranges)
 {
 	struct fuse_dax_window *win = fuse_dax_window_new(NULL, nr_ranges);
 
-	if (win)
-		INIT_WORK(&win->remove_work, fuse_dax_kunit_work);
+	if (!win)
+		return NULL;
+	INIT_WORK(&win->remove_work, fuse_dax_kunit_work);
+	INIT_DELAYED_WORK(&win->retry_work, fuse_dax_reclaim_retry_work);
 	return win;
 }
 
@@ -53,6 +55,7 @@ void fuse_dax_kunit_window_free(struct kunit *test,
 	KUNIT_EXPECT_EQ(test, win->nr_waiters, 0);
 
 	list_splice_init(&win->lru, &win->dying);
+	cancel_delayed_work_sync(&win->retry_work);
 	cancel_work_sync(&win->remove_work);
 	fuse_dax_window_free(win);
 }
