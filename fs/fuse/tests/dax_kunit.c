@@ -163,6 +163,11 @@ static void fuse_dax_kunit_inode_init(struct fuse_dax_kunit *kt,
 	fi->nodeid = nodeid;
 }
 
+static void fuse_dax_kunit_shrink(struct work_struct *work)
+{
+	container_of(work, struct fuse_dax_kunit, fc.epoch_work)->nr_shrinks++;
+}
+
 /* The init function of a suite: a window of 64 ranges */
 int fuse_dax_kunit_init(struct kunit *test)
 {
@@ -175,6 +180,7 @@ int fuse_dax_kunit_init(struct kunit *test)
 
 	kt->win->fc = &kt->fc;
 	kt->fc.dax = kt->win;
+	INIT_WORK(&kt->fc.epoch_work, fuse_dax_kunit_shrink);
 	kt->fm.fc = &kt->fc;
 	kt->sb.s_fs_info = &kt->fm;
 	for (int i = 0; i < FUSE_DAX_KUNIT_INODES; i++)
@@ -194,6 +200,7 @@ void fuse_dax_kunit_exit(struct kunit *test)
 
 	if (!kt)
 		return;
+	flush_work(&kt->fc.epoch_work);
 	for (int i = 0; i < FUSE_DAX_KUNIT_INODES; i++) {
 		fuse_dax_inode_evict(&kt->fi[i].inode);
 		fuse_dax_inode_free(&kt->fi[i]);

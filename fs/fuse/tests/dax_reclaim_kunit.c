@@ -245,6 +245,7 @@ static void reclaim_isolates(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 0);
 }
 
+/* One request a time finds out that the server has recovered; then all go */
 static void reclaim_recovers(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
@@ -255,13 +256,20 @@ static void reclaim_recovers(struct kunit *test)
 	reclaim_work(test);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 6);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 58);
+	KUNIT_EXPECT_TRUE(test, delayed_work_pending(&kt->win->retry_work));
+	KUNIT_EXPECT_EQ(test, kt->nr_removes, 5);
 
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->nr_removes, 6);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 6);
+
+	cancel_delayed_work_sync(&kt->win->retry_work);
 	kt->remove_error = 0;
-	for (int i = 1; i <= 3; i++) {
-		reclaim_work(test);
-		KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 6 - 2 * i);
-	}
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->nr_removes, 9);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 0);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 64);
+	KUNIT_EXPECT_FALSE(test, delayed_work_pending(&kt->win->retry_work));
 }
 
 /* Without a connection there is no use in asking again one by one */
