@@ -564,8 +564,8 @@ static bool fuse_dax_map_again(int error, unsigned int want, int *refused)
 	if (error == -EEXIST)
 		return true;
 	/* A fault reclaims, which frees resources of the server; others fall back */
-	return (want & FUSE_DAX_WANT_WAIT) && fuse_dax_is_limit(error) &&
-	       ++*refused < FUSE_DAX_SETUP_TRIES;
+	return (want & FUSE_DAX_WANT_WAIT) && !(want & FUSE_DAX_WANT_ONCE) &&
+	       fuse_dax_is_limit(error) && ++*refused < FUSE_DAX_SETUP_TRIES;
 }
 
 /**

@@ -24,7 +24,9 @@ static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
 	struct fuse_dax_map *map;
 
 	release_fault_lock(vmf);
-	map = fuse_dax_map_find(file_inode(file), index, want);
+	/* An error comes again when the fault is repeated, at most twice */
+	map = fuse_dax_map_find(file_inode(file), index,
+				want | FUSE_DAX_WANT_ONCE);
 	if (!IS_ERR(map))
 		fuse_dax_map_put(map);
 	fput(file);
@@ -57,6 +59,8 @@ static vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write,
 	if (may_unlock && fault_flag_allow_retry_first(vmf->flags))
 		return fuse_dax_fault_unlocked(vmf, want);
 
+	if (vmf->flags & FAULT_FLAG_TRIED)
+		want |= FUSE_DAX_WANT_ONCE;
 	*map = fuse_dax_map_find(inode, vmf->pgoff, want);
 	return IS_ERR(*map) ? VM_FAULT_SIGBUS : 0;
 }

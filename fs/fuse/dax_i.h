@@ -299,6 +299,8 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_WAIT	= BIT(1),
 	/** @FUSE_DAX_WANT_HIT: neither send a request nor wait */
 	FUSE_DAX_WANT_HIT	= BIT(2),
+	/** @FUSE_DAX_WANT_ONCE: one of the calls that a fault makes: one setup */
+	FUSE_DAX_WANT_ONCE	= BIT(3),
 };
 
 /**
