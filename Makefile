@@ -29,7 +29,7 @@ kernel-intree: setup
 ## make kernel-intree-debug  the same, debug config
 kernel-intree-debug: setup
 	scripts/kernel intree-debug
-## make daemon          build/virtiofs-daxd/virtiofs-daxd
+## make daemon          build/virtiofs-daxd/virtiofs-daxd, and -fault for tests
 daemon: setup
 	scripts/toolbox $(MAKE) -s -C tools/virtiofs-daxd O=$(CURDIR)/build/virtiofs-daxd
 ## make run             a shell in a VM with SHARE=dir at /mnt (WINDOW=1G MEM=1G

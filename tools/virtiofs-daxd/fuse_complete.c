@@ -49,7 +49,7 @@ static void complete_readdirplus(struct pt *pt, char *out, size_t len)
 	}
 }
 
-void fuse_complete_attr(struct pt *pt, uint32_t opcode, void *out, size_t len)
+struct fuse_attr *fuse_attr_in(uint32_t opcode, void *out, size_t len)
 {
 	switch (opcode) {
 	case FUSE_LOOKUP:
@@ -59,16 +59,22 @@ void fuse_complete_attr(struct pt *pt, uint32_t opcode, void *out, size_t len)
 	case FUSE_LINK:
 	case FUSE_CREATE:
 	case FUSE_TMPFILE:
-		if (len >= sizeof(struct fuse_entry_out))
-			complete_attr(pt, &((struct fuse_entry_out *)out)->attr);
-		break;
+		return len >= sizeof(struct fuse_entry_out) ?
+		       &((struct fuse_entry_out *)out)->attr : NULL;
 	case FUSE_GETATTR:
 	case FUSE_SETATTR:
-		if (len >= sizeof(struct fuse_attr_out))
-			complete_attr(pt, &((struct fuse_attr_out *)out)->attr);
-		break;
-	case FUSE_READDIRPLUS:
-		complete_readdirplus(pt, out, len);
-		break;
+		return len >= sizeof(struct fuse_attr_out) ?
+		       &((struct fuse_attr_out *)out)->attr : NULL;
 	}
+	return NULL;
+}
+
+void fuse_complete_attr(struct pt *pt, uint32_t opcode, void *out, size_t len)
+{
+	struct fuse_attr *attr = fuse_attr_in(opcode, out, len);
+
+	if (attr)
+		complete_attr(pt, attr);
+	else if (opcode == FUSE_READDIRPLUS)
+		complete_readdirplus(pt, out, len);
 }

@@ -6,6 +6,7 @@
 #ifndef VIRTIOFS_DAXD_FUSE_COMPLETE_H
 #define VIRTIOFS_DAXD_FUSE_COMPLETE_H
 
+#include <linux/fuse.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,16 @@
  * For a device with a window only.
  */
 void fuse_complete_init(uint64_t asked, void *out, size_t len);
+
+/**
+ * fuse_attr_in - the attributes in a reply about one file
+ * @opcode: of the request
+ * @out: what follows the header of the reply
+ * @len: its length
+ *
+ * Return: NULL if there are none.
+ */
+struct fuse_attr *fuse_attr_in(uint32_t opcode, void *out, size_t len);
 
 /**
  * fuse_complete_attr - complete a reply which may carry attributes

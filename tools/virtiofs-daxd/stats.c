@@ -5,6 +5,7 @@
 #include <linux/fuse.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -63,6 +64,14 @@ static const char *const stats_names[] = {
 
 static uint64_t stats_counts[ARRAY_SIZE(stats_names)];
 
+uint32_t stats_opcode(const char *name)
+{
+	for (uint32_t i = 1; i < ARRAY_SIZE(stats_names); i++)
+		if (stats_names[i] && !strcasecmp(stats_names[i], name))
+			return i;
+	return 0;
+}
+
 void stats_count(uint32_t opcode)
 {
 	if (opcode >= ARRAY_SIZE(stats_names) || !stats_names[opcode])
@@ -70,7 +79,7 @@ void stats_count(uint32_t opcode)
 	__atomic_add_fetch(&stats_counts[opcode], 1, __ATOMIC_RELAXED);
 }
 
-static void print_requests(FILE *out)
+void stats_print_requests(FILE *out)
 {
 	for (unsigned int i = 0; i < ARRAY_SIZE(stats_names); i++)
 		if (stats_names[i])
@@ -104,7 +113,7 @@ int stats_write(int fd, struct dax_map *map)
 	out = open_memstream(&text, &len);
 	if (!out)
 		return -ENOMEM;
-	print_requests(out);
+	stats_print_requests(out);
 	if (map)
 		print_dax(out, map);
 	if (fclose(out))

@@ -6,6 +6,7 @@
 #define VIRTIOFS_DAXD_STATS_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "dax_map.h"
 
@@ -14,6 +15,20 @@
  * @opcode: the opcode
  */
 void stats_count(uint32_t opcode);
+
+/**
+ * stats_opcode - the opcode of a name
+ * @name: as in the statistics, in any case
+ *
+ * Return: 0 if there is none.
+ */
+uint32_t stats_opcode(const char *name);
+
+/**
+ * stats_print_requests - print a line for each opcode
+ * @out: where to
+ */
+void stats_print_requests(FILE *out);
 
 /**
  * stats_write - rewrite the statistics file

@@ -511,11 +511,16 @@ int64_t fe_complete(struct frontend *fe, unsigned int queue)
 {
 	struct fe_queue *q = &fe->queues[queue];
 	struct vring_used *used = fe_used(fe, queue);
+	struct vring_used_elem *elem =
+		&used->ring[q->seen_used % FE_QUEUE_SIZE];
 
 	for (int i = 0; i < 22000; i++) {
 		if (__atomic_load_n(&used->idx, __ATOMIC_ACQUIRE) !=
-		    q->seen_used)
-			return used->ring[q->seen_used++ % FE_QUEUE_SIZE].len;
+		    q->seen_used) {
+			q->seen_used++;
+			q->head = elem->id;
+			return elem->len;
+		}
 		/* Most answers come at once. */
 		if (i < 2000)
 			sched_yield();

@@ -36,6 +36,7 @@ struct fe_queue {
 	uint16_t avail_idx;
 	uint16_t seen_used;
 	uint16_t stopped_at;
+	uint32_t head;	/* of the chain that fe_complete() saw last */
 };
 
 /*

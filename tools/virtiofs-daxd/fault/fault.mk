@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# virtiofs-daxd-fault, for tests only: virtiofs-daxd, its objects unchanged, in
+# which a guest can make requests go wrong. fault.h says how that comes about.
+FAULT_WRAPPED = transport_serve queue_give queue_destroy
+FAULT_OBJECTS = $(patsubst %.c,$(O)/%.o,$(wildcard fault/*.c))
+
+all: $(O)/virtiofs-daxd-fault
+
+$(O)/virtiofs-daxd-fault: $(OBJECTS) $(FAULT_OBJECTS)
+	$(CC) $(LDFLAGS) $(FAULT_WRAPPED:%=-Wl,--wrap=%) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
+
+$(FAULT_OBJECTS): | $(O)/fault
+$(O)/fault:
+	mkdir -p $@
+
+-include $(FAULT_OBJECTS:.o=.d)
+
+# Both print TAP; a failure is told once both have run.
+FAULT_TESTS = $(O)/tests/fault_rule $(O)/tests/fault_daemon
+.PHONY: check-fault
+check: check-fault
+
+check-fault: $(FAULT_TESTS) $(O)/virtiofs-daxd-fault core-sanitized
+	@ret=0; echo "# fault_rule"; $(O)/tests/fault_rule || ret=1; \
+	for d in $(O) $(O)/sanitize; do \
+		echo "# fault_daemon $$d"; ASAN_OPTIONS=detect_leaks=0 \
+			$(O)/tests/fault_daemon $$d/virtiofs-daxd-fault || ret=1; \
+	done; exit $$ret
+
+$(O)/tests/fault_rule: tests/fault_rule.c tests/fs_tap.h $(O)/fault/rule.o \
+		$(filter-out $(O)/main.o,$(OBJECTS)) | $(O)/tests
+	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c %.o,$^) $(LIBS)
+
+$(O)/tests/fault_daemon: tests/fault_daemon.c tests/frontend.c $(wildcard tests/*.h) \
+		util.c log.c | $(O)/tests
+	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)
