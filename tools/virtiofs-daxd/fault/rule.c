@@ -20,6 +20,7 @@
  * @next: the one after it
  * @id: its number
  * @opcode: requests it is about
+ * @write: only setups that ask for write access
  * @skip: requests left alone
  * @count: hits at the most, 0 for no limit
  * @action: what goes wrong
@@ -34,6 +35,7 @@ struct rule {
 	struct rule *next;
 	uint64_t id;
 	uint32_t opcode;
+	bool write;
 	uint64_t skip;
 	uint64_t count;
 	enum fault_action action;
@@ -119,6 +121,8 @@ static bool parse_word(struct rule *rule, char *word)
 		return parse_number(value, &rule->skip);
 	if (!strcmp(word, "count"))
 		return parse_number(value, &rule->count);
+	if (!strcmp(word, "write") && !value)
+		return rule->write = true;
 	if (!strcmp(word, "done") && !value)
 		return rule->done = true;
 	return parse_action(rule, word, value);
@@ -128,6 +132,8 @@ static bool parse_word(struct rule *rule, char *word)
 static bool rule_complete(struct rule *rule)
 {
 	if (!rule->opcode || !rule->has_action)
+		return false;
+	if (rule->write && rule->opcode != FUSE_SETUPMAPPING)
 		return false;
 	if (rule->done && rule->action != FAULT_ERRNO &&
 	    rule->action != FAULT_DIE)
@@ -254,7 +260,16 @@ static enum fault_stage rule_stage(const struct rule *rule)
 	return rule->done ? FAULT_REPLY : FAULT_REQUEST;
 }
 
-/* Whether it applies, this being one more request of its kind. */
+static bool rule_is_about(const struct rule *rule,
+			  const struct fault_subject *subject)
+{
+	return rule->opcode == subject->opcode &&
+	       rule_stage(rule) == subject->stage &&
+	       (!rule->write || subject->write) &&
+	       (rule->action != FAULT_SIZE || subject->sized);
+}
+
+/* Whether it applies, this being one more of its kind. */
 static bool rule_applies(struct rule *rule)
 {
 	if (++rule->seen <= rule->skip)
@@ -265,7 +280,7 @@ static bool rule_applies(struct rule *rule)
 	return true;
 }
 
-bool fault_rules_match(uint32_t opcode, enum fault_stage stage, bool sized,
+bool fault_rules_match(const struct fault_subject *subject,
 		       struct fault_hit *hit)
 {
 	bool found = false;
@@ -273,9 +288,7 @@ bool fault_rules_match(uint32_t opcode, enum fault_stage stage, bool sized,
 
 	pthread_mutex_lock(&rules.lock);
 	for (rule = rules.first; rule && !found; rule = rule->next) {
-		if (rule->opcode != opcode || rule_stage(rule) != stage ||
-		    (rule->action == FAULT_SIZE && !sized) ||
-		    !rule_applies(rule))
+		if (!rule_is_about(rule, subject) || !rule_applies(rule))
 			continue;
 		*hit = (struct fault_hit){
 			.action = rule->action,

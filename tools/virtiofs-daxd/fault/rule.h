@@ -2,11 +2,11 @@
 /*
  * What is to go wrong: rules, one per line of text.
  *
- *	op=NAME [skip=N] [count=N] [done] ACTION
+ *	op=NAME [write] [skip=N] [count=N] [done] ACTION
  *
- * NAME is an opcode (SETUPMAPPING); skip=N leaves the first N such requests
- * alone; count=N is for so many after these, 1 by default, 0 for all. ACTION is
- * one of
+ * NAME is an opcode (SETUPMAPPING); write is for setups that ask for write access;
+ * skip=N leaves the first N such requests alone; count=N is for so many after
+ * these, 1 by default, 0 for all. ACTION is one of
  *
  *	errno=N		refused with this number, as it is
  *	delay=MS	answered late
@@ -49,6 +49,20 @@ enum fault_stage {
 };
 
 /**
+ * struct fault_subject - what a rule may be about
+ * @opcode: of the request
+ * @write: it is a setup that asks for write access
+ * @stage: whether it is the request or its answer
+ * @sized: the answer carries the attributes of a regular file
+ */
+struct fault_subject {
+	uint32_t opcode;
+	bool write;
+	enum fault_stage stage;
+	bool sized;
+};
+
+/**
  * struct fault_hit - a rule that applies
  * @action: what is to be done
  * @value: the number behind the action's name
@@ -79,14 +93,12 @@ void fault_rules_clear(void);
 
 /**
  * fault_rules_match - the rule for a request or an answer; counts it as a hit
- * @opcode: of the request
- * @stage: which of the two
- * @sized: whether the answer carries the attributes of a regular file
+ * @subject: the request or answer
  * @hit: filled
  *
  * Return: false if there is none.
  */
-bool fault_rules_match(uint32_t opcode, enum fault_stage stage, bool sized,
+bool fault_rules_match(const struct fault_subject *subject,
 		       struct fault_hit *hit);
 
 /**

@@ -15,11 +15,20 @@ static int add(const char *text)
 	return fault_rules_add(text, strlen(text), &cleared);
 }
 
+static bool hits(uint32_t opcode, enum fault_stage stage, struct fault_hit *hit)
+{
+	const struct fault_subject subject = {
+		.opcode = opcode, .stage = stage,
+	};
+
+	return fault_rules_match(&subject, hit);
+}
+
 static bool match(uint32_t opcode, enum fault_stage stage)
 {
 	struct fault_hit hit;
 
-	return fault_rules_match(opcode, stage, false, &hit);
+	return hits(opcode, stage, &hit);
 }
 
 /* The text of all rules; the caller frees it. */
@@ -65,8 +74,7 @@ static void good_rules(void)
 		CHECK(add(good[i].text) == 0);
 		CHECK(!match(good[i].opcode, !good[i].stage));
 		CHECK(!match(FUSE_LOOKUP, good[i].stage));
-		CHECK(fault_rules_match(good[i].opcode, good[i].stage, false,
-					&hit));
+		CHECK(hits(good[i].opcode, good[i].stage, &hit));
 		CHECK(hit.action == good[i].action);
 		CHECK(hit.value == good[i].value && hit.hits == 1);
 		fault_rules_clear();
@@ -83,6 +91,8 @@ static void bad_rules(void)
 		"op=other errno=12",
 		"op=FORGET errno=12",
 		"op=GETXATTR silence",
+		"op=READ write errno=12",
+		"op=SETUPMAPPING write=1 errno=12",
 		"op=READ errno",
 		"op=READ errno=",
 		"op=READ errno=-1",
@@ -150,7 +160,7 @@ static void rules_in_order(void)
 	CHECK(add("op=READ errno=1 count=2\nop=READ errno=2") == 0);
 	CHECK(add("op=READ errno=3") == 0);
 	for (int i = 0; i < 4; i++) {
-		CHECK(fault_rules_match(FUSE_READ, FAULT_REQUEST, false, &hit));
+		CHECK(hits(FUSE_READ, FAULT_REQUEST, &hit));
 		CHECK(hit.value == expected[i]);
 	}
 	CHECK(!match(FUSE_READ, FAULT_REQUEST));
@@ -159,16 +169,33 @@ static void rules_in_order(void)
 
 static void sizes_of_files_only(void)
 {
+	const struct fault_subject file = {
+		.opcode = FUSE_GETATTR, .stage = FAULT_REPLY, .sized = true,
+	};
 	struct fault_hit hit;
 	char *text;
 
 	CHECK(add("op=GETATTR size=9223372036854775808") == 0);
-	CHECK(!fault_rules_match(FUSE_GETATTR, FAULT_REPLY, false, &hit));
-	CHECK(fault_rules_match(FUSE_GETATTR, FAULT_REPLY, true, &hit));
+	CHECK(!match(FUSE_GETATTR, FAULT_REPLY));
+	CHECK(fault_rules_match(&file, &hit));
 	CHECK(hit.action == FAULT_SIZE && hit.value == UINT64_C(1) << 63);
 	text = print();
 	CHECK(strstr(text, "seen=1 hits=1"));
 	free(text);
+	fault_rules_clear();
+}
+
+static void setups_for_writing(void)
+{
+	const struct fault_subject write = {
+		.opcode = FUSE_SETUPMAPPING, .write = true,
+	};
+	struct fault_hit hit;
+
+	CHECK(add("op=SETUPMAPPING write errno=13") == 0);
+	CHECK(!match(FUSE_SETUPMAPPING, FAULT_REQUEST));
+	CHECK(fault_rules_match(&write, &hit) && hit.value == 13);
+	CHECK(!fault_rules_match(&write, &hit));
 	fault_rules_clear();
 }
 
@@ -180,14 +207,14 @@ static void clear_begins_anew(void)
 
 	CHECK(fault_rules_add("op=READ errno=1", 15, &cleared) == 0);
 	CHECK(!cleared);
-	CHECK(fault_rules_match(FUSE_READ, FAULT_REQUEST, false, &hit));
+	CHECK(hits(FUSE_READ, FAULT_REQUEST, &hit));
 	first = hit.rule;
 	CHECK(add("clear\nop=FOO die") == -EINVAL);
 	CHECK(fault_rules_add("op=WRITE die\nclear\nop=READ errno=2", 34,
 			      &cleared) == 0);
 	CHECK(cleared);
 	CHECK(!match(FUSE_WRITE, FAULT_REQUEST));
-	CHECK(fault_rules_match(FUSE_READ, FAULT_REQUEST, false, &hit));
+	CHECK(hits(FUSE_READ, FAULT_REQUEST, &hit));
 	CHECK(hit.value == 2 && hit.rule != first && first && hit.rule);
 	CHECK(fault_rules_add("clear", 5, &cleared) == 0 && cleared);
 	CHECK(!match(FUSE_READ, FAULT_REQUEST));
@@ -200,6 +227,7 @@ static const struct fs_test tests[] = {
 	TEST(skip_and_count),
 	TEST(rules_in_order),
 	TEST(sizes_of_files_only),
+	TEST(setups_for_writing),
 	TEST(clear_begins_anew),
 };
 
