@@ -1,0 +1,606 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A server that refuses setups and removes, with any error.
+ *
+ * What is done here runs in tasks of their own, as it may never end. "Bounded"
+ * is at most BOUND requests and no sleep beyond the server's own time.
+ */
+#include <sys/mount.h>
+
+#include "kselftest_harness.h"
+#include "fuse_dax_fault.h"
+
+#define RW	(PROT_READ | PROT_WRITE)
+#define BLOCK	(64 * KiB)
+#define SEED	FAULT_SEED
+
+/* Setups that were refused since this was asked last. */
+static long refused(const struct dax_fs *fs, long *before)
+{
+	long now = fault_hits(fs, "SETUPMAPPING"), n = now - *before;
+
+	*before = now;
+	return n;
+}
+
+/* The whole window is free again once @file is gone. */
+static int nothing_leaked(struct dax_fs *fs, struct fault_file *file)
+{
+	fault_file_close(file);
+	unlinkat(fs->dirfd, "file", 0);
+	if (counter(fs, "ranges_total") < 0)
+		return 0;
+	return counter_wait(fs, "mappings_live", 0) ||
+	       counter_wait(fs, "ranges_bad", 0) ||
+	       counter_wait(fs, "ranges_free", counter(fs, "ranges_total"));
+}
+
+FIXTURE(setup)
+{
+	struct dax_fs fs;
+	struct fault_file file;
+};
+
+/*
+ * What a host that is short of something says, what makes no sense, and what is
+ * no errno at all.
+ */
+FIXTURE_VARIANT(setup)
+{
+	int error;
+};
+
+FIXTURE_VARIANT_ADD(setup, enomem) { .error = ENOMEM };
+FIXTURE_VARIANT_ADD(setup, enospc) { .error = ENOSPC };
+FIXTURE_VARIANT_ADD(setup, edquot) { .error = EDQUOT };
+FIXTURE_VARIANT_ADD(setup, emfile) { .error = EMFILE };
+FIXTURE_VARIANT_ADD(setup, eagain) { .error = EAGAIN };
+FIXTURE_VARIANT_ADD(setup, ebusy) { .error = EBUSY };
+FIXTURE_VARIANT_ADD(setup, einval) { .error = EINVAL };
+FIXTURE_VARIANT_ADD(setup, eio) { .error = EIO };
+FIXTURE_VARIANT_ADD(setup, eintr) { .error = EINTR };
+FIXTURE_VARIANT_ADD(setup, number_333) { .error = 333 };
+FIXTURE_VARIANT_ADD(setup, erestartsys) { .error = 512 };
+FIXTURE_VARIANT_ADD(setup, number_99999) { .error = 99999 };
+
+FIXTURE_SETUP(setup)
+{
+	FAULT_SETUP(self);
+}
+
+FIXTURE_TEARDOWN(setup)
+{
+	FAULT_TEARDOWN(self);
+}
+
+/*
+ * Rule: a setup that fails does not keep a file from being read and written.
+ * Wrong: the error reaches read() or write(); a loop; a range that is lost.
+ * Right: both succeed by FUSE_READ and FUSE_WRITE, bounded.
+ * in-tree 7.3: fails, the error is returned.
+ */
+TEST_F(setup, read_and_write_fall_back)
+{
+	long before = 0, took, n;
+
+	ASSERT_EQ(0, fault_set(&self->fs, "op=SETUPMAPPING count=0 errno=%d",
+			       variant->error));
+	EXPECT_EQ(ENDED_WELL, ended(go_read(self->file.fd, 0, BLOCK, SEED),
+				    SOON_MS, &took));
+	n = refused(&self->fs, &before);
+	TH_LOG("read: %ld ms, %ld setups", took, n);
+	EXPECT_LE(1, n);
+	EXPECT_GE(BOUND, n);
+	EXPECT_EQ(ENDED_WELL, ended(go_write(self->file.fd, 0, BLOCK, 1),
+				    SOON_MS, &took));
+	n = refused(&self->fs, &before);
+	TH_LOG("write: %ld ms, %ld setups", took, n);
+	EXPECT_LE(1, n);
+	EXPECT_GE(BOUND, n);
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	EXPECT_EQ(ENDED_WELL, ended(go_read(self->file.fd, 0, BLOCK, 1),
+				    SOON_MS, NULL));
+	EXPECT_EQ(ENDED_WELL, ended(go_read(self->file.fd, BLOCK, BLOCK, SEED),
+				    SOON_MS, NULL));
+	EXPECT_EQ(0, nothing_leaked(&self->fs, &self->file));
+}
+
+/*
+ * Rule: a fault whose setup fails ends.
+ * Wrong: it is repeated without end; the task cannot be killed; or all later
+ * accesses fail too.
+ * Right: SIGBUS, bounded; and memory once the server gives it.
+ * in-tree 7.3: EAGAIN is taken for "no range is free" and repeated without end,
+ * ENOMEM becomes VM_FAULT_OOM, for which the fault is repeated without end; the
+ * others pass.
+ */
+TEST_F(setup, fault_is_sigbus)
+{
+	long before = 0, took, n;
+
+	ASSERT_EQ(0, fault_set(&self->fs, "op=SETUPMAPPING count=0 errno=%d",
+			       variant->error));
+	EXPECT_EQ(ENDED_SIGBUS, ended(go_load(self->file.map, 5, SEED),
+				      SOON_MS, &took));
+	n = refused(&self->fs, &before);
+	TH_LOG("load: %ld ms, %ld setups", took, n);
+	EXPECT_LE(1, n);
+	EXPECT_GE(BOUND, n);
+	EXPECT_EQ(ENDED_SIGBUS, ended(go_store(self->file.map, 5, SEED),
+				      SOON_MS, &took));
+	n = refused(&self->fs, &before);
+	TH_LOG("store: %ld ms, %ld setups", took, n);
+	EXPECT_LE(1, n);
+	EXPECT_GE(BOUND, n);
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	EXPECT_EQ(ENDED_WELL, ended(go_load(self->file.map, 5, SEED), SOON_MS,
+				    NULL));
+	EXPECT_EQ(ENDED_WELL, ended(go_store(self->file.map, 5, SEED), SOON_MS,
+				    NULL));
+	EXPECT_EQ(0, nothing_leaked(&self->fs, &self->file));
+}
+
+FIXTURE(limit)
+{
+	struct dax_fs fs;
+	struct fault_file file;
+	char *maps[4];
+};
+
+FIXTURE_VARIANT(limit)
+{
+	int error;
+};
+
+FIXTURE_VARIANT_ADD(limit, enomem) { .error = ENOMEM };
+FIXTURE_VARIANT_ADD(limit, enospc) { .error = ENOSPC };
+FIXTURE_VARIANT_ADD(limit, edquot) { .error = EDQUOT };
+FIXTURE_VARIANT_ADD(limit, emfile) { .error = EMFILE };
+FIXTURE_VARIANT_ADD(limit, eagain) { .error = EAGAIN };
+FIXTURE_VARIANT_ADD(limit, ebusy) { .error = EBUSY };
+
+FIXTURE_SETUP(limit)
+{
+	char name[16];
+	int fd, i;
+
+	FAULT_SETUP(self);
+	for (i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "other%d", i);
+		fd = file_make(&self->fs, name, RANGE, i);
+		ASSERT_LE(0, fd);
+		self->maps[i] = map_file(fd, RANGE, RW, MAP_SHARED);
+		ASSERT_NE(MAP_FAILED, self->maps[i]);
+		close(fd);
+	}
+}
+
+FIXTURE_TEARDOWN(limit)
+{
+	int i;
+
+	for (i = 0; i < 4; i++)
+		munmap(self->maps[i], RANGE);
+	FAULT_TEARDOWN(self);
+}
+
+/*
+ * Rule: a server that has no room for another mapping is given room.
+ * Wrong: SIGBUS although mappings could be taken from other files.
+ * Right: the fault takes one away, tries again and succeeds, bounded; the
+ * driver makes no more mappings than there was room for, and says how many.
+ * in-tree 7.3: fails, SIGBUS or no end.
+ */
+TEST_F(limit, fault_makes_room)
+{
+	long errors, took;
+	int i, pass;
+
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(ENDED_WELL, ended(go_load(self->maps[i], 7, i),
+					    SOON_MS, NULL));
+	ASSERT_EQ(0, fault_set(&self->fs, "op=SETUPMAPPING errno=%d",
+			       variant->error));
+	EXPECT_EQ(ENDED_WELL, ended(go_load(self->maps[2], 7, 2), SOON_MS,
+				    &took));
+	TH_LOG("load: %ld ms", took);
+	EXPECT_EQ(1, fault_hits(&self->fs, "SETUPMAPPING"));
+	NEED_COUNTERS(&self->fs);
+	errors = counter(&self->fs, "setup_errors");
+	EXPECT_EQ(1, errors);
+	for (pass = 0; pass < 2; pass++) {
+		for (i = 0; i < 4; i++) {
+			EXPECT_EQ(ENDED_WELL,
+				  ended(go_load(self->maps[i], 9, i), SOON_MS,
+					NULL));
+			EXPECT_GE(2, counter(&self->fs, "mappings_live"));
+		}
+	}
+	EXPECT_EQ(errors, counter(&self->fs, "setup_errors"));
+	EXPECT_EQ(2, counter(&self->fs, "mappings_max"));
+}
+
+FIXTURE(full)
+{
+	struct dax_fs fs;
+	struct fault_file file;
+};
+
+FIXTURE_VARIANT(full)
+{
+	int error;
+};
+
+FIXTURE_VARIANT_ADD(full, enospc) { .error = ENOSPC };
+FIXTURE_VARIANT_ADD(full, edquot) { .error = EDQUOT };
+
+FIXTURE_SETUP(full)
+{
+	FAULT_SETUP(self);
+}
+
+FIXTURE_TEARDOWN(full)
+{
+	FAULT_TEARDOWN(self);
+}
+
+/*
+ * Rule: a full file system is reported to who writes.
+ * Wrong: a fallback that hides it; SIGBUS; or another error.
+ * Right: the error of FUSE_WRITE from write(), the old data stays, and reads go
+ * on.
+ * in-tree 7.3: passes, with the error of the setup.
+ */
+TEST_F(full, write_gets_the_error)
+{
+	long took;
+
+	ASSERT_EQ(0, fault_set(&self->fs,
+			       "op=SETUPMAPPING count=0 write errno=%d\n"
+			       "op=WRITE errno=%d",
+			       variant->error, variant->error));
+	EXPECT_EQ(variant->error, ended(go_write(self->file.fd, 0, BLOCK, 1),
+					SOON_MS, &took));
+	TH_LOG("write: %ld ms, %ld setups", took,
+	       fault_hits(&self->fs, "SETUPMAPPING"));
+	EXPECT_GE(BOUND, fault_hits(&self->fs, "SETUPMAPPING"));
+	EXPECT_EQ(ENDED_WELL, ended(go_read(self->file.fd, 0, BLOCK, SEED),
+				    SOON_MS, NULL));
+	/* The rule of WRITE was for one: there is room again. */
+	EXPECT_EQ(ENDED_WELL, ended(go_write(self->file.fd, 0, BLOCK, 1),
+				    SOON_MS, NULL));
+	EXPECT_EQ(ENDED_WELL, ended(go_read(self->file.fd, 0, BLOCK, 1),
+				    SOON_MS, NULL));
+}
+
+FIXTURE(never)
+{
+	struct dax_fs fs;
+	struct fault_file file;
+	int kmsg;
+};
+
+FIXTURE_VARIANT(never)
+{
+	int error;
+};
+
+FIXTURE_VARIANT_ADD(never, enosys) { .error = ENOSYS };
+FIXTURE_VARIANT_ADD(never, eopnotsupp) { .error = EOPNOTSUPP };
+
+/* A server that knows nothing of setups; the first one has told the driver. */
+FIXTURE_SETUP(never)
+{
+	self->kmsg = -1;
+	FAULT_SETUP(self);
+	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ASSERT_LE(0, self->kmsg);
+	lseek(self->kmsg, 0, SEEK_END);
+	ASSERT_EQ(0, fault_set(&self->fs, "op=SETUPMAPPING count=0 errno=%d",
+			       variant->error));
+	EXPECT_EQ(ENDED_WELL, ended(go_read(self->file.fd, 0, BLOCK, SEED),
+				    SOON_MS, NULL));
+}
+
+FIXTURE_TEARDOWN(never)
+{
+	close(self->kmsg);
+	FAULT_TEARDOWN(self);
+}
+
+/* Messages of the kernel about DAX, since it was opened. */
+static int messages(int kmsg)
+{
+	char line[1024];
+	ssize_t len;
+	int n = 0;
+
+	for (;;) {
+		len = read(kmsg, line, sizeof(line) - 1);
+		if (len <= 0)
+			return n;
+		line[len] = '\0';
+		n += strstr(line, "DAX") != NULL;
+	}
+}
+
+/*
+ * Rule: files that are in use when the server turns out not to know of setups
+ * are read and written.
+ * Wrong: the error reaches read(); a setup for each access.
+ * Right: right data by fallback, one setup in all, one message; loads and stores
+ * of mappings that exist get SIGBUS at once.
+ * in-tree 7.3: fails, ENOSYS is returned.
+ */
+TEST_F(never, open_files_go_on)
+{
+	long took;
+	int i;
+
+	for (i = 0; i < 8; i++) {
+		EXPECT_EQ(ENDED_WELL,
+			  ended(go_write(self->file.fd, i * BLOCK, BLOCK, 1),
+				SOON_MS, NULL));
+		EXPECT_EQ(ENDED_WELL,
+			  ended(go_read(self->file.fd, i * BLOCK, BLOCK, 1),
+				SOON_MS, NULL));
+	}
+	EXPECT_EQ(ENDED_SIGBUS, ended(go_load(self->file.map, 0, 1), SOON_MS,
+				      &took));
+	TH_LOG("load: %ld ms", took);
+	EXPECT_EQ(ENDED_SIGBUS, ended(go_store(self->file.map, 0, 1), SOON_MS,
+				      &took));
+	TH_LOG("store: %ld ms", took);
+	EXPECT_EQ(1, fault_hits(&self->fs, "SETUPMAPPING"));
+	EXPECT_EQ(1, messages(self->kmsg));
+}
+
+/*
+ * Rule: files that are opened later are ordinary files.
+ * Wrong: files that cannot be mapped, for as long as the mount lasts.
+ * Right: they are not DAX, and loads and stores work: of a new file, of one that
+ * was there, and of the first one when nobody uses it any more.
+ * in-tree 7.3: fails, it asks for each file.
+ */
+TEST_F(never, later_files_are_ordinary)
+{
+	char *map;
+	int fd;
+
+	fd = file_make(&self->fs, "new", FAULT_SIZE, 3);
+	ASSERT_LE(0, fd);
+	EXPECT_FALSE(fd_is_dax(fd));
+	map = map_file(fd, FAULT_SIZE, RW, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(ENDED_WELL, ended(go_load(map, RANGE, 3), SOON_MS, NULL));
+	EXPECT_EQ(ENDED_WELL, ended(go_store(map, RANGE, 4), SOON_MS, NULL));
+	EXPECT_EQ(ENDED_WELL, ended(go_read(fd, RANGE, 1, 4), SOON_MS, NULL));
+	munmap(map, FAULT_SIZE);
+	close(fd);
+
+	fault_file_close(&self->file);
+	fd = openat(self->fs.dirfd, "file", O_RDWR);
+	ASSERT_LE(0, fd);
+	EXPECT_FALSE(fd_is_dax(fd));
+	map = map_file(fd, FAULT_SIZE, RW, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(ENDED_WELL, ended(go_load(map, RANGE, SEED), SOON_MS, NULL));
+	munmap(map, FAULT_SIZE);
+	close(fd);
+	EXPECT_EQ(1, fault_hits(&self->fs, "SETUPMAPPING"));
+}
+
+FIXTURE(readonly)
+{
+	struct dax_fs fs;
+	struct fault_file file;
+};
+
+FIXTURE_VARIANT(readonly)
+{
+	int error;
+};
+
+FIXTURE_VARIANT_ADD(readonly, eacces) { .error = EACCES };
+FIXTURE_VARIANT_ADD(readonly, eperm) { .error = EPERM };
+FIXTURE_VARIANT_ADD(readonly, erofs) { .error = EROFS };
+FIXTURE_VARIANT_ADD(readonly, etxtbsy) { .error = ETXTBSY };
+
+FIXTURE_SETUP(readonly)
+{
+	FAULT_SETUP(self);
+	ASSERT_EQ(0, fault_set(&self->fs,
+			       "op=SETUPMAPPING write count=0 errno=%d",
+			       variant->error));
+}
+
+FIXTURE_TEARDOWN(readonly)
+{
+	FAULT_TEARDOWN(self);
+}
+
+/*
+ * Rule: a file that cannot be mapped for writing is mapped for reading.
+ * Wrong: reads and loads fail or fall back, because the file is open for writing.
+ * Right: the data, without a FUSE_READ.
+ * in-tree 7.3: passes, it asks for write access when it writes.
+ */
+TEST_F(readonly, reads_use_memory)
+{
+	long reads = fault_requests(&self->fs, "read"), took;
+
+	EXPECT_EQ(ENDED_WELL, ended(go_read(self->file.fd, 0, MiB, SEED),
+				    SOON_MS, &took));
+	TH_LOG("read: %ld ms, %ld setups refused", took,
+	       fault_hits(&self->fs, "SETUPMAPPING"));
+	EXPECT_GE(BOUND, fault_hits(&self->fs, "SETUPMAPPING"));
+	EXPECT_EQ(ENDED_WELL, ended(go_load(self->file.map, 5, SEED), SOON_MS,
+				    NULL));
+	EXPECT_EQ(reads, fault_requests(&self->fs, "read"));
+}
+
+/*
+ * Rule: writes to such a file fall back, stores get SIGBUS.
+ * Wrong: an error from write(); a store that is repeated without end; or reads
+ * that cannot go on.
+ * Right: each of them bounded, and the data written is read.
+ * in-tree 7.3: fails, write() gets the error.
+ */
+TEST_F(readonly, writes_fall_back)
+{
+	long before = 0, took, n;
+	int i;
+
+	EXPECT_EQ(ENDED_SIGBUS, ended(go_store(self->file.map, 5, SEED),
+				      SOON_MS, &took));
+	n = refused(&self->fs, &before);
+	TH_LOG("store: %ld ms, %ld setups refused", took, n);
+	EXPECT_GE(BOUND, n);
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(ENDED_WELL,
+			  ended(go_write(self->file.fd, i * BLOCK, BLOCK, 1),
+				SOON_MS, &took));
+		n = refused(&self->fs, &before);
+		TH_LOG("write: %ld ms, %ld setups refused", took, n);
+		EXPECT_GE(BOUND, n);
+		EXPECT_EQ(ENDED_WELL,
+			  ended(go_read(self->file.fd, i * BLOCK, BLOCK, 1),
+				SOON_MS, &took));
+		n = refused(&self->fs, &before);
+		TH_LOG("read: %ld ms, %ld setups refused", took, n);
+		EXPECT_GE(BOUND, n);
+		EXPECT_EQ(ENDED_WELL, ended(go_load(self->file.map, i * BLOCK,
+						    1), SOON_MS, NULL));
+	}
+}
+
+FIXTURE(remove)
+{
+	struct dax_fs fs;
+	struct fault_file file;
+	long total;
+	uint64_t at;
+};
+
+FIXTURE_VARIANT(remove)
+{
+	int error;
+};
+
+FIXTURE_VARIANT_ADD(remove, enomem) { .error = ENOMEM };
+FIXTURE_VARIANT_ADD(remove, eio) { .error = EIO };
+FIXTURE_VARIANT_ADD(remove, enoent) { .error = ENOENT };
+
+#define BAD	((long)(FAULT_SIZE / RANGE))
+
+/* A file was mapped, and is gone, but the server does not remove its mapping. */
+FIXTURE_SETUP(remove)
+{
+	FAULT_SETUP(self);
+	NEED_COUNTERS(&self->fs);
+	NEED(fs_has_max_ranges(), "no parameter dax_max_ranges");
+	fault_file_close(&self->file);
+	ASSERT_EQ(0, fs_set_max_ranges(&self->fs, 8));
+	self->total = counter(&self->fs, "ranges_total");
+	ASSERT_EQ(8, self->total);
+
+	NEED_TRACE();
+	self->file.fd = openat(self->fs.dirfd, "file", O_RDWR);
+	ASSERT_EQ(0, file_is_pattern(self->file.fd, 0, FAULT_SIZE, SEED));
+	ASSERT_EQ(0, trace_stop());
+	ASSERT_EQ(1, trace_setups(0, UINT64_MAX));
+	self->at = trace_setup_at();
+	ASSERT_EQ(0, fault_set(&self->fs, "op=REMOVEMAPPING count=0 errno=%d",
+			       variant->error));
+	fault_file_close(&self->file);
+	ASSERT_EQ(0, unlinkat(self->fs.dirfd, "file", 0));
+	EXPECT_EQ(0, counter_wait(&self->fs, "ranges_bad", BAD));
+}
+
+FIXTURE_TEARDOWN(remove)
+{
+	fault_clear(&self->fs);
+	fault_file_close(&self->file);
+	if (fs_has_max_ranges()) {
+		EXPECT_EQ(0, fs_set_max_ranges(&self->fs, 0));
+	}
+	FS_TEARDOWN(&self->fs);
+}
+
+/*
+ * Rule: ranges at which the server may still show a file show no other one.
+ * Wrong: they are used again, and a server that does not replace what is mapped
+ * shows one file's data in another.
+ * Right: a file larger than the window is read and mapped in the other ranges.
+ * The server is asked again, but not without end; and when it removes the
+ * mapping, its ranges are free.
+ * in-tree 7.3: fails, a message and the ranges are used (here, without counters:
+ * skipped).
+ */
+TEST_F_TIMEOUT(remove, quarantine, 60)
+{
+	const size_t size = 3 * self->total * RANGE / 2;
+	char *map;
+	int fd;
+
+	sleep_ms(1000);
+	TH_LOG("%ld removes refused in a second",
+	       fault_hits(&self->fs, "REMOVEMAPPING"));
+	EXPECT_GE(BOUND, fault_hits(&self->fs, "REMOVEMAPPING"));
+	EXPECT_EQ(self->total - BAD, counter(&self->fs, "ranges_free"));
+	fd = file_make(&self->fs, "large", size, 1);
+	ASSERT_LE(0, fd);
+	map = map_file(fd, size, RW, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	NEED_TRACE();
+	EXPECT_EQ(0, file_is_pattern(fd, 0, size, 1));
+	EXPECT_EQ(0, mem_is_pattern(map, 0, size, 1));
+	ASSERT_EQ(0, trace_stop());
+	EXPECT_LT(0, trace_setups(0, UINT64_MAX));
+	EXPECT_EQ(0, trace_setups(self->at, FAULT_SIZE));
+	EXPECT_LE(BAD, counter(&self->fs, "ranges_bad"));
+	munmap(map, size);
+	close(fd);
+
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	ASSERT_EQ(0, unlinkat(self->fs.dirfd, "large", 0));
+	EXPECT_EQ(0, counter_wait(&self->fs, "ranges_bad", 0));
+	EXPECT_EQ(0, counter_wait(&self->fs, "ranges_free", self->total));
+}
+
+/*
+ * Rule: such ranges come back without anybody's doing.
+ * Wrong: they are lost until the file system is mounted anew.
+ * Right: free within 10 s after the server has recovered.
+ * in-tree 7.3: skipped, it has no counters.
+ */
+TEST_F_TIMEOUT(remove, comes_back, 60)
+{
+	long start = now_ms();
+
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	while (counter(&self->fs, "ranges_bad") && now_ms() < start + 10000)
+		sleep_ms(50);
+	TH_LOG("back after %ld ms", now_ms() - start);
+	EXPECT_EQ(0, counter(&self->fs, "ranges_bad"));
+	EXPECT_EQ(self->total, counter(&self->fs, "ranges_free"));
+}
+
+/*
+ * Rule: a new connection knows nothing of the old one's ranges.
+ * Wrong: umount waits for the server to remove them; or they stay bad.
+ * Right: umount at once, and all ranges are free.
+ * in-tree 7.3: skipped, it has no counters.
+ */
+TEST_F(remove, new_mount)
+{
+	long start = now_ms();
+
+	ASSERT_EQ(0, fs_remount(&self->fs, fs_first_options()));
+	TH_LOG("mounted anew after %ld ms", now_ms() - start);
+	EXPECT_GT(SOON_MS, now_ms() - start);
+	EXPECT_EQ(0, counter(&self->fs, "ranges_bad"));
+	EXPECT_EQ(self->total, counter(&self->fs, "ranges_free"));
+}
+
+TEST_HARNESS_MAIN
