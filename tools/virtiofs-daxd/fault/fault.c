@@ -10,30 +10,19 @@
 #include "reply.h"
 #include "rule.h"
 
-static struct fault_subject subject(const struct request *req,
-				    enum fault_stage stage)
-{
-	const struct fuse_setupmapping_in *in = (void *)req->body;
-
-	return (struct fault_subject){
-		.opcode = req->header.opcode,
-		.write = req->header.opcode == FUSE_SETUPMAPPING &&
-			 in->flags & FUSE_SETUPMAPPING_FLAG_WRITE,
-		.stage = stage,
-	};
-}
-
 /* The answer under way is an error already, by a rule. */
 static _Thread_local bool refusing;
 
 void __wrap_transport_serve(struct request *req)
 {
-	struct fault_subject what = subject(req, FAULT_REQUEST);
+	const struct fault_subject subject = {
+		.req = req, .stage = FAULT_REQUEST,
+	};
 	struct fault_hit hit;
 
 	if (fault_control(req))
 		return;
-	if (!fault_rules_match(&what, &hit)) {
+	if (!fault_rules_match(&subject, &hit)) {
 		__real_transport_serve(req);
 		return;
 	}
@@ -82,9 +71,10 @@ static void spoil(struct fault_reply *reply, uint64_t *size,
 void __wrap_queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		       unsigned int count, size_t written)
 {
-	const struct request *req =
-		container_of(ticket, struct request, ticket);
-	struct fault_subject what = subject(req, FAULT_REPLY);
+	struct fault_subject subject = {
+		.req = container_of(ticket, struct request, ticket),
+		.stage = FAULT_REPLY,
+	};
 	struct fault_reply *reply = NULL;
 	struct fault_hit hit;
 	uint64_t *size;
@@ -96,9 +86,9 @@ void __wrap_queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		__real_queue_give(ticket, iov, count, written);
 		return;
 	}
-	size = fault_reply_size(reply, what.opcode);
-	what.sized = size;
-	if (fault_rules_match(&what, &hit))
+	size = fault_reply_size(reply, subject.req->header.opcode);
+	subject.sized = size;
+	if (fault_rules_match(&subject, &hit))
 		spoil(reply, size, &hit);
 	else
 		fault_reply_send(reply);

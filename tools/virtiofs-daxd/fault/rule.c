@@ -12,8 +12,9 @@
 
 /* Longest line. */
 #define RULE_MAX 128
-/* count=N was not given. */
+/* count=N was not given, or at=N. */
 #define RULE_COUNT_DEFAULT UINT64_MAX
+#define RULE_ANYWHERE UINT64_MAX
 
 /**
  * struct rule - a rule
@@ -21,6 +22,7 @@
  * @id: its number
  * @opcode: requests it is about
  * @write: only setups that ask for write access
+ * @at: only where the window has this byte
  * @skip: requests left alone
  * @count: hits at the most, 0 for no limit
  * @action: what goes wrong
@@ -36,6 +38,7 @@ struct rule {
 	uint64_t id;
 	uint32_t opcode;
 	bool write;
+	uint64_t at;
 	uint64_t skip;
 	uint64_t count;
 	enum fault_action action;
@@ -117,6 +120,8 @@ static bool parse_word(struct rule *rule, char *word)
 		*value++ = 0;
 	if (!strcmp(word, "op"))
 		return parse_opcode(value, &rule->opcode);
+	if (!strcmp(word, "at"))
+		return parse_number(value, &rule->at);
 	if (!strcmp(word, "skip"))
 		return parse_number(value, &rule->skip);
 	if (!strcmp(word, "count"))
@@ -134,6 +139,9 @@ static bool rule_complete(struct rule *rule)
 	if (!rule->opcode || !rule->has_action)
 		return false;
 	if (rule->write && rule->opcode != FUSE_SETUPMAPPING)
+		return false;
+	if (rule->at != RULE_ANYWHERE && rule->opcode != FUSE_SETUPMAPPING &&
+	    rule->opcode != FUSE_REMOVEMAPPING)
 		return false;
 	if (rule->done && rule->action != FAULT_ERRNO &&
 	    rule->action != FAULT_DIE)
@@ -159,6 +167,7 @@ static bool parse_rule(struct rule *rule, const char *line, size_t len)
 	memcpy(words, line, len);
 	words[len] = 0;
 	rule->count = RULE_COUNT_DEFAULT;
+	rule->at = RULE_ANYWHERE;
 	for (word = strtok_r(words, " \t", &state); word;
 	     word = strtok_r(NULL, " \t", &state))
 		if (!parse_word(rule, word))
@@ -260,13 +269,51 @@ static enum fault_stage rule_stage(const struct rule *rule)
 	return rule->done ? FAULT_REPLY : FAULT_REQUEST;
 }
 
+static bool has_byte(uint64_t start, uint64_t len, uint64_t at)
+{
+	return at >= start && at - start < len;
+}
+
+static bool remove_has_byte(const struct request *req, uint64_t at)
+{
+	const struct fuse_removemapping_in *in = (void *)req->body;
+	const char *entry = req->body + sizeof(*in);
+	const char *end = req->buf + req->len;
+	struct fuse_removemapping_one one;
+
+	/* They are not aligned, and there may be fewer than @in says. */
+	for (uint32_t i = 0; i < in->count; i++, entry += sizeof(one)) {
+		if (end - entry < (ptrdiff_t)sizeof(one))
+			return false;
+		memcpy(&one, entry, sizeof(one));
+		if (has_byte(one.moffset, one.len, at))
+			return true;
+	}
+	return false;
+}
+
+static bool request_has_byte(const struct request *req, uint64_t at)
+{
+	const struct fuse_setupmapping_in *in = (void *)req->body;
+
+	return req->header.opcode == FUSE_SETUPMAPPING ?
+	       has_byte(in->moffset, in->len, at) : remove_has_byte(req, at);
+}
+
 static bool rule_is_about(const struct rule *rule,
 			  const struct fault_subject *subject)
 {
-	return rule->opcode == subject->opcode &&
-	       rule_stage(rule) == subject->stage &&
-	       (!rule->write || subject->write) &&
-	       (rule->action != FAULT_SIZE || subject->sized);
+	const struct request *req = subject->req;
+	const struct fuse_setupmapping_in *in = (void *)req->body;
+
+	if (rule->opcode != req->header.opcode ||
+	    rule_stage(rule) != subject->stage)
+		return false;
+	if (rule->write && !(in->flags & FUSE_SETUPMAPPING_FLAG_WRITE))
+		return false;
+	if (rule->at != RULE_ANYWHERE && !request_has_byte(req, rule->at))
+		return false;
+	return rule->action != FAULT_SIZE || subject->sized;
 }
 
 /* Whether it applies, this being one more of its kind. */

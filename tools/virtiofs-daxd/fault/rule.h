@@ -2,11 +2,12 @@
 /*
  * What is to go wrong: rules, one per line of text.
  *
- *	op=NAME [write] [skip=N] [count=N] [done] ACTION
+ *	op=NAME [write] [at=N] [skip=N] [count=N] [done] ACTION
  *
- * NAME is an opcode (SETUPMAPPING); write is for setups that ask for write access;
- * skip=N leaves the first N such requests alone; count=N is for so many after
- * these, 1 by default, 0 for all. ACTION is one of
+ * NAME is an opcode (SETUPMAPPING); write is for setups that ask for write access,
+ * at=N for setups and removes of what is at byte N of the window; skip=N leaves
+ * the first N such requests alone; count=N is for so many after these, 1 by
+ * default, 0 for all. ACTION is one of
  *
  *	errno=N		refused with this number, as it is
  *	delay=MS	answered late
@@ -31,6 +32,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../request.h"
+
 enum fault_action {
 	FAULT_ERRNO,
 	FAULT_DELAY,
@@ -50,14 +53,12 @@ enum fault_stage {
 
 /**
  * struct fault_subject - what a rule may be about
- * @opcode: of the request
- * @write: it is a setup that asks for write access
- * @stage: whether it is the request or its answer
+ * @req: the request
+ * @stage: whether it is about to be served or answered
  * @sized: the answer carries the attributes of a regular file
  */
 struct fault_subject {
-	uint32_t opcode;
-	bool write;
+	const struct request *req;
 	enum fault_stage stage;
 	bool sized;
 };

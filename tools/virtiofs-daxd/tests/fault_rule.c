@@ -15,12 +15,14 @@ static int add(const char *text)
 	return fault_rules_add(text, strlen(text), &cleared);
 }
 
+/* The request that rules are matched with. */
+static struct request req;
+
 static bool hits(uint32_t opcode, enum fault_stage stage, struct fault_hit *hit)
 {
-	const struct fault_subject subject = {
-		.opcode = opcode, .stage = stage,
-	};
+	const struct fault_subject subject = { .req = &req, .stage = stage };
 
+	req.header.opcode = opcode;
 	return fault_rules_match(&subject, hit);
 }
 
@@ -93,6 +95,7 @@ static void bad_rules(void)
 		"op=GETXATTR silence",
 		"op=READ write errno=12",
 		"op=SETUPMAPPING write=1 errno=12",
+		"op=READ at=0 errno=12",
 		"op=READ errno",
 		"op=READ errno=",
 		"op=READ errno=-1",
@@ -170,7 +173,7 @@ static void rules_in_order(void)
 static void sizes_of_files_only(void)
 {
 	const struct fault_subject file = {
-		.opcode = FUSE_GETATTR, .stage = FAULT_REPLY, .sized = true,
+		.req = &req, .stage = FAULT_REPLY, .sized = true,
 	};
 	struct fault_hit hit;
 	char *text;
@@ -187,15 +190,49 @@ static void sizes_of_files_only(void)
 
 static void setups_for_writing(void)
 {
-	const struct fault_subject write = {
-		.opcode = FUSE_SETUPMAPPING, .write = true,
-	};
-	struct fault_hit hit;
+	struct fuse_setupmapping_in *in = (void *)req.body;
 
+	in->flags = FUSE_SETUPMAPPING_FLAG_READ;
 	CHECK(add("op=SETUPMAPPING write errno=13") == 0);
 	CHECK(!match(FUSE_SETUPMAPPING, FAULT_REQUEST));
-	CHECK(fault_rules_match(&write, &hit) && hit.value == 13);
-	CHECK(!fault_rules_match(&write, &hit));
+	in->flags |= FUSE_SETUPMAPPING_FLAG_WRITE;
+	CHECK(match(FUSE_SETUPMAPPING, FAULT_REQUEST));
+	CHECK(!match(FUSE_SETUPMAPPING, FAULT_REQUEST));
+	fault_rules_clear();
+}
+
+static void setups_by_place(void)
+{
+	struct fuse_setupmapping_in *in = (void *)req.body;
+
+	CHECK(add("op=SETUPMAPPING at=4096 count=0 errno=12") == 0);
+	in->len = 4096;
+	for (in->moffset = 0; in->moffset < 3 * 4096; in->moffset += 4096)
+		CHECK(match(FUSE_SETUPMAPPING, FAULT_REQUEST) ==
+		      (in->moffset == 4096));
+	fault_rules_clear();
+}
+
+/* Of many entries one is the one, if it is there. */
+static void removes_by_place(void)
+{
+	struct fuse_removemapping_in *in = (void *)req.body;
+	struct fuse_removemapping_one one = { .len = 4096 };
+
+	CHECK(add("op=REMOVEMAPPING at=12287 count=0 errno=12") == 0);
+	in->count = 3;
+	for (unsigned int i = 0; i < in->count; i++) {
+		one.moffset = i * 4096;
+		memcpy(req.body + sizeof(*in) + i * sizeof(one), &one,
+		       sizeof(one));
+	}
+	req.len = sizeof(req.header) + sizeof(*in) + 3 * sizeof(one);
+	CHECK(match(FUSE_REMOVEMAPPING, FAULT_REQUEST));
+	req.len--;
+	CHECK(!match(FUSE_REMOVEMAPPING, FAULT_REQUEST));
+	req.len++;
+	in->count = 2;
+	CHECK(!match(FUSE_REMOVEMAPPING, FAULT_REQUEST));
 	fault_rules_clear();
 }
 
@@ -228,6 +265,8 @@ static const struct fs_test tests[] = {
 	TEST(rules_in_order),
 	TEST(sizes_of_files_only),
 	TEST(setups_for_writing),
+	TEST(setups_by_place),
+	TEST(removes_by_place),
 	TEST(clear_begins_anew),
 };
 

@@ -77,10 +77,10 @@ void fault_file_close(struct fault_file *file);
 	(self)->file.fd = -1;						\
 	(self)->file.map = MAP_FAILED;					\
 	FS_SETUP(&(self)->fs);						\
-	NEED_DAX(&(self)->fs);						\
 	NEED(fault_server(&(self)->fs), "the server makes no mistakes");	\
 	ASSERT_EQ(0, fault_clear(&(self)->fs));				\
 	ASSERT_EQ(0, fault_file_open(&(self)->fs, &(self)->file));	\
+	NEED(fd_is_dax((self)->file.fd), "files of this mount are not DAX"); \
 } while (0)
 
 #define FAULT_TEARDOWN(self) do {					\
