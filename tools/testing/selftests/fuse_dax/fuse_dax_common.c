@@ -56,7 +56,7 @@ static int text_write(const char *path, const char *text)
 	return n == (ssize_t)len ? 0 : -1;
 }
 
-static long env_number(const char *name, long otherwise)
+long env_number(const char *name, long otherwise)
 {
 	const char *text = getenv(name);
 
@@ -263,6 +263,16 @@ static uint64_t pattern_word(uint64_t pos, uint64_t seed)
 {
 	return ((pos >> 3) + 1) * 0x9e3779b97f4a7c15ULL ^
 	       seed * 0xc2b2ae3d27d4eb4fULL;
+}
+
+/* With which seed the pattern has this aligned word at @pos. */
+uint64_t pattern_seed(const void *word, off_t pos)
+{
+	uint64_t value;
+
+	memcpy(&value, word, sizeof(value));
+	/* The second factor times this is 1 (modulo 2^64) */
+	return (value ^ pattern_word(pos, 0)) * 0x0ba79078168d4bafULL;
 }
 
 static unsigned char pattern_byte(off_t pos, uint64_t seed)

@@ -78,6 +78,7 @@ int fs_remount(struct dax_fs *fs, const char *options);
 int fs_set_max_ranges(struct dax_fs *fs, unsigned int ranges);
 bool fs_has_max_ranges(void);
 
+long env_number(const char *name, long otherwise);
 bool dax_required(void);
 size_t scaled(size_t bytes);
 bool fd_is_dax(int fd);
@@ -87,6 +88,7 @@ void sleep_ms(long ms);
 /* Files with a pattern that depends on the position and on a seed. */
 void pattern_fill(void *buf, off_t pos, size_t len, uint64_t seed);
 long pattern_diff(const void *buf, off_t pos, size_t len, uint64_t seed);
+uint64_t pattern_seed(const void *word, off_t pos);
 int mem_is_pattern(const void *buf, off_t pos, size_t len, uint64_t seed);
 int mem_is_zero(const void *buf, size_t len);
 int file_make(struct dax_fs *fs, const char *name, off_t size, uint64_t seed);
