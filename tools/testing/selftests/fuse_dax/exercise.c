@@ -17,8 +17,8 @@
  *
  *   exercise [--seed N] [--ops N] [--secs N] [--procs N] [--windows N,...]
  *
- * Each window is exercised until there were so many operations, of all
- * processes together, and so many seconds are over. Without an option it is
+ * Each window is exercised for so many seconds, and the last one until there
+ * were so many operations with all windows. Without an option it is
  * FUSE_DAX_EXERCISE_OPS and _SECS, scaled by FUSE_DAX_SCALE, and
  * FUSE_DAX_EXERCISE_SEED.
  * The same seed and number of processes give the same operations. What is drawn
@@ -33,7 +33,7 @@
 #include "exercise.h"
 
 /* Operations of each process in a round */
-#define ROUND		500
+#define ROUND		1500
 /* A process that does nothing for so long hangs. */
 #define STUCK_MS	60000
 #define BLOCK		(256 * KiB)
@@ -52,6 +52,21 @@ static struct {
 	.windows = { 1, 2, 3, 16, 256 },
 	.nr_windows = 5,
 };
+
+/* Operations with all windows so far: those begun, and those done. */
+static unsigned long begun, done;
+
+/* The reference copies are faulted in by each process: let pages be huge. */
+static void want_huge_pages(void)
+{
+	int fd = open("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+		      O_WRONLY | O_CLOEXEC);
+
+	/* Only saves time */
+	if (fd < 0 || write(fd, "advise", 6) != 6)
+		ksft_print_msg("no huge pages for the reference copies\n");
+	close(fd);
+}
 
 /* Tasks that wait in the kernel, on the console. */
 static void show_blocked(const struct exercise *ex)
@@ -254,19 +269,28 @@ static unsigned long all_done(const struct exercise *ex)
 	return done;
 }
 
+/* At least a round, for the time and, in the last window, the operations. */
+static bool is_enough(const struct exercise *ex, long until, bool last)
+{
+	if (now_ms() < until)
+		return false;
+	return !last || begun + ex->clock >= want.ops;
+}
+
 /* All rounds; false if something was wrong. */
-static bool run_rounds(struct exercise *ex)
+static bool run_rounds(struct exercise *ex, bool last)
 {
 	long until = now_ms() + want.secs * 1000;
-	unsigned int round;
+	unsigned int round = 0;
 
 	if (!make_files(ex)) {
 		ksft_print_msg("cannot make the files: %s\n", strerror(errno));
 		return false;
 	}
-	for (round = 0; ex->clock < want.ops || now_ms() < until; round++)
-		if (!run_round(ex) || !between_rounds(ex, round))
+	do {
+		if (!run_round(ex) || !between_rounds(ex, round++))
 			return false;
+	} while (!is_enough(ex, until, last));
 	return compare_all(ex);
 }
 
@@ -308,14 +332,16 @@ static void show_counters(const struct exercise *ex)
 			       counter(&ex->fs, names[i]));
 }
 
-static unsigned long use_window(struct exercise *ex)
+static void use_window(struct exercise *ex, bool last)
 {
 	long start = now_ms();
-	bool right = run_rounds(ex);
-	unsigned long done = all_done(ex);
+	bool right = run_rounds(ex, last);
+	unsigned long ops = all_done(ex);
 
+	begun += ex->clock;
+	done += ops;
 	ksft_print_msg("%u ranges: %lu operations in %ld ms\n", ex->ranges,
-		       done, now_ms() - start);
+		       ops, now_ms() - start);
 	show_counters(ex);
 	fs_close(&ex->fs);
 	if (!fs_untainted(&ex->fs)) {
@@ -326,15 +352,13 @@ static unsigned long use_window(struct exercise *ex)
 		ksft_test_result(right, "ranges_%u\n", ex->ranges);
 	else
 		ksft_test_result(right, "window_as_is\n");
-	return done;
 }
 
-/* Exercise one window in a directory of its own; operations done. */
-static unsigned long run_window(unsigned int ranges)
+/* Exercise one window, in a directory of its own. */
+static void run_window(unsigned int ranges, bool last)
 {
 	struct exercise *ex = ex_model_new(want.procs);
 	const char *reason;
-	unsigned long done = 0;
 
 	if (!ex || fs_open(&ex->fs))
 		ksft_exit_fail_msg("cannot begin: %s\n", strerror(errno));
@@ -344,10 +368,9 @@ static unsigned long run_window(unsigned int ranges)
 	if (reason)
 		no_window(ex, reason);
 	else
-		done = use_window(ex);
+		use_window(ex, last);
 	fs_close(&ex->fs);
 	ex_model_free(ex);
-	return done;
 }
 
 /* Options */
@@ -361,8 +384,8 @@ static unsigned long scaled_number(const char *name, long otherwise)
 static void defaults(void)
 {
 	want.seed = env_number("FUSE_DAX_EXERCISE_SEED", 1);
-	want.ops = scaled_number("FUSE_DAX_EXERCISE_OPS", 20000);
-	want.secs = scaled_number("FUSE_DAX_EXERCISE_SECS", 0);
+	want.ops = scaled_number("FUSE_DAX_EXERCISE_OPS", 0);
+	want.secs = scaled_number("FUSE_DAX_EXERCISE_SECS", 10);
 	if (fs_has_max_ranges())
 		return;
 	/* Another driver: its window is what it is */
@@ -418,7 +441,6 @@ static bool parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	unsigned long done = 0;
 	struct dax_fs fs;
 	unsigned int i;
 
@@ -428,9 +450,11 @@ int main(int argc, char **argv)
 		ksft_exit_fail_msg("usage: see the head of exercise.c\n");
 	if (!getenv("FUSE_DAX_DIR"))
 		ksft_exit_skip("FUSE_DAX_DIR is not set\n");
+	if (getenv("FUSE_DAX_TAG"))
+		want_huge_pages();
 	ksft_set_plan(want.nr_windows);
 	for (i = 0; i < want.nr_windows; i++)
-		done += run_window(want.windows[i]);
+		run_window(want.windows[i], i + 1 == want.nr_windows);
 	ksft_print_msg("operations: %lu\n", done);
 	if (fs_has_max_ranges() && !fs_open(&fs)) {
 		fs_set_max_ranges(&fs, 0);

@@ -50,7 +50,7 @@ static struct ex_file *draw_file(struct ex_worker *w, struct ex_random *r)
 {
 	unsigned int n;
 
-	if (ex_random(r, 3))
+	if (ex_random(r, 4))
 		n = EX_SHARED + w->number * EX_OWN + ex_random(r, EX_OWN);
 	else
 		n = ex_random(r, EX_SHARED);
@@ -62,9 +62,9 @@ static size_t draw_len(struct ex_random *r)
 {
 	unsigned int size = ex_random(r, 1000);
 
-	if (size < 3)
+	if (size < 2)
 		return 1 + ex_random(r, EX_MAX_LEN);
-	if (size < 20)
+	if (size < 15)
 		return 1 + ex_random(r, 256 * KiB);
 	if (size < 200)
 		return 1 + ex_random(r, 4 * PAGE);

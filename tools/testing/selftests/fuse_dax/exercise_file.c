@@ -274,7 +274,7 @@ static enum ex_outcome do_compare(struct ex_worker *w, struct ex_op *op)
 }
 
 const struct ex_kind ex_file_kinds[] = {
-	{ "truncate", 14, 0, do_truncate },
+	{ "truncate", 10, 0, do_truncate },
 	{ "open truncating", 1, 0, do_open_truncate },
 	{ "fallocate", 5, EX_STRIPES, do_allocate },
 	{ "punch hole", 8, EX_STRIPES, do_punch },
@@ -282,7 +282,7 @@ const struct ex_kind ex_file_kinds[] = {
 	{ "collapse or insert", 1, 0, do_shift },
 	{ "sync", 2, EX_STRIPES, do_sync },
 	{ "stat", 10, EX_STRIPES, do_stat },
-	{ "seek", 3, 0, do_seek },
+	{ "seek", 2, 0, do_seek },
 	{ "reopen", 6, EX_STRIPES, do_reopen },
 	{ "rename", 2, 0, do_rename },
 	{ "replace", 2, 0, do_replace },

@@ -200,16 +200,16 @@ static enum ex_outcome do_splice_write(struct ex_worker *w, struct ex_op *op)
 }
 
 const struct ex_kind ex_io_kinds[] = {
-	{ "pread", 170, EX_STRIPES, do_pread },
-	{ "read", 30, EX_STRIPES, do_read },
-	{ "preadv", 30, EX_STRIPES, do_preadv },
-	{ "preadv2 nowait", 40, EX_STRIPES, do_read_nowait },
+	{ "pread", 300, EX_STRIPES, do_pread },
+	{ "read", 40, EX_STRIPES, do_read },
+	{ "preadv", 40, EX_STRIPES, do_preadv },
+	{ "preadv2 nowait", 50, EX_STRIPES, do_read_nowait },
 	{ "splice from file", 10, EX_STRIPES, do_splice_read },
-	{ "pwrite", 130, EX_STRIPES | EX_CHANGES, do_pwrite },
-	{ "write", 20, EX_STRIPES | EX_CHANGES, do_write },
-	{ "pwritev", 20, EX_STRIPES | EX_CHANGES, do_pwritev },
+	{ "pwrite", 220, EX_STRIPES | EX_CHANGES, do_pwrite },
+	{ "write", 30, EX_STRIPES | EX_CHANGES, do_write },
+	{ "pwritev", 30, EX_STRIPES | EX_CHANGES, do_pwritev },
 	{ "append", 10, 0, do_append },
-	{ "pwritev2 nowait", 20, EX_STRIPES | EX_CHANGES, do_write_nowait },
+	{ "pwritev2 nowait", 30, EX_STRIPES | EX_CHANGES, do_write_nowait },
 	{ "splice to file", 8, EX_STRIPES | EX_CHANGES, do_splice_write },
 	{ }
 };

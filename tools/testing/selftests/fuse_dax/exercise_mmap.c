@@ -26,6 +26,12 @@ static size_t mapped_len(struct ex_op *op)
 	return (off_t)op->len < end - op->pos ? op->len : end - op->pos;
 }
 
+/* Memory and mapping can be copied by words then. */
+static void align_buf(struct ex_op *op)
+{
+	op->buf += (op->pos - (uintptr_t)op->buf) % sizeof(uint64_t);
+}
+
 /* No byte of pages behind the end can be loaded. */
 static enum ex_outcome behind_end(struct ex_worker *w, struct ex_op *op,
 				  const char *at)
@@ -41,6 +47,7 @@ static enum ex_outcome load_at(struct ex_worker *w, struct ex_op *op, char *at)
 	op->len = mapped_len(op);
 	if (!op->len)
 		return behind_end(w, op, at);
+	align_buf(op);
 	if (ex_copy(op->buf, at, op->len))
 		return ex_wrong(w, op, "SIGBUS for a load");
 	op->record->result = op->len;
@@ -54,6 +61,7 @@ static enum ex_outcome store_at(struct ex_worker *w, struct ex_op *op,
 	op->len = ex_model_readable(op->file, op->pos, op->len);
 	if (!op->len)
 		return EX_SKIPPED;
+	align_buf(op);
 	pattern_fill(op->buf, op->pos, op->len, op->id);
 	if (ex_copy(at, op->buf, op->len))
 		return ex_wrong(w, op, "SIGBUS for a store");
@@ -152,6 +160,7 @@ static enum ex_outcome private_copy(struct ex_worker *w, struct ex_op *op,
 		return behind_end(w, op, at);
 	if (!len)
 		return EX_SKIPPED;
+	align_buf(op);
 	op->len = len;
 	if (ex_random(&op->random, 2)) {
 		if (ex_copy(op->buf, at, len))
@@ -227,8 +236,8 @@ static enum ex_outcome do_populate(struct ex_worker *w, struct ex_op *op)
 }
 
 const struct ex_kind ex_mmap_kinds[] = {
-	{ "load", 150, EX_STRIPES, do_load },
-	{ "store", 130, EX_STRIPES | EX_CHANGES, do_store },
+	{ "load", 260, EX_STRIPES, do_load },
+	{ "store", 220, EX_STRIPES | EX_CHANGES, do_store },
 	{ "store behind the end", 5, EX_STRIPES, do_store_behind },
 	{ "load from a new mapping", 20, EX_STRIPES, do_new_load },
 	{ "store to a new mapping", 20, EX_STRIPES | EX_CHANGES, do_new_store },

@@ -27,12 +27,16 @@ uint64_t ex_random(struct ex_random *r, uint64_t below)
 	return mix(r->state) % below;
 }
 
+/* In huge pages if there are any: each process has to fault them in. */
 static void *shared_memory(size_t len)
 {
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, len, MADV_HUGEPAGE);
+	return p;
 }
 
 static int file_init(struct ex_file *file, unsigned int number)

@@ -35,6 +35,32 @@ void ex_catch_sigbus(void)
 	sigaction(SIGBUS, &action, NULL);
 }
 
+static bool is_aligned(const volatile void *p)
+{
+	return !((uintptr_t)p % sizeof(uint64_t));
+}
+
+/*
+ * Copy by single accesses to aligned memory. What memcpy() does may need two
+ * ranges at once, and there may be but one, or others that want two as well.
+ */
+static void copy_slowly(volatile char *to, const volatile char *from,
+			size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && !is_aligned(to + i)) {
+		to[i] = from[i];
+		i++;
+	}
+	if (is_aligned(from + i))
+		for (; i + sizeof(uint64_t) <= len; i += sizeof(uint64_t))
+			*(volatile uint64_t *)(to + i) =
+				*(const volatile uint64_t *)(from + i);
+	for (; i < len; i++)
+		to[i] = from[i];
+}
+
 /* Copy from or to a mapping; -1 for SIGBUS. */
 int ex_copy(void *to, const void *from, size_t len)
 {
@@ -43,7 +69,7 @@ int ex_copy(void *to, const void *from, size_t len)
 		bus_expected = 0;
 		return -1;
 	}
-	memcpy(to, from, len);
+	copy_slowly(to, from, len);
 	bus_expected = 0;
 	return 0;
 }

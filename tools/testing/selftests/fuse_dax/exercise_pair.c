@@ -7,6 +7,8 @@
 
 #include "exercise.h"
 
+#define COPY_MAPS	24
+
 /*
  * Keep to what the source, op->file, has, to the largest size of the target,
  * and apart in one file. False if nothing is left.
@@ -124,7 +126,10 @@ static enum ex_outcome do_write_from_map(struct ex_worker *w, struct ex_op *op)
 	return check_target(w, op, n);
 }
 
-/* Copy from one mapping to the other. */
+/*
+ * Copy from one mapping to the other. Not much: in a window of one range each
+ * load and each store has to set it up anew.
+ */
 static enum ex_outcome do_copy_maps(struct ex_worker *w, struct ex_op *op)
 {
 	char *from = ex_map(w, op->file);
@@ -132,6 +137,8 @@ static enum ex_outcome do_copy_maps(struct ex_worker *w, struct ex_op *op)
 
 	if (!from || !to)
 		return ex_wrong(w, op, "mmap");
+	if (op->len > COPY_MAPS)
+		op->len = COPY_MAPS;
 	if (!fit_inside(op))
 		return EX_SKIPPED;
 	if (ex_copy(to + op->other_pos, from + op->pos, op->len))
