@@ -123,6 +123,76 @@ void fuse_dax_inode_free(struct fuse_inode *fi)
 	kfree(fi->dax);
 }
 
+static bool fuse_dax_sb_each(struct super_block *sb,
+			     bool (*fn)(struct inode *inode))
+{
+	struct inode *inode, *prev = NULL;
+	bool all = true;
+
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		if (!IS_DAX(inode) || !igrab(inode))
+			continue;
+		spin_unlock(&sb->s_inode_list_lock);
+		/* Not earlier: it holds our place in the list */
+		iput(prev);
+		prev = inode;
+		all &= fn(inode);
+		cond_resched();
+		spin_lock(&sb->s_inode_list_lock);
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	iput(prev);
+	return all;
+}
+
+/* Calls @fn for all DAX inodes; whether it was true for all */
+static bool fuse_dax_conn_each(struct fuse_conn *fc,
+			       bool (*fn)(struct inode *inode))
+{
+	struct fuse_mount *fm;
+	bool all = true;
+
+	down_read(&fc->killsb);
+	list_for_each_entry(fm, &fc->mounts, fc_entry)
+		if (fm->sb)
+			all &= fuse_dax_sb_each(fm->sb, fn);
+	up_read(&fc->killsb);
+	return all;
+}
+
+/* An ordinary file when it is looked up again, which is soon */
+static bool fuse_dax_inode_forget(struct inode *inode)
+{
+	d_mark_dontcache(inode);
+	d_prune_aliases(inode);
+	return true;
+}
+
+static void fuse_dax_conn_disable_work(struct work_struct *work)
+{
+	struct fuse_dax_window *win = container_of(work, typeof(*win),
+						   disable_work);
+
+	fuse_dax_conn_each(win->fc, fuse_dax_inode_forget);
+}
+
+/**
+ * fuse_dax_conn_disable - the server does not do setups
+ * @win: the window of the connection
+ *
+ * Files that are in use go on without memory: reads and writes fall back, they
+ * cannot be mapped. All others, and these when they are closed, are dropped from
+ * the caches, and are ordinary files from then on.
+ */
+void fuse_dax_conn_disable(struct fuse_dax_window *win)
+{
+	if (xchg(&win->disabled, true))
+		return;
+	pr_notice("server does not map files, DAX is not used\n");
+	queue_work(system_dfl_long_wq, &win->disable_work);
+}
+
 static unsigned int fuse_dax_conn_ranges(struct dax_device *dev)
 {
 	unsigned int max = READ_ONCE(fuse_dax_max_ranges);
@@ -175,6 +245,7 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 	win->fc = fc;
 	INIT_WORK(&win->remove_work, fuse_dax_reclaim_work);
 	INIT_DELAYED_WORK(&win->retry_work, fuse_dax_reclaim_retry_work);
+	INIT_WORK(&win->disable_work, fuse_dax_conn_disable_work);
 	err = fuse_dax_sysfs_add(win, parent);
 	if (err) {
 		fuse_dax_window_free(win);
@@ -211,29 +282,12 @@ void fuse_dax_conn_stop(struct fuse_conn *fc)
 	if (!fc->dax)
 		return;
 	fuse_dax_window_stop(fc->dax);
+	cancel_work_sync(&fc->dax->disable_work);
 	cancel_delayed_work_sync(&fc->dax->retry_work);
 	cancel_work_sync(&fc->dax->remove_work);
 	fuse_dax_sysfs_del(fc->dax);
 }
 EXPORT_SYMBOL_GPL(fuse_dax_conn_stop);
-
-/**
- * fuse_dax_conn_disable - the server does not do setups
- * @win: the window of the connection
- *
- * Files that are in use go on without memory: reads and writes fall back, they
- * cannot be mapped. All others are dropped from the caches, and are ordinary
- * files when they are looked up again.
- */
-void fuse_dax_conn_disable(struct fuse_dax_window *win)
-{
-	if (xchg(&win->disabled, true))
-		return;
-	pr_notice("server does not map files, DAX is not used\n");
-	/* Shrinks the dentry cache */
-	if (win->fc)
-		schedule_work(&win->fc->epoch_work);
-}
 
 /* Whether nobody uses a mapping of the inode. None can be found any more */
 static bool fuse_dax_inode_idle(struct fuse_dax_inode *di)
@@ -280,44 +334,6 @@ static bool fuse_dax_inode_unplug(struct inode *inode)
 	err = dax_break_layout(inode, 0, LLONG_MAX, NULL);
 	filemap_invalidate_unlock(inode->i_mapping);
 	return !err;
-}
-
-static bool fuse_dax_sb_each(struct super_block *sb,
-			     bool (*fn)(struct inode *inode))
-{
-	struct inode *inode, *prev = NULL;
-	bool all = true;
-
-	spin_lock(&sb->s_inode_list_lock);
-	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
-		if (!IS_DAX(inode) || !igrab(inode))
-			continue;
-		spin_unlock(&sb->s_inode_list_lock);
-		/* Not earlier: it holds our place in the list */
-		iput(prev);
-		prev = inode;
-		all &= fn(inode);
-		cond_resched();
-		spin_lock(&sb->s_inode_list_lock);
-	}
-	spin_unlock(&sb->s_inode_list_lock);
-	iput(prev);
-	return all;
-}
-
-/* Calls @fn for all DAX inodes; whether it was true for all */
-static bool fuse_dax_conn_each(struct fuse_conn *fc,
-			       bool (*fn)(struct inode *inode))
-{
-	struct fuse_mount *fm;
-	bool all = true;
-
-	down_read(&fc->killsb);
-	list_for_each_entry(fm, &fc->mounts, fc_entry)
-		if (fm->sb)
-			all &= fuse_dax_sb_each(fm->sb, fn);
-	up_read(&fc->killsb);
-	return all;
 }
 
 /**

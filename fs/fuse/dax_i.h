@@ -168,6 +168,7 @@ enum fuse_dax_stat {
  * @wait: woken when ranges become free or a mapping idle
  * @remove_work: sends the removes
  * @retry_work: queues @remove_work while there are ranges in @bad
+ * @disable_work: drops the inodes from the caches once @disabled is set
  * @entries: body of the remove request, so that a remove allocates nothing.
  *	Used by @remove_work only
  * @disabled: the server does not do setups; set once. READ_ONCE()
@@ -196,6 +197,7 @@ struct fuse_dax_window {
 	wait_queue_head_t wait;
 	struct work_struct remove_work;
 	struct delayed_work retry_work;
+	struct work_struct disable_work;
 	struct fuse_removemapping_one *entries;
 	bool disabled;
 	struct fuse_dax_sysfs *sysfs;

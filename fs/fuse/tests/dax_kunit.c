@@ -163,9 +163,12 @@ static void fuse_dax_kunit_inode_init(struct fuse_dax_kunit *kt,
 	fi->nodeid = nodeid;
 }
 
-static void fuse_dax_kunit_shrink(struct work_struct *work)
+static void fuse_dax_kunit_disable(struct work_struct *work)
 {
-	container_of(work, struct fuse_dax_kunit, fc.epoch_work)->nr_shrinks++;
+	struct fuse_dax_window *win = container_of(work, typeof(*win),
+						   disable_work);
+
+	container_of(win->fc, struct fuse_dax_kunit, fc)->nr_disables++;
 }
 
 /* The init function of a suite: a window of 64 ranges */
@@ -180,7 +183,7 @@ int fuse_dax_kunit_init(struct kunit *test)
 
 	kt->win->fc = &kt->fc;
 	kt->fc.dax = kt->win;
-	INIT_WORK(&kt->fc.epoch_work, fuse_dax_kunit_shrink);
+	INIT_WORK(&kt->win->disable_work, fuse_dax_kunit_disable);
 	kt->fm.fc = &kt->fc;
 	kt->sb.s_fs_info = &kt->fm;
 	for (int i = 0; i < FUSE_DAX_KUNIT_INODES; i++)
@@ -200,7 +203,7 @@ void fuse_dax_kunit_exit(struct kunit *test)
 
 	if (!kt)
 		return;
-	flush_work(&kt->fc.epoch_work);
+	flush_work(&kt->win->disable_work);
 	for (int i = 0; i < FUSE_DAX_KUNIT_INODES; i++) {
 		fuse_dax_inode_evict(&kt->fi[i].inode);
 		fuse_dax_inode_free(&kt->fi[i]);

@@ -44,7 +44,7 @@ struct fuse_dax_kunit_remove {
  * struct fuse_dax_kunit - a connection with a window, inodes and a server
  * @win: the window, without memory
  * @fc: the connection
- * @nr_shrinks: times its dentry cache was to be shrunk
+ * @nr_disables: times its inodes were to be dropped
  * @fm: its mount
  * @sb: its super block
  * @fi: inodes; nodeids count from 1
@@ -64,7 +64,7 @@ struct fuse_dax_kunit_remove {
 struct fuse_dax_kunit {
 	struct fuse_dax_window *win;
 	struct fuse_conn fc;
-	unsigned int nr_shrinks;
+	unsigned int nr_disables;
 	struct fuse_mount fm;
 	struct super_block sb;
 	struct fuse_inode fi[FUSE_DAX_KUNIT_INODES];

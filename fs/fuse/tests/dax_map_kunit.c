@@ -175,8 +175,8 @@ static void map_setup_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&win->dying), c->buried);
 
 	KUNIT_EXPECT_EQ(test, win->disabled, c->disabled);
-	flush_work(&kt->fc.epoch_work);
-	KUNIT_EXPECT_EQ(test, kt->nr_shrinks, c->disabled);
+	flush_work(&win->disable_work);
+	KUNIT_EXPECT_EQ(test, kt->nr_disables, c->disabled);
 	if (c->disabled) {
 		KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, map_error(inode, 0, 0));
 		KUNIT_EXPECT_EQ(test, kt->nr_setups, c->setups);
