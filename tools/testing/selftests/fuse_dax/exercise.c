@@ -32,8 +32,10 @@
 
 #include "exercise.h"
 
-/* Operations of each process in a round */
+/* Operations of each process in a round; with few ranges they take long. */
 #define ROUND		1500
+#define SMALL_ROUND	400
+#define SMALL		8
 /* A process that does nothing for so long hangs. */
 #define STUCK_MS	60000
 #define BLOCK		(256 * KiB)
@@ -87,8 +89,10 @@ static void start_process(struct exercise *ex, unsigned int number, pid_t *pid)
 {
 	fflush(stdout);
 	*pid = fork();
-	if (!*pid)
-		_exit(ex_work(ex, number, ROUND));
+	if (*pid)
+		return;
+	_exit(ex_work(ex, number, ex->ranges && ex->ranges < SMALL ?
+				  SMALL_ROUND : ROUND));
 }
 
 static void kill_all(pid_t *pids, unsigned int n)
@@ -177,7 +181,43 @@ static bool run_round(struct exercise *ex)
 	return right && !ex->failed;
 }
 
+/* Counters of all mounts of a window, to see whether there was pressure */
+
+static const char *const counted[] = {
+	"setups", "reclaimed", "waits", "fallback_reads", "fallback_writes",
+	"setup_errors", "ranges_bad",
+};
+
+static long counts[ARRAY_SIZE(counted)];
+
+/* To be called before each end of a mount. */
+static void add_counters(const struct exercise *ex)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(counted); i++)
+		counts[i] += counter(&ex->fs, counted[i]);
+}
+
+static void show_counters(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(counted); i++)
+		ksft_print_msg("  %s %ld\n", counted[i], counts[i]);
+	memset(counts, 0, sizeof(counts));
+}
+
 /* Between rounds */
+
+static bool mount_again(struct exercise *ex)
+{
+	add_counters(ex);
+	if (!fs_remount(&ex->fs, fs_first_options()))
+		return true;
+	ksft_print_msg("cannot mount again: %s\n", strerror(errno));
+	return false;
+}
 
 static bool compare_file(struct exercise *ex, struct ex_file *file, char *buf)
 {
@@ -223,11 +263,8 @@ static bool between_rounds(struct exercise *ex, unsigned int round)
 	struct ex_random r;
 
 	ex_random_seed(&r, ex->seed, EX_MAKER, round);
-	if (ex->fs.tag && !ex_random(&r, 2) &&
-	    fs_remount(&ex->fs, fs_first_options())) {
-		ksft_print_msg("cannot mount again: %s\n", strerror(errno));
+	if (ex->fs.tag && !ex_random(&r, 2) && !mount_again(ex))
 		return false;
-	}
 	if (ex->fs.tag && !ex_random(&r, 4))
 		drop_caches(3);
 	return ex_random(&r, 4) || compare_all(ex);
@@ -318,20 +355,6 @@ static void no_window(struct exercise *ex, const char *reason)
 		ksft_test_result_skip("ranges_%u: %s\n", ex->ranges, reason);
 }
 
-/* Of the last mount, to see whether there was pressure. */
-static void show_counters(const struct exercise *ex)
-{
-	static const char *const names[] = {
-		"setups", "reclaimed", "waits", "fallback_reads",
-		"fallback_writes", "setup_errors", "ranges_bad",
-	};
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(names); i++)
-		ksft_print_msg("  %s %ld\n", names[i],
-			       counter(&ex->fs, names[i]));
-}
-
 static void use_window(struct exercise *ex, bool last)
 {
 	long start = now_ms();
@@ -342,7 +365,8 @@ static void use_window(struct exercise *ex, bool last)
 	done += ops;
 	ksft_print_msg("%u ranges: %lu operations in %ld ms\n", ex->ranges,
 		       ops, now_ms() - start);
-	show_counters(ex);
+	add_counters(ex);
+	show_counters();
 	fs_close(&ex->fs);
 	if (!fs_untainted(&ex->fs)) {
 		ksft_print_msg("the kernel warned\n");
