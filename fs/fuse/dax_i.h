@@ -287,8 +287,9 @@ void fuse_dax_reclaim_retry_work(struct work_struct *work);
 int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
 void fuse_dax_sysfs_del(struct fuse_dax_window *win);
 
-/* dax_conn.c */
+/* dax_end.c */
 void fuse_dax_conn_disable(struct fuse_dax_window *win);
+void fuse_dax_conn_disable_work(struct work_struct *work);
 
 /* dax.c */
 extern const struct iomap_ops fuse_dax_iomap_ops;

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Ending the use of memory for all files of a connection: because the server does
+ * not map any, or because the memory is about to go.
+ */
+#include "dax_i.h"
+
+#include <linux/dax.h>
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+
+/* More than any copy takes */
+#define FUSE_DAX_COPY_TIME	(HZ / 2)
+
+static bool fuse_dax_sb_each(struct super_block *sb,
+			     bool (*fn)(struct inode *inode))
+{
+	struct inode *inode, *prev = NULL;
+	bool all = true;
+
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		if (!IS_DAX(inode) || !igrab(inode))
+			continue;
+		spin_unlock(&sb->s_inode_list_lock);
+		/* Not earlier: it holds our place in the list */
+		iput(prev);
+		prev = inode;
+		all &= fn(inode);
+		cond_resched();
+		spin_lock(&sb->s_inode_list_lock);
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	iput(prev);
+	return all;
+}
+
+/* Calls @fn for all DAX inodes; whether it was true for all */
+static bool fuse_dax_conn_each(struct fuse_conn *fc,
+			       bool (*fn)(struct inode *inode))
+{
+	struct fuse_mount *fm;
+	bool all = true;
+
+	down_read(&fc->killsb);
+	list_for_each_entry(fm, &fc->mounts, fc_entry)
+		if (fm->sb)
+			all &= fuse_dax_sb_each(fm->sb, fn);
+	up_read(&fc->killsb);
+	return all;
+}
+
+/* An ordinary file when it is looked up again, which is soon */
+static bool fuse_dax_inode_forget(struct inode *inode)
+{
+	d_mark_dontcache(inode);
+	d_prune_aliases(inode);
+	return true;
+}
+
+/**
+ * fuse_dax_conn_disable_work - drop the inodes of a connection from the caches
+ * @work: &fuse_dax_window.disable_work
+ */
+void fuse_dax_conn_disable_work(struct work_struct *work)
+{
+	struct fuse_dax_window *win = container_of(work, typeof(*win),
+						   disable_work);
+
+	fuse_dax_conn_each(win->fc, fuse_dax_inode_forget);
+}
+
+/**
+ * fuse_dax_conn_disable - the server does not do setups
+ * @win: the window of the connection
+ *
+ * Files that are in use go on without memory: reads and writes fall back, they
+ * cannot be mapped. All others, and these when they are closed, are dropped from
+ * the caches, and are ordinary files from then on.
+ */
+void fuse_dax_conn_disable(struct fuse_dax_window *win)
+{
+	if (xchg(&win->disabled, true))
+		return;
+	pr_notice("server does not map files, DAX is not used\n");
+	queue_work(system_dfl_long_wq, &win->disable_work);
+}
+
+/* Whether nobody uses a mapping of the inode. None can be found any more */
+static bool fuse_dax_inode_idle(struct fuse_dax_inode *di)
+{
+	struct interval_tree_node *itn;
+	struct fuse_dax_map *map;
+
+	/* For write: who looks a mapping up after this sees that it is over */
+	guard(rwsem_write)(&di->sem);
+	for (itn = interval_tree_iter_first(&di->tree, 0, ULONG_MAX); itn;
+	     itn = interval_tree_iter_next(itn, 0, ULONG_MAX)) {
+		map = container_of(itn, struct fuse_dax_map, itn);
+		if (map->state == FUSE_DAX_LIVE && refcount_read(&map->ref) > 1)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Zaps all that is mapped of a file, after those who copy have ended. That is
+ * soon, as a copy takes no page faults. A fault may hold its mapping for longer,
+ * if it waits for the invalidate_lock of somebody who waits for the server: it
+ * will look again and see that it is over, so it need not be waited for.
+ */
+static bool fuse_dax_inode_cut(struct inode *inode)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	unsigned long end = jiffies + FUSE_DAX_COPY_TIME;
+
+	if (!di)
+		return true;
+	while (!fuse_dax_inode_idle(di) && time_before(jiffies, end))
+		fsleep(USEC_PER_MSEC);
+	unmap_mapping_range(inode->i_mapping, 0, 0, 0);
+	return true;
+}
+
+/* Deletes the entries of a file; false if one of its pages is pinned */
+static bool fuse_dax_inode_unplug(struct inode *inode)
+{
+	int err;
+
+	filemap_invalidate_lock(inode->i_mapping);
+	err = dax_break_layout(inode, 0, LLONG_MAX, NULL);
+	filemap_invalidate_unlock(inode->i_mapping);
+	return !err;
+}
+
+/**
+ * fuse_dax_conn_cut - end all use of the window: what it shows is about to go
+ * @fc: the connection
+ *
+ * From here on page faults get SIGBUS, reads and writes -ENOTCONN.
+ *
+ * Context: Takes &fuse_conn.killsb. Does not wait for the server, nor for a lock
+ * that is held by somebody who does.
+ */
+void fuse_dax_conn_cut(struct fuse_conn *fc)
+{
+	if (!fc->dax)
+		return;
+	fuse_dax_window_stop(fc->dax);
+	fuse_dax_conn_each(fc, fuse_dax_inode_cut);
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_cut);
+
+/* Whether somebody holds a page of the window, of a file or none */
+static bool fuse_dax_conn_pinned(struct fuse_dax_window *win)
+{
+	unsigned long pfn, nr, i;
+	void *kaddr;
+	int id;
+
+	nr = fuse_dax_range_to_page(win->nr_ranges);
+	id = dax_read_lock();
+	nr = dax_direct_access(win->dev, 0, nr, DAX_ACCESS, &kaddr, &pfn);
+	dax_read_unlock(id);
+	for (i = 0; i < nr; i++)
+		if (page_ref_count(pfn_to_page(pfn + i)))
+			return true;
+	return false;
+}
+
+/**
+ * fuse_dax_conn_unplug - the memory of the window is about to go
+ * @fc: the connection, after fuse_dax_conn_cut(), and without requests
+ *
+ * Context: Sleeps until no page of the window is pinned any more.
+ */
+void fuse_dax_conn_unplug(struct fuse_conn *fc)
+{
+	bool told = false;
+
+	if (!fc->dax)
+		return;
+	while (!fuse_dax_conn_each(fc, fuse_dax_inode_unplug) ||
+	       fuse_dax_conn_pinned(fc->dax)) {
+		if (!told)
+			pr_notice("DAX window is to go, waiting for who has pinned its pages\n");
+		told = true;
+		fsleep(10 * USEC_PER_MSEC);
+	}
+	cancel_delayed_work_sync(&fc->dax->retry_work);
+	cancel_work_sync(&fc->dax->remove_work);
+	fuse_dax_sysfs_del(fc->dax);
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_unplug);
