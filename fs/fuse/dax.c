@@ -217,11 +217,10 @@ static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 {
 	struct fuse_dax_window *win = map->win;
 
-	if (fuse_dax_is_limit(error)) {
+	if (fuse_dax_is_limit(error))
 		fuse_dax_window_limit(win);
-	} else if (error == -ENOSYS || error == -EOPNOTSUPP) {
+	else if (error == -ENOSYS || error == -EOPNOTSUPP)
 		fuse_dax_conn_disable(win);
-	}
 	fuse_dax_map_answered(map, error);
 }
 
