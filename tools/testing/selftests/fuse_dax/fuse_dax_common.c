@@ -523,11 +523,6 @@ static struct {
 		char name[48];
 		long count;
 	} events[16];
-	struct {
-		uint64_t at;
-		uint64_t len;
-	} setups[256];
-	int nr_setups;
 } seen;
 
 bool trace_has_event(const char *name)
@@ -581,20 +576,6 @@ static void count_event(const char *name, size_t len)
 	}
 }
 
-/* A setup that was answered with success, and where in the window that was. */
-static void count_setup(const char *fields)
-{
-	const char *at = strstr(fields, " moffset "), *len;
-	int i = seen.nr_setups;
-
-	len = at ? strstr(at, " len ") : NULL;
-	if (!len || !strstr(len, " error 0") || i == 256)
-		return;
-	seen.setups[i].at = strtoull(at + 9, NULL, 0);
-	seen.setups[i].len = strtoull(len + 5, NULL, 0);
-	seen.nr_setups++;
-}
-
 static void count_line(const char *line)
 {
 	const char *name = strstr(line, ": fuse_"), *end, *field;
@@ -607,8 +588,6 @@ static void count_line(const char *line)
 	if (!end)
 		return;
 	count_event(name, end - name);
-	if (!strncmp(name, "fuse_dax_setup:", 15))
-		count_setup(end);
 	if (strncmp(name, "fuse_request_send:", 18))
 		return;
 	field = strstr(end, "opcode ");
@@ -678,24 +657,6 @@ long trace_payload(int opcode, size_t header)
 long trace_largest(int opcode, size_t header)
 {
 	return seen.requests[opcode] ? seen.largest[opcode] - (long)header : 0;
-}
-
-/* Setups of @len bytes at @at of the window, or of a part of them. */
-long trace_setups(uint64_t at, uint64_t len)
-{
-	long n = 0;
-	int i;
-
-	for (i = 0; i < seen.nr_setups; i++)
-		n += seen.setups[i].at + seen.setups[i].len > at &&
-		     seen.setups[i].at < at + len;
-	return n;
-}
-
-/* Where in the window the last setup was. */
-uint64_t trace_setup_at(void)
-{
-	return seen.nr_setups ? seen.setups[seen.nr_setups - 1].at : UINT64_MAX;
 }
 
 long trace_events(const char *name)

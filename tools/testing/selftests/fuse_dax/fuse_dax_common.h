@@ -110,8 +110,6 @@ int trace_stop(void);
 long trace_requests(int opcode);
 long trace_payload(int opcode, size_t header);
 long trace_largest(int opcode, size_t header);
-long trace_setups(uint64_t at, uint64_t len);
-uint64_t trace_setup_at(void);
 long trace_events(const char *name);
 bool trace_has_event(const char *name);
 

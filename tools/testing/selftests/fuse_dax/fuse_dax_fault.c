@@ -173,6 +173,15 @@ pid_t go_truncate(int fd, off_t size)
 	_exit(ftruncate(fd, size) ? errno : ENDED_WELL);
 }
 
+pid_t go_unlink(int dirfd, const char *name)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	_exit(unlinkat(dirfd, name, 0) ? errno : ENDED_WELL);
+}
+
 int ended(pid_t pid, long ms, long *took)
 {
 	long start = now_ms();

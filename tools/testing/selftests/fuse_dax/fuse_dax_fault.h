@@ -5,7 +5,7 @@
  * The server under these tests is virtiofs-daxd-fault. It takes rules through an
  * extended attribute of the root of the mount, one per line:
  *
- *	op=NAME [write] [skip=N] [count=N] [done] ACTION
+ *	op=NAME [write] [at=N] [skip=N] [count=N] [done] ACTION
  *
  * tools/virtiofs-daxd/fault/rule.h says what they mean.
  */
@@ -48,6 +48,7 @@ pid_t go_store(char *map, off_t pos, uint64_t seed);
 pid_t go_read(int fd, off_t pos, size_t len, uint64_t seed);
 pid_t go_write(int fd, off_t pos, size_t len, uint64_t seed);
 pid_t go_truncate(int fd, off_t size);
+pid_t go_unlink(int dirfd, const char *name);
 
 /* Waits for a task, at most @ms; how it ended, and after how many ms. */
 int ended(pid_t pid, long ms, long *took);
