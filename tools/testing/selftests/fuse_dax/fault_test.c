@@ -322,7 +322,8 @@ static int messages(int kmsg)
 		if (len <= 0)
 			return n;
 		line[len] = '\0';
-		n += strstr(line, "DAX") != NULL;
+		if (strstr(line, "DAX"))
+			n++;
 	}
 }
 

@@ -12,6 +12,7 @@
 #ifndef FUSE_DAX_FAULT_H
 #define FUSE_DAX_FAULT_H
 
+#include "kselftest.h"
 #include "fuse_dax_common.h"
 
 /* The most requests that one read, write or fault may cost when they fail. */
@@ -23,7 +24,7 @@
 
 /* Rules. Return 0 or -1; counts are -1 where nothing tells. */
 bool fault_server(const struct dax_fs *fs);
-__attribute__((format(printf, 2, 3)))
+__printf(2, 3)
 int fault_set(const struct dax_fs *fs, const char *format, ...);
 int fault_clear(const struct dax_fs *fs);
 long fault_hits(const struct dax_fs *fs, const char *op);

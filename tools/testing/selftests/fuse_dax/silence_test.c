@@ -528,6 +528,12 @@ static void *use_all_the_time(void *arg)
 	return NULL;
 }
 
+static int tell_size(struct dax_fs *fs, uint64_t size)
+{
+	return fault_set(fs, "clear\nop=GETATTR count=0 size=%llu",
+			 (unsigned long long)size);
+}
+
 static int ask_size(int fd, uint64_t *size)
 {
 	struct statx stx;
@@ -584,10 +590,8 @@ TEST_F_TIMEOUT(size, shrinks_and_grows, 60)
 	int pass;
 
 	for (pass = 0; pass < 10; pass++) {
-		for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-			ASSERT_EQ(0, fault_set(&self->fs,
-				  "clear\nop=GETATTR count=0 size=%llu",
-				  (unsigned long long)sizes[i]));
+		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+			ASSERT_EQ(0, tell_size(&self->fs, sizes[i]));
 			EXPECT_EQ(0, ask_size(self->file.fd, &size));
 			EXPECT_EQ(sizes[i], size);
 			sleep_ms(5);
@@ -618,8 +622,7 @@ TEST_F(size, of_two_to_the_63)
 	uint64_t size;
 	int fd;
 
-	ASSERT_EQ(0, fault_set(&self->fs,
-			       "op=GETATTR count=0 size=9223372036854775808"));
+	ASSERT_EQ(0, tell_size(&self->fs, 1ULL << 63));
 	EXPECT_EQ(-1, ask_size(self->file.fd, &size));
 	EXPECT_EQ(EIO, errno);
 	ASSERT_EQ(0, fault_clear(&self->fs));
