@@ -37,7 +37,7 @@
 #define SMALL_ROUND	400
 #define SMALL		8
 /* A process that does nothing for so long hangs. */
-#define STUCK_MS	60000
+#define STUCK_MS	120000
 #define BLOCK		(256 * KiB)
 #define MAX_WINDOWS	8
 
@@ -262,7 +262,7 @@ static bool between_rounds(struct exercise *ex, unsigned int round)
 {
 	struct ex_random r;
 
-	ex_random_seed(&r, ex->seed, EX_MAKER, round);
+	ex_random_seed(&r, ex->draws, EX_MAKER, round);
 	if (ex->fs.tag && !ex_random(&r, 2) && !mount_again(ex))
 		return false;
 	if (ex->fs.tag && !ex_random(&r, 4))
@@ -281,7 +281,7 @@ static bool make_files(struct exercise *ex)
 	uint64_t id;
 	int fd;
 
-	ex_random_seed(&r, ex->seed, EX_MAKER, EX_MAKER);
+	ex_random_seed(&r, ex->draws, EX_MAKER, EX_MAKER);
 	for (i = 0; i < ex->nr_files; i++) {
 		f = &ex->files[i];
 		id = (uint64_t)i << 4 | EX_MAKER;
@@ -387,6 +387,7 @@ static void run_window(unsigned int ranges, bool last)
 	if (!ex || fs_open(&ex->fs))
 		ksft_exit_fail_msg("cannot begin: %s\n", strerror(errno));
 	ex->seed = want.seed;
+	ex->draws = want.seed * 1000 + ranges;
 	ex->ranges = ranges;
 	reason = limit_window(&ex->fs, ranges);
 	if (reason)

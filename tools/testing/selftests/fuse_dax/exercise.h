@@ -91,7 +91,8 @@ struct ex_process {
 /**
  * struct exercise - in memory that all processes share
  * @fs: mount and directory
- * @seed: of all that is random
+ * @seed: as it was asked for
+ * @draws: seed of all that is drawn: another one for each window
  * @ranges: of the window
  * @nr_procs: how many of @procs there are
  * @nr_files: how many of @files there are
@@ -103,6 +104,7 @@ struct ex_process {
 struct exercise {
 	struct dax_fs fs;
 	uint64_t seed;
+	uint64_t draws;
 	unsigned int ranges;
 	unsigned int nr_procs;
 	unsigned int nr_files;

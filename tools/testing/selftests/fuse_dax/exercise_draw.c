@@ -168,8 +168,8 @@ void ex_draw(struct ex_worker *w, struct ex_op *op, unsigned long number)
 	struct ex_random burst;
 
 	memset(op, 0, sizeof(*op));
-	ex_random_seed(&op->random, w->ex->seed, w->number, number * 2);
-	ex_random_seed(&burst, w->ex->seed, w->number, number / BURST * 2 + 1);
+	ex_random_seed(&op->random, w->ex->draws, w->number, number * 2);
+	ex_random_seed(&burst, w->ex->draws, w->number, number / BURST * 2 + 1);
 	op->id = (uint64_t)number << 4 | w->number;
 	op->kind = draw_kind(&op->random);
 	op->file = draw_file(w, &burst);
