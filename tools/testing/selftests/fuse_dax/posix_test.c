@@ -420,4 +420,166 @@ TEST_F(posix, pwrite_appends)
 	close(fd);
 }
 
+/*
+ * Changes on the host. Who starts the tests may have somebody there who extends
+ * FILE by FILE.more if there is a FILE.extend, or replaces it by FILE.more if
+ * there is a FILE.replace, and removes that when done (FUSE_DAX_HOST_HAND=1).
+ */
+#define HAND_MS		10000
+/* For how long the server lets attributes be cached, and some more */
+#define CACHED_MS	3000
+#define SHORT		(MiB + 100)
+#define MORE		(2 * MiB)
+
+FIXTURE(host)
+{
+	struct dax_fs fs;
+	char *map;
+	int fd;
+};
+
+FIXTURE_SETUP(host)
+{
+	int more;
+
+	if (!getenv("FUSE_DAX_HOST_HAND"))
+		SKIP(return, "nobody on the host (FUSE_DAX_HOST_HAND)");
+	FS_SETUP(&self->fs);
+	NEED_DAX(&self->fs);
+	self->fd = file_make(&self->fs, "file", SHORT, OLD);
+	ASSERT_LE(0, self->fd);
+	more = file_make(&self->fs, "file.more", 0, OLD);
+	ASSERT_LE(0, more);
+	self->map = map_file(self->fd, SIZE, RW, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, self->map);
+	/* All that there is is mapped, and attributes are known */
+	ASSERT_EQ(0, mem_is_pattern(self->map, 0, SHORT, OLD));
+	ASSERT_EQ(0, file_is_pattern(self->fd, 0, SHORT, OLD));
+	close(more);
+}
+
+FIXTURE_TEARDOWN(host)
+{
+	munmap(self->map, SIZE);
+	close(self->fd);
+	FS_TEARDOWN(&self->fs);
+}
+
+/* Fill file.more with what belongs at @pos, and ask; 0 or -1. */
+static int ask_host(struct dax_fs *fs, const char *request, off_t pos)
+{
+	long until = now_ms() + HAND_MS;
+	char *buf = malloc(MORE);
+	int fd, ret;
+
+	pattern_fill(buf, pos, MORE, OLD);
+	fd = openat(fs->dirfd, "file.more", O_WRONLY);
+	ret = fd >= 0 && write(fd, buf, MORE) == (ssize_t)MORE ? 0 : -1;
+	close(fd);
+	free(buf);
+	close(openat(fs->dirfd, request, O_CREAT | O_WRONLY, 0600));
+	while (!ret && !faccessat(fs->dirfd, request, F_OK, 0)) {
+		if (now_ms() > until)
+			ret = -1;
+		sleep_ms(50);
+	}
+	return ret;
+}
+
+/*
+ * Rule: who reads on at the end of a file finds what the host has appended, as
+ * soon as attributes time out (tail -f).
+ * Wrong: the end of before, for ever; zeros from the tail of the last page.
+ * Right: the bytes, from the old end on.
+ * in-tree 7.3: fails, a read does not ask for the size again.
+ */
+TEST_F(host, reader_sees_growth)
+{
+	long until = now_ms() + HAND_MS + CACHED_MS;
+	char buf[1000];
+	ssize_t n = 0;
+
+	ASSERT_EQ(0, ask_host(&self->fs, "file.extend", SHORT));
+	while (!n && now_ms() < until) {
+		n = pread(self->fd, buf, sizeof(buf), SHORT);
+		sleep_ms(20);
+	}
+	ASSERT_EQ(sizeof(buf), n);
+	EXPECT_EQ(0, mem_is_pattern(buf, SHORT, n, OLD));
+	EXPECT_EQ(0, file_is_pattern(self->fd, 0, SHORT + MORE, OLD));
+}
+
+/*
+ * Rule: a mapping shows what the host has appended once the size is known.
+ * Wrong: SIGBUS, zeros, or what else the window held behind the old end.
+ * Right: SIGBUS before; then the bytes, in the old last page and behind it.
+ * in-tree 7.3: fails, new attributes take pages from a mapping (a warning in
+ * dax_disassociate_entry(), once in a boot).
+ */
+TEST_F(host, mapping_shows_growth)
+{
+	long until;
+	struct stat st;
+
+	EXPECT_EQ(-1, touch_read(self->map + MiB + PAGE));
+	ASSERT_EQ(0, ask_host(&self->fs, "file.extend", SHORT));
+	until = now_ms() + CACHED_MS;
+	do {
+		sleep_ms(20);
+		ASSERT_EQ(0, fstat(self->fd, &st));
+	} while (st.st_size == SHORT && now_ms() < until);
+	ASSERT_EQ(SHORT + MORE, st.st_size);
+	EXPECT_EQ(0, mem_is_pattern(self->map, 0, SHORT + MORE, OLD));
+}
+
+/*
+ * Rule: an appending write goes to the end that the file has on the server.
+ * Wrong: it overwrites what the host has just appended.
+ * Right: behind it, whatever size the guest knows, and a reader gets it all.
+ * in-tree 7.3: fails, the reader is given the size that the guest knew.
+ */
+TEST_F(host, append_goes_behind)
+{
+	char buf[100];
+	int fd;
+
+	fd = openat(self->fs.dirfd, "file", O_WRONLY | O_APPEND);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ask_host(&self->fs, "file.extend", SHORT));
+	pattern_fill(buf, SHORT + MORE, 100, OLD);
+	EXPECT_EQ(100, write(fd, buf, 100));
+	EXPECT_EQ(0, file_is_pattern(self->fd, 0, SHORT + MORE + 100, OLD));
+	close(fd);
+}
+
+/*
+ * Rule: a file that the host replaces by rename() stays the same for those who
+ * have it open or mapped; its name is the new one's.
+ * Wrong: the mapping shows the new file, or SIGBUS.
+ * Right: old bytes by the old descriptor and mapping, new ones by name.
+ * in-tree 7.3: passes.
+ */
+TEST_F(host, replaced_file_stays)
+{
+	long until = now_ms() + HAND_MS + CACHED_MS;
+	struct stat st;
+	char buf[1000];
+	int fd;
+
+	ASSERT_EQ(0, ask_host(&self->fs, "file.replace", MiB));
+	do {
+		sleep_ms(20);
+		ASSERT_EQ(0, fstatat(self->fs.dirfd, "file", &st, 0));
+	} while (st.st_size == SHORT && now_ms() < until);
+	fd = openat(self->fs.dirfd, "file", O_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, mem_is_pattern(self->map, 0, SHORT, OLD));
+	EXPECT_EQ(0, file_is_pattern(self->fd, 0, SHORT, OLD));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(MORE, st.st_size);
+	EXPECT_EQ(sizeof(buf), pread(fd, buf, sizeof(buf), 0));
+	EXPECT_EQ(0, mem_is_pattern(buf, MiB, sizeof(buf), OLD));
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# The selftests: how they are built, and run in a VM. Source it after lib.sh.
+
+SELFTESTS=tools/testing/selftests/fuse_dax
+
+build_selftests() {
+	local o=$BUILD/selftests
+	mkdir -p "$o"
+	"$TOP/scripts/kernel" plain headers
+	"$TOP/scripts/toolbox" make -s -C "$TREE/$SELFTESTS" OUTPUT="$o" \
+		KHDR_INCLUDES="-isystem $BUILD/kernel/plain/usr/include" >&2
+}
+
+# selftest_group KERNEL and the fields of a line of vm-groups, whose head says
+# what they are: one VM. Prints TAP.
+selftest_group() {
+	local kernel=$1 name=$2 window=$3 append=$4 mount=$5 timeout=$6 programs=$7 daemon_args=$8
+	local daemon=$BUILD/virtiofs-daxd/${9:-virtiofs-daxd}
+	local adds=() file share hand status=0 mem=1G require=1
+	for file in "$BUILD"/selftests/* "$TREE/$SELFTESTS"/*.sh; do
+		[ ! -f "$file" ] || [ ! -x "$file" ] || adds+=(--add "$file")
+	done
+	case $kernel in
+	*debug | kcsan) timeout=$((timeout * 6)) mem=3G ;;
+	intree) require=0 ;;	# it has no counters: those tests skip
+	esac
+	share=$(mktemp -d "$BUILD/share.XXXXXX")
+	"$TOP/scripts/host-hand" "$share" >&2 &
+	hand=$!
+	echo "# group $name on $kernel"
+	"$TOP/scripts/vm" --kernel "$kernel" --share "$share" --window "$window" --mem $mem \
+		--mount "$mount" --append "$append" --timeout "$timeout" \
+		--daemon "$daemon" --daemon-args "$daemon_args" "${adds[@]}" -- \
+		"run_guest.sh FUSE_DAX_TIMEOUT=$((timeout - 30)) FUSE_DAX_REQUIRE=$require FUSE_DAX_HOST_HAND=1 $programs" || status=$?
+	case $status in
+	124) echo "Bail out! group $name: time out" ;;
+	125) echo "Bail out! group $name: the guest kernel complained" ;;
+	126) echo "Bail out! group $name: the VM could not be run" ;;
+	esac
+	rm -rf "$share"
+	wait $hand || true
+}
