@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Entry points only; the work is in scripts/ (each file says what it does).
 .SILENT:
-.PHONY: help setup tree sync kernel kernel-debug kernel-intree \
-	kernel-intree-debug daemon run check check-intree lint series series-build clean
+.PHONY: help setup tree sync kernel kernel-debug kernel-kcsan kernel-intree \
+	kernel-intree-debug daemon run check soak check-intree lint series series-build clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,9 @@ kernel: tree
 ## make kernel-debug    with KASAN, lockdep, kmemleak, fault injection ...
 kernel-debug: tree
 	scripts/kernel debug
+## make kernel-kcsan    with the data race detector, for make soak
+kernel-kcsan: tree
+	scripts/kernel kcsan
 ## make kernel-intree   the unmodified base with the same config: the peer
 kernel-intree: setup
 	scripts/kernel intree
@@ -39,6 +42,10 @@ run: kernel daemon
 ## make check           all tests on both kernels; last line: the counts
 check: setup
 	scripts/check
+## make soak            the exerciser on plain, debug and KCSAN kernel for SOAK_SECONDS
+##                      (600) in all, or until SOAK_OPS operations if that is longer
+soak: kernel kernel-debug kernel-kcsan daemon
+	scripts/soak
 ## make check-intree    what the in-tree driver fails of our selftests
 check-intree: kernel-intree
 	scripts/check intree
