@@ -141,19 +141,39 @@ static struct fuse_dax_map *fuse_dax_map_lookup(struct inode *inode,
 	return map;
 }
 
-static bool fuse_dax_map_serves(const struct fuse_dax_map *map,
-				unsigned int want)
+/**
+ * fuse_dax_map_hit - the live mapping at a page of a file, if there is one
+ * @inode: the file
+ * @index: page of the file
+ * @want: %FUSE_DAX_WANT_WRITE or 0
+ *
+ * Context: Takes &fuse_dax_inode.sem. Neither sends a request nor waits for one.
+ * Return: a live mapping with a reference for the caller; -EAGAIN if there is
+ * none that serves; -ENOTCONN if the connection goes down.
+ */
+struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
+				      unsigned int want)
 {
-	/* Pairs with the release in fuse_dax_map_answered() */
-	return smp_load_acquire(&map->state) == FUSE_DAX_LIVE &&
-	       (map->writable || !(want & FUSE_DAX_WANT_WRITE));
-}
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	struct fuse_dax_map *map;
 
-static void fuse_dax_map_hit(struct fuse_dax_map *map)
-{
+	if (unlikely(!di))
+		return ERR_PTR(-EAGAIN);
+
+	guard(rwsem_read)(&di->sem);
+	map = fuse_dax_map_first(di, index, index);
+	if (!map || map->state != FUSE_DAX_LIVE ||
+	    ((want & FUSE_DAX_WANT_WRITE) && !map->writable))
+		return ERR_PTR(-EAGAIN);
+	/* Under the lock: pairs with fuse_dax_inode_idle() */
+	if (unlikely(READ_ONCE(map->win->stopped)))
+		return ERR_PTR(-ENOTCONN);
+
+	fuse_dax_map_get(map);
 	/* Do not dirty a shared cache line for what is already said */
 	if (!READ_ONCE(map->referenced))
 		WRITE_ONCE(map->referenced, true);
+	return map;
 }
 
 /*
@@ -568,15 +588,15 @@ static bool fuse_dax_map_again(int error, unsigned int want, int *refused)
 }
 
 /**
- * fuse_dax_map_find - get a mapping that shows a page of a file
- * @inode: a DAX file
- * @index: page of the file, below its end
+ * fuse_dax_map_find - get the mapping that shows a page of a file
+ * @inode: the file
+ * @index: page of the file
  * @want: &enum fuse_dax_want
  *
  * Looks it up, or makes it, if need be from ranges of another mapping. With
  * %FUSE_DAX_WANT_WAIT it waits for these; without, it may still wait for the
- * server's answer to a setup, unless %FUSE_DAX_WANT_HIT. No error of the server
- * makes it repeat without end.
+ * server's answer to a setup. No error of the server makes it repeat without
+ * end.
  *
  * Context: May sleep; see fuse_dax_reclaim_run() for what may not be held.
  * Return: a live mapping with a reference for the caller; -EAGAIN if there is no
@@ -590,24 +610,14 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 	int refused = 0, err;
 
 	for (;;) {
-		struct fuse_dax_map *map = fuse_dax_map_lookup(inode, index);
+		struct fuse_dax_map *map = fuse_dax_map_hit(inode, index, want);
 
-		/* After the lookup: pairs with fuse_dax_inode_idle() */
-		if (READ_ONCE(win->stopped)) {
-			if (map)
-				fuse_dax_map_put(map);
-			return ERR_PTR(-ENOTCONN);
-		}
-		if (map && fuse_dax_map_serves(map, want)) {
-			fuse_dax_map_hit(map);
+		if (map != ERR_PTR(-EAGAIN))
 			return map;
-		}
-		if (want & FUSE_DAX_WANT_HIT) {
-			if (map)
-				fuse_dax_map_put(map);
-			return ERR_PTR(-EAGAIN);
-		}
+		if (READ_ONCE(win->stopped))
+			return ERR_PTR(-ENOTCONN);
 
+		map = fuse_dax_map_lookup(inode, index);
 		if (map) {
 			err = fuse_dax_map_settle(map, want);
 			fuse_dax_map_put(map);
@@ -632,17 +642,17 @@ static int fuse_dax_iomap_begin(struct inode *inode, loff_t pos, loff_t length,
 				unsigned int flags, struct iomap *iomap,
 				struct iomap *srcmap)
 {
-	unsigned int want = FUSE_DAX_WANT_HIT;
+	unsigned int want = 0;
 	struct fuse_dax_map *map;
 
 	if (flags & IOMAP_WRITE) {
 		/* Shrunk since the caller looked: that is a write past the end */
 		if (!(flags & IOMAP_FAULT) && pos + length > i_size_read(inode))
 			return -EAGAIN;
-		want |= FUSE_DAX_WANT_WRITE;
+		want = FUSE_DAX_WANT_WRITE;
 	}
 
-	map = fuse_dax_map_find(inode, pos >> PAGE_SHIFT, want);
+	map = fuse_dax_map_hit(inode, pos >> PAGE_SHIFT, want);
 	if (IS_ERR(map))
 		return PTR_ERR(map);
 

@@ -49,7 +49,7 @@ static vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write,
 	if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
 		return VM_FAULT_SIGBUS;
 
-	*map = fuse_dax_map_find(inode, vmf->pgoff, want | FUSE_DAX_WANT_HIT);
+	*map = fuse_dax_map_hit(inode, vmf->pgoff, want);
 	if (!IS_ERR(*map))
 		return 0;
 

@@ -300,10 +300,8 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_WRITE	= BIT(0),
 	/** @FUSE_DAX_WANT_WAIT: memory or nothing: a fault; wait for a range */
 	FUSE_DAX_WANT_WAIT	= BIT(1),
-	/** @FUSE_DAX_WANT_HIT: neither send a request nor wait */
-	FUSE_DAX_WANT_HIT	= BIT(2),
 	/** @FUSE_DAX_WANT_ONCE: one of the calls that a fault makes: one setup */
-	FUSE_DAX_WANT_ONCE	= BIT(3),
+	FUSE_DAX_WANT_ONCE	= BIT(2),
 };
 
 /**
@@ -317,6 +315,8 @@ struct fuse_dax_plan {
 };
 
 struct fuse_dax_window *fuse_dax_window_of(struct inode *inode);
+struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
+				      unsigned int want);
 struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want);
 

@@ -299,7 +299,7 @@ static int fuse_dax_map_in(struct kiocb *iocb, struct iov_iter *iter)
 	if (iov_iter_rw(iter) == WRITE)
 		want |= FUSE_DAX_WANT_WRITE;
 	if (iocb->ki_flags & IOCB_NOWAIT)
-		want |= FUSE_DAX_WANT_HIT;
+		return -EAGAIN;
 
 	map = fuse_dax_map_find(inode, iocb->ki_pos >> PAGE_SHIFT, want);
 	if (IS_ERR(map))
@@ -409,9 +409,8 @@ static int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 
-	if (!fuse_dax_size_matters(iocb, iter))
-		return 0;
-	if (!fuse_dax_size_stale(inode))
+	if (likely(!fuse_dax_size_stale(inode)) ||
+	    !fuse_dax_size_matters(iocb, iter))
 		return 0;
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		return iocb->ki_pos < i_size_read(inode) ? 0 : -EAGAIN;

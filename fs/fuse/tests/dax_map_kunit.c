@@ -18,6 +18,12 @@ static long map_error(struct inode *inode, unsigned long range,
 	return PTR_ERR(map_find(inode, range, want));
 }
 
+static struct fuse_dax_map *map_hit(struct inode *inode, unsigned long range,
+				    unsigned int want)
+{
+	return fuse_dax_map_hit(inode, fuse_dax_range_to_page(range), want);
+}
+
 static unsigned int map_count(struct inode *inode)
 {
 	struct fuse_dax_inode *di = get_fuse_inode(inode)->dax;
@@ -36,7 +42,7 @@ static void map_setup(struct kunit *test)
 	struct inode *inode = fuse_dax_kunit_inode(test, 1, 3);
 	struct fuse_dax_map *map, *again;
 
-	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 0, FUSE_DAX_WANT_HIT));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, PTR_ERR(map_hit(inode, 0, 0)));
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, 0);
 
 	map = map_find(inode, 1, 0);
@@ -52,7 +58,7 @@ static void map_setup(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, kt->win->lru.next, &map->list);
 	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 2);
 
-	again = map_find(inode, 2, FUSE_DAX_WANT_HIT);
+	again = map_hit(inode, 2, 0);
 	KUNIT_EXPECT_PTR_EQ(test, again, map);
 	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 3);
 	KUNIT_EXPECT_TRUE(test, map->referenced);
@@ -267,8 +273,7 @@ static void map_upgrade(struct kunit *test)
 	struct fuse_dax_map *map = map_find(inode, 0, 0);
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
-	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 0, FUSE_DAX_WANT_WRITE |
-							   FUSE_DAX_WANT_HIT));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, PTR_ERR(map_hit(inode, 0, FUSE_DAX_WANT_WRITE)));
 	/* In use */
 	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 0, FUSE_DAX_WANT_WRITE));
 	fuse_dax_kunit_kill();
@@ -293,7 +298,7 @@ static bool map_during(struct kunit *test, struct fuse_dax_map *map)
 	struct fuse_dax_kunit *kt = test->priv;
 
 	KUNIT_EXPECT_EQ(test, -EAGAIN,
-			map_error(map->inode, 0, FUSE_DAX_WANT_HIT));
+			PTR_ERR(map_hit(map->inode, 0, 0)));
 	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
 	fuse_dax_kunit_kill();
@@ -327,8 +332,7 @@ static void map_killed_then_live(struct kunit *test)
 
 	map_late(test, 0);
 	KUNIT_EXPECT_PTR_EQ(test, kt->late_map,
-			    fuse_dax_kunit_map(test, inode, 0,
-					       FUSE_DAX_WANT_HIT));
+			    fuse_dax_kunit_map(test, inode, 0, 0));
 }
 
 static void map_killed_then_error(struct kunit *test)
