@@ -79,9 +79,10 @@
  */
 
 /*
- * A file up to this size is first read by FUSE_READ: one round trip gives all of
- * it, as a setup would, and neither a range nor a mapping of the host is used up
- * for files that are read once.
+ * A file up to this size is first read by FUSE_READ, if the read is for the rest
+ * of it or begins a pass: one round trip gives all of it, as a setup would, and
+ * neither a range nor a mapping of the host is used up for files that are read
+ * once.
  */
 #define FUSE_DAX_SMALL_FILE	SZ_256K
 #define FUSE_DAX_SMALL_MISSES	4
@@ -283,11 +284,11 @@ void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
 
 /* Whether a miss should fall back at first, though memory could be had */
 static bool fuse_dax_plan_defer(struct fuse_dax_inode *di, loff_t size,
-				unsigned long range, bool sequential,
-				bool pressed)
+				unsigned long range, unsigned int want,
+				bool sequential, bool pressed)
 {
 	lockdep_assert_held_write(&di->sem);
-	if (size <= FUSE_DAX_SMALL_FILE &&
+	if (size <= FUSE_DAX_SMALL_FILE && !(want & FUSE_DAX_WANT_MEMORY) &&
 	    di->small_misses < FUSE_DAX_SMALL_MISSES) {
 		di->small_misses++;
 		return true;
@@ -349,7 +350,7 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 	lockdep_assert_held_write(&di->sem);
 	fuse_dax_plan_drop_behind(di, range);
 	if (!(want & FUSE_DAX_WANT_WAIT) &&
-	    fuse_dax_plan_defer(di, size, range, sequential,
+	    fuse_dax_plan_defer(di, size, range, want, sequential,
 				fuse_dax_window_pressed(win)))
 		return -EAGAIN;
 
@@ -424,6 +425,9 @@ int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 	map->itn.last = fuse_dax_range_to_page(plan->start + plan->nr) - 1;
 	interval_tree_insert(&map->itn, &di->tree);
 	di->next = plan->start + plan->nr;
+	di->made++;
+	/* What is mapped can be stored to */
+	fuse_dax_pass_end(di);
 	return 0;
 }
 

@@ -107,6 +107,7 @@ void fuse_dax_inode_evict(struct inode *inode)
 		WRITE_ONCE(map->state, FUSE_DAX_GONE);
 		fuse_dax_window_bury(map);
 	}
+	fuse_dax_pass_end(di);
 	up_write(&di->sem);
 }
 

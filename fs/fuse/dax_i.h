@@ -28,6 +28,7 @@
 /* REMOVEMAPPING entries in one request: what one page holds, by the protocol */
 #define FUSE_DAX_REMOVE_BATCH	FUSE_REMOVEMAPPING_MAX_ENTRY
 
+struct fuse_dax_pass;
 struct fuse_dax_sysfs;
 struct fuse_dax_window;
 
@@ -113,6 +114,8 @@ struct fuse_dax_map {
  * @run: ranges in the last planned mapping
  * @missed: range of the file of the last miss that fell back
  * @small_misses: misses that fell back because the file is small
+ * @made: mappings ever placed in @tree
+ * @pass: a small file on its way to a reader, or NULL; READ_ONCE() elsewhere
  * @reclaimers: tasks that try to detach a mapping which they found through the
  *	window, and so without a reference to the inode: eviction waits for
  *	zero with wait_var_event(). Raised under &fuse_dax_window.lock
@@ -124,6 +127,8 @@ struct fuse_dax_inode {
 	unsigned long missed;
 	unsigned int run;
 	unsigned int small_misses;
+	unsigned long made;
+	struct fuse_dax_pass *pass;
 	atomic_t reclaimers;
 };
 
@@ -302,6 +307,11 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_WAIT	= BIT(1),
 	/** @FUSE_DAX_WANT_ONCE: one of the calls that a fault makes: one setup */
 	FUSE_DAX_WANT_ONCE	= BIT(2),
+	/**
+	 * @FUSE_DAX_WANT_MEMORY: a request would not serve the caller as well:
+	 * it is for a piece of the file, and more are to come
+	 */
+	FUSE_DAX_WANT_MEMORY	= BIT(3),
 };
 
 /**
@@ -335,6 +345,12 @@ void fuse_dax_map_discard(struct fuse_dax_map *map);
 
 /* dax_io.c */
 void fuse_dax_touch(struct inode *inode);
+
+/* dax_pass.c */
+void fuse_dax_pass_end(struct fuse_dax_inode *di);
+ssize_t fuse_dax_pass_read(struct kiocb *iocb, struct iov_iter *to);
+bool fuse_dax_pass_begins(struct kiocb *iocb, struct iov_iter *to);
+ssize_t fuse_dax_pass_start(struct kiocb *iocb, struct iov_iter *to);
 
 /* dax_fault.c */
 extern const struct vm_operations_struct fuse_dax_vm_ops;

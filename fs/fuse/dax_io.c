@@ -218,6 +218,32 @@ static ssize_t fuse_dax_fallback_written(struct inode *inode, loff_t pos,
 	return res;
 }
 
+/* Sends the request; bytes, or -errno */
+static ssize_t fuse_dax_fallback_send(struct kiocb *iocb, struct iov_iter *iter,
+				      size_t len)
+{
+	struct fuse_io_priv io = FUSE_IO_PRIV_SYNC(iocb);
+	int flags = iov_iter_rw(iter) == WRITE ? FUSE_DIO_WRITE : 0;
+
+	if (fuse_dax_buffer_reachable(iter, len))
+		return fuse_dax_fallback_direct(&io, iter, len, iocb->ki_pos,
+						flags);
+	return fuse_dax_fallback_bounced(&io, iter, len, iocb->ki_pos, flags);
+}
+
+static ssize_t fuse_dax_fallback_read(struct kiocb *iocb, struct iov_iter *iter,
+				      size_t len)
+{
+	ssize_t res = -ENOMEM;
+
+	if (fuse_dax_pass_begins(iocb, iter))
+		res = fuse_dax_pass_start(iocb, iter);
+	if (res == -ENOMEM)
+		res = fuse_dax_fallback_send(iocb, iter, len);
+	fuse_invalidate_atime(file_inode(iocb->ki_filp));
+	return res;
+}
+
 /**
  * fuse_dax_fallback - serve a part of a read or write by one request
  * @iocb: where; its position advances
@@ -232,11 +258,9 @@ static ssize_t fuse_dax_fallback_written(struct inode *inode, loff_t pos,
  */
 static ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 {
-	struct fuse_io_priv io = FUSE_IO_PRIV_SYNC(iocb);
 	struct inode *inode = file_inode(iocb->ki_filp);
 	size_t len = fuse_dax_fallback_size(get_fuse_conn(inode), iter);
 	bool write = iov_iter_rw(iter) == WRITE;
-	int flags = write ? FUSE_DIO_WRITE : 0;
 	ssize_t res;
 
 	if (iocb->ki_flags & IOCB_NOWAIT)
@@ -246,16 +270,11 @@ static ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 		       write ? FUSE_DAX_FALLBACK_WRITES :
 			       FUSE_DAX_FALLBACK_READS);
 	trace_fuse_dax_fallback(get_node_id(inode), iocb->ki_pos, len, write);
-	if (fuse_dax_buffer_reachable(iter, len))
-		res = fuse_dax_fallback_direct(&io, iter, len, iocb->ki_pos,
-					       flags);
-	else
-		res = fuse_dax_fallback_bounced(&io, iter, len, iocb->ki_pos,
-						flags);
 	if (write)
-		res = fuse_dax_fallback_written(inode, iocb->ki_pos, res);
+		res = fuse_dax_fallback_written(inode, iocb->ki_pos,
+				fuse_dax_fallback_send(iocb, iter, len));
 	else
-		fuse_invalidate_atime(inode);
+		res = fuse_dax_fallback_read(iocb, iter, len);
 	if (res > 0)
 		iocb->ki_pos += res;
 	return res;
@@ -289,6 +308,21 @@ static int fuse_dax_fault_in(struct iov_iter *iter)
 	return left == len ? -EFAULT : 0;
 }
 
+/*
+ * Whether a request serves a read or write as well as memory, this once: it does
+ * all that there is to do at the file. A program that is started will be mapped.
+ */
+static bool fuse_dax_once(struct kiocb *iocb, struct iov_iter *iter)
+{
+	if (iov_iter_rw(iter) == WRITE)
+		return true;
+	if (iocb->ki_filp->f_flags & __FMODE_EXEC)
+		return false;
+	return iocb->ki_pos + iov_iter_count(iter) >=
+	       i_size_read(file_inode(iocb->ki_filp)) ||
+	       fuse_dax_pass_begins(iocb, iter);
+}
+
 /* Maps the page that a copy stopped at; 0 or -errno */
 static int fuse_dax_map_in(struct kiocb *iocb, struct iov_iter *iter)
 {
@@ -296,10 +330,12 @@ static int fuse_dax_map_in(struct kiocb *iocb, struct iov_iter *iter)
 	unsigned int want = 0;
 	struct fuse_dax_map *map;
 
-	if (iov_iter_rw(iter) == WRITE)
-		want |= FUSE_DAX_WANT_WRITE;
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		return -EAGAIN;
+	if (iov_iter_rw(iter) == WRITE)
+		want |= FUSE_DAX_WANT_WRITE;
+	if (!fuse_dax_once(iocb, iter))
+		want |= FUSE_DAX_WANT_MEMORY;
 
 	map = fuse_dax_map_find(inode, iocb->ki_pos >> PAGE_SHIFT, want);
 	if (IS_ERR(map))
@@ -326,6 +362,12 @@ static ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter,
 		if (fuse_dax_fault_in(iter))
 			return -EFAULT;
 	} else if (error == -EAGAIN) {
+		if (iov_iter_rw(iter) == READ) {
+			ssize_t res = fuse_dax_pass_read(iocb, iter);
+
+			if (res)
+				return res;
+		}
 		error = fuse_dax_map_in(iocb, iter);
 		if (error == -EINTR && fatal_signal_pending(current))
 			return error;
@@ -354,6 +396,7 @@ static bool fuse_dax_past_eof(struct kiocb *iocb, struct iov_iter *iter)
  */
 static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 {
+	struct inode *inode = file_inode(iocb->ki_filp);
 	bool write = iov_iter_rw(iter) == WRITE;
 	ssize_t done = 0, ret = 0;
 	int tries = 0;
@@ -362,6 +405,8 @@ static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 		if (write && fuse_dax_past_eof(iocb, iter)) {
 			/* It shrank on the server since the write began */
 			ret = fuse_dax_fallback(iocb, iter);
+		} else if (iocb->ki_pos >= i_size_read(inode)) {
+			ret = 0;
 		} else {
 			ret = fuse_dax_copy(iocb, iter);
 			if (ret < 0)

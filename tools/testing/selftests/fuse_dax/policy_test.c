@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the driver decides: which requests it sends for which use of a file.
+ * Counts are exact, and no test looks at the time.
+ */
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "fuse_dax_common.h"
+
+#define SEED	71
+#define OTHER	72
+#define SIZE	(40 * KiB + 123)
+#define PIECE	(10 * KiB)
+
+FIXTURE(policy)
+{
+	struct dax_fs fs;
+	int fd;
+};
+
+FIXTURE_SETUP(policy)
+{
+	self->fd = -1;
+	FS_SETUP(&self->fs);
+	NEED_DAX(&self->fs);
+	NEED_COUNTERS(&self->fs);
+	self->fd = file_make(&self->fs, "file", SIZE, SEED);
+	ASSERT_LE(0, self->fd);
+	NEED_TRACE();
+}
+
+FIXTURE_TEARDOWN(policy)
+{
+	close(self->fd);
+	FS_TEARDOWN(&self->fs);
+}
+
+/* Reads [@pos, @end) piece by piece; 0 if it is the pattern */
+static int read_pieces(int fd, off_t pos, off_t end, size_t piece, int seed)
+{
+	static char buf[256 * KiB];
+
+	while (pos < end) {
+		ssize_t n = pread(fd, buf, piece, pos);
+
+		if (n <= 0 || mem_is_pattern(buf, pos, n, seed))
+			return -1;
+		pos += n;
+	}
+	return 0;
+}
+
+#define EXPECT_REQUESTS(reads, setups) do {				\
+	EXPECT_EQ(0, trace_stop());					\
+	EXPECT_EQ(reads, trace_requests(OP_READ));			\
+	EXPECT_EQ(setups, trace_requests(OP_SETUP));			\
+} while (0)
+
+/*
+ * Rule: a small file that is read once costs one request for its data.
+ * Wrong: one for each piece, or a mapping that is not used again.
+ * Right: one READ and no setup, whether it is read whole or in pieces.
+ * in-tree 7.3: one setup.
+ */
+TEST_F(policy, small_file_whole)
+{
+	EXPECT_EQ(0, read_pieces(self->fd, 0, SIZE, 64 * KiB, SEED));
+	EXPECT_REQUESTS(1, 0);
+}
+
+TEST_F(policy, small_file_in_pieces)
+{
+	char buf[PIECE];
+
+	EXPECT_EQ(0, read_pieces(self->fd, 0, SIZE, PIECE, SEED));
+	EXPECT_EQ(0, pread(self->fd, buf, PIECE, SIZE));
+	EXPECT_REQUESTS(1, 0);
+}
+
+/*
+ * Rule: who reads a small file again and again wants its memory.
+ * Wrong: a READ for each pass.
+ * Right: at most four READs, then one setup, then nothing.
+ */
+TEST_F(policy, small_file_often)
+{
+	int i;
+
+	for (i = 0; i < 10; i++)
+		EXPECT_EQ(0, read_pieces(self->fd, 0, SIZE, PIECE, SEED));
+	EXPECT_EQ(0, trace_stop());
+	EXPECT_GE(4, trace_requests(OP_READ));
+	EXPECT_EQ(1, trace_requests(OP_SETUP));
+}
+
+/*
+ * Rule: a pass over a small file sees what is written meanwhile.
+ * Wrong: pieces from before the write.
+ * Right: the new data, written through memory, by the server, or by a store.
+ */
+TEST_F(policy, pass_sees_pwrite)
+{
+	EXPECT_EQ(0, read_pieces(self->fd, 0, PIECE, PIECE, SEED));
+	ASSERT_EQ(0, file_write(self->fd, 0, SIZE, OTHER));
+	EXPECT_EQ(0, read_pieces(self->fd, PIECE, SIZE, PIECE, OTHER));
+}
+
+TEST_F(policy, pass_sees_store)
+{
+	char *map = map_file(self->fd, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, read_pieces(self->fd, 0, PIECE, PIECE, SEED));
+	pattern_fill(map, 0, SIZE, OTHER);
+	EXPECT_EQ(0, read_pieces(self->fd, PIECE, SIZE, PIECE, OTHER));
+	munmap(map, SIZE);
+}
+
+TEST_F(policy, pass_sees_truncate)
+{
+	char buf[PIECE];
+	size_t i;
+
+	EXPECT_EQ(0, read_pieces(self->fd, 0, PIECE, PIECE, SEED));
+	ASSERT_EQ(0, ftruncate(self->fd, PIECE));
+	EXPECT_EQ(0, pread(self->fd, buf, PIECE, PIECE));
+	ASSERT_EQ(0, ftruncate(self->fd, SIZE));
+	EXPECT_EQ(0, read_pieces(self->fd, 0, PIECE, PIECE, SEED));
+	ASSERT_EQ(0, ftruncate(self->fd, PIECE));
+	ASSERT_EQ(0, ftruncate(self->fd, SIZE));
+	ASSERT_EQ(PIECE, pread(self->fd, buf, PIECE, PIECE));
+	for (i = 0; i < PIECE; i++)
+		ASSERT_EQ(0, buf[i]);
+}
+
+/*
+ * Rule: a pass ends with the file that reads it.
+ * Wrong: its memory, and its data, outlive the file.
+ * Right: reading on through another open file is another request.
+ */
+TEST_F(policy, pass_ends_with_close)
+{
+	int fd = openat(self->fs.dirfd, "file", O_RDONLY);
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, read_pieces(fd, 0, PIECE, PIECE, SEED));
+	close(fd);
+	EXPECT_EQ(0, read_pieces(self->fd, PIECE, SIZE, SIZE - PIECE, SEED));
+	EXPECT_REQUESTS(2, 0);
+}
+
+/*
+ * Rule: who reads a header will map the file.
+ * Wrong: a READ, and then a setup all the same.
+ * Right: one setup serves both.
+ */
+TEST_F(policy, header_then_mmap)
+{
+	char *map;
+
+	EXPECT_EQ(0, read_pieces(self->fd, 0, 832, 832, SEED));
+	map = map_file(self->fd, SIZE, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, mem_is_pattern(map, 0, SIZE, SEED));
+	munmap(map, SIZE);
+	EXPECT_REQUESTS(0, 1);
+}
+
+/*
+ * Rule: a file that is too large for a pass is mapped when it is read in pieces.
+ * Wrong: some READs first.
+ * Right: one setup.
+ */
+TEST_F(policy, larger_file_in_pieces)
+{
+	int fd = file_make(&self->fs, "larger", 200 * KiB, SEED);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, trace_start());
+	EXPECT_EQ(0, read_pieces(fd, 0, 200 * KiB, PIECE, SEED));
+	EXPECT_REQUESTS(0, 1);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN
