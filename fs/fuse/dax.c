@@ -289,7 +289,7 @@ static bool fuse_dax_plan_defer(struct fuse_dax_inode *di, loff_t size,
 {
 	lockdep_assert_held_write(&di->sem);
 	if (size <= FUSE_DAX_SMALL_FILE && !(want & FUSE_DAX_WANT_MEMORY) &&
-	    di->small_misses < FUSE_DAX_SMALL_MISSES) {
+	    (pressed || di->small_misses < FUSE_DAX_SMALL_MISSES)) {
 		di->small_misses++;
 		return true;
 	}

@@ -82,6 +82,8 @@ enum fuse_dax_state {
  * @run: the ranges. Constant while in the tree
  * @writable: stores are allowed. Constant once LIVE
  * @referenced: used since reclaim last looked. Racy hint
+ * @fleeting: the next to be reclaimed, used or not. Protected by
+ *	&fuse_dax_window.lock
  * @state: changed under &fuse_dax_inode.sem held for write, with
  *	store_release_wake_up() where somebody may wait_var_event() for it;
  *	READ_ONCE() elsewhere
@@ -99,6 +101,7 @@ struct fuse_dax_map {
 	struct fuse_dax_run run;
 	bool writable;
 	bool referenced;
+	bool fleeting;
 	enum fuse_dax_state state;
 	int error;
 	refcount_t ref;
@@ -115,6 +118,8 @@ struct fuse_dax_map {
  * @missed: range of the file of the last miss that fell back
  * @small_misses: misses that fell back because the file is small
  * @made: mappings ever placed in @tree
+ * @withdrawn: &fuse_dax_window.withdrawn when a mapping was last taken from the
+ *	inode; 0: never. Protected by &fuse_dax_window.lock
  * @pass: a small file on its way to a reader, or NULL; READ_ONCE() elsewhere
  * @reclaimers: tasks that try to detach a mapping which they found through the
  *	window, and so without a reference to the inode: eviction waits for
@@ -128,6 +133,7 @@ struct fuse_dax_inode {
 	unsigned int run;
 	unsigned int small_misses;
 	unsigned long made;
+	unsigned long withdrawn;
 	struct fuse_dax_pass *pass;
 	atomic_t reclaimers;
 };
@@ -165,6 +171,7 @@ enum fuse_dax_stat {
  *	resources for each
  * @max_runs: limit for @nr_runs, learnt from the server's errors
  * @nr_waiters: tasks in @wait; READ_ONCE() elsewhere
+ * @withdrawn: mappings ever detached
  * @lru: LIVE mappings, the next victim first
  * @dying: detached mappings to be removed by @remove_work
  * @bad: detached mappings whose remove failed
@@ -194,6 +201,7 @@ struct fuse_dax_window {
 	unsigned int nr_runs;
 	unsigned int max_runs;
 	unsigned int nr_waiters;
+	unsigned long withdrawn;
 	struct list_head lru;
 	struct list_head dying;
 	struct list_head bad;

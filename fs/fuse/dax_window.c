@@ -21,6 +21,9 @@
  */
 #define FUSE_DAX_POLL	(HZ / 10)
 
+/* One in so many mappings that others had to go for stays, whatever it is */
+#define FUSE_DAX_STAYS	4
+
 /**
  * fuse_dax_map_put - drop a reference to a mapping
  * @map: the mapping
@@ -234,28 +237,54 @@ void fuse_dax_window_limit(struct fuse_dax_window *win)
 		win->max_runs = max(win->nr_runs, 2U) - 1;
 }
 
+/*
+ * Whether a mapping that others had to go for is to stay, as one that there was
+ * room for: because its file lost a mapping a moment ago and so is in use, or
+ * because it is its turn, so that what has stayed for long goes at last.
+ */
+static bool fuse_dax_window_stays(const struct fuse_dax_window *win,
+				  const struct fuse_dax_inode *di)
+{
+	lockdep_assert_held(&win->lock);
+	return win->withdrawn % FUSE_DAX_STAYS == 0 ||
+	       (di->withdrawn &&
+		win->withdrawn - di->withdrawn <= win->nr_runs / FUSE_DAX_STAYS);
+}
+
 /**
  * fuse_dax_window_publish - a mapping became LIVE and may be reclaimed
  * @map: the mapping
+ *
+ * While there is room it is the last to go. When others have to go for it, it is
+ * as a rule the next: what is used in turn, and is more than the window holds,
+ * would else always miss what has just gone.
  *
  * Context: &fuse_dax_inode.sem held. Takes &fuse_dax_window.lock.
  */
 void fuse_dax_window_publish(struct fuse_dax_map *map)
 {
-	guard(spinlock)(&map->win->lock);
-	list_add_tail(&map->list, &map->win->lru);
+	struct fuse_dax_window *win = map->win;
+
+	guard(spinlock)(&win->lock);
+	map->fleeting = fuse_dax_window_pressed(win) &&
+			!fuse_dax_window_stays(win, map->di);
+	if (map->fleeting)
+		list_add(&map->list, &win->lru);
+	else
+		list_add_tail(&map->list, &win->lru);
 }
 
 /**
  * fuse_dax_window_withdraw - a mapping is no longer to be reclaimed
  * @map: the mapping, being detached
  *
- * Context: Takes &fuse_dax_window.lock.
+ * Context: &fuse_dax_inode.sem held for write. Takes &fuse_dax_window.lock.
  */
 void fuse_dax_window_withdraw(struct fuse_dax_map *map)
 {
 	guard(spinlock)(&map->win->lock);
 	list_del_init(&map->list);
+	map->di->withdrawn = ++map->win->withdrawn;
 }
 
 /**
@@ -284,9 +313,12 @@ struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win)
 			return NULL;
 		if (!end)
 			end = map;
-		if (refcount_read(&map->ref) > 1)
+		if (refcount_read(&map->ref) > 1) {
+			map->fleeting = false;
 			continue;
-		if (READ_ONCE(map->referenced)) {
+		}
+		/* First use comes as a burst, which says nothing yet */
+		if (READ_ONCE(map->referenced) && !map->fleeting) {
 			WRITE_ONCE(map->referenced, false);
 			continue;
 		}
@@ -426,11 +458,13 @@ void fuse_dax_window_stop(struct fuse_dax_window *win)
  * fuse_dax_window_pressed - whether a range would be taken from somebody
  * @win: the window
  *
- * Return: true if there are no free ranges or somebody waits for one. A hint.
+ * Return: true if there are no free ranges, or the server holds as many mappings
+ * as it can, or somebody waits. A hint.
  */
 bool fuse_dax_window_pressed(struct fuse_dax_window *win)
 {
-	return !READ_ONCE(win->nr_free) || READ_ONCE(win->nr_waiters);
+	return !READ_ONCE(win->nr_free) || READ_ONCE(win->nr_waiters) ||
+	       READ_ONCE(win->nr_runs) >= READ_ONCE(win->max_runs);
 }
 
 static void fuse_dax_window_add_waiter(struct fuse_dax_window *win)
