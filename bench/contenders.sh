@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2034
+# The contenders of make bench, one function each. It sets
+#   vm		arguments of scripts/vm, but for those that are the same for all
+#   mount	the guest's command that mounts the data at /mnt
+#   prepare	what the guest does once, before anything else
+# The kernel is built with the same config, the host's files are on the same
+# tmpfs, the daemons run with their own defaults.
+
+ALL_CONTENDERS="ours intree nodax virtiofsd pmem 9p tmpfs"
+
+# has_window NAME: a contender with a DAX window, run for each window
+has_window() { case $1 in ours | intree) ;; *) return 1 ;; esac; }
+
+# is_limited NAME: one with a page cache, run again with as much as the window
+is_limited() { case $1 in nodax | virtiofsd) ;; *) return 1 ;; esac; }
+
+# runs NAME PREFIX: whether rows with this prefix make sense for a contender
+runs() {
+	case $1/$2 in
+	tmpfs/memory* | tmpfs/map*) return 1 ;;
+	esac
+}
+
+# Our driver and daemon.
+contender_ours() {
+	vm=(--kernel bench --share "$share")
+	mount="mount -t virtiofs -o dax share /mnt"
+}
+
+# The driver of Linux 7.3 with our daemon.
+contender_intree() {
+	vm=(--kernel intree-bench --share "$share")
+	mount="mount -t virtiofs -o dax share /mnt"
+}
+
+# No DAX on our daemon, cache=auto as it is for all.
+contender_nodax() {
+	vm=(--kernel bench --share "$share" --window 0)
+	mount="mount -t virtiofs -o dax=never share /mnt"
+}
+
+# No DAX on Debian's daemon.
+contender_virtiofsd() {
+	vm=(--kernel bench --share "$share" --device virtiofsd --window 0
+		--daemon-args "--cache auto")
+	mount="mount -t virtiofs share /mnt"
+}
+
+# A disk image in memory that the guest maps: nothing is shared in it.
+contender_pmem() {
+	vm=(--kernel bench --share "$out/pmem/image" --device pmem --window 0)
+	mount="mount -t ext4 -o dax /dev/pmem0 /mnt"
+}
+
+contender_9p() {
+	vm=(--kernel bench --share "$share" --device 9p --window 0)
+	mount="mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,msize=524288 share /mnt"
+}
+
+# Guest memory, filled from the share (but for the 4 GiB): the limit of memcpy.
+contender_tmpfs() {
+	vm=(--kernel bench --share "$share" --window 0)
+	mount=:
+	prepare='mkdir /src && mount -t virtiofs share /src &&
+		mount -t tmpfs -o size=90% tmpfs /mnt && cd /src &&
+		cp -a big two-a two-b order.* small small.tar programs /mnt && cd / &&
+		umount /src'
+}
