@@ -2,7 +2,8 @@
 # Entry points only; the work is in scripts/ (each file says what it does).
 .SILENT:
 .PHONY: help setup tree sync kernel kernel-debug kernel-kcsan kernel-intree \
-	kernel-intree-debug daemon run check soak check-intree lint series series-build clean
+	kernel-intree-debug daemon run check soak bench check-intree lint series \
+	series-build clean
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +47,10 @@ check: setup
 ##                      (600) in all, or until SOAK_OPS operations if that is longer
 soak: kernel kernel-debug kernel-kcsan daemon
 	scripts/soak
+## make bench           our driver, the in-tree one, no DAX, and others, side by side:
+##                      build/bench/report.md (QUICK=1: less of it, 15 minutes)
+bench: tree
+	bench/run
 ## make check-intree    what the in-tree driver fails of our selftests
 check-intree: kernel-intree
 	scripts/check intree
