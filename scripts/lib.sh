@@ -30,6 +30,9 @@ need_space() {
 	[ "$have" -ge "$2" ] || die "$1 has $have GB free, $2 GB are needed"
 }
 
+# have_kvm: whether VMs run by KVM, not by emulation
+have_kvm() { grep -qwE 'vmx|svm' /proc/cpuinfo && (: <>/dev/kvm) 2>/dev/null; }
+
 # locked FILE COMMAND...: one at a time; others wait
 locked() {
 	local lock=$1
