@@ -125,9 +125,9 @@ static struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode)
 	return old;
 }
 
-/* The mapping at a page of the file, in any state, with a reference; or NULL */
+/* The first mapping of some pages, in any state, with a reference; or NULL */
 static struct fuse_dax_map *fuse_dax_map_lookup(struct inode *inode,
-						pgoff_t index)
+						pgoff_t first, pgoff_t last)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	struct fuse_dax_map *map;
@@ -136,10 +136,23 @@ static struct fuse_dax_map *fuse_dax_map_lookup(struct inode *inode,
 		return NULL;
 
 	guard(rwsem_read)(&di->sem);
-	map = fuse_dax_map_first(di, index, index);
+	map = fuse_dax_map_first(di, first, last);
 	if (map)
 		fuse_dax_map_get(map);
 	return map;
+}
+
+/**
+ * fuse_dax_map_next - the first mapping at or behind a page of a file
+ * @inode: the file
+ * @index: the page
+ *
+ * Context: Takes &fuse_dax_inode.sem.
+ * Return: a mapping in any state, with a reference for the caller; or NULL.
+ */
+struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index)
+{
+	return fuse_dax_map_lookup(inode, index, ULONG_MAX);
 }
 
 /**
@@ -343,7 +356,8 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 {
 	unsigned long total = DIV_ROUND_UP_ULL(size, FUSE_DAX_RANGE_SIZE);
 	/* A pass over the file starts at 0, with runs as long as the last one's */
-	bool sequential = !range || range - di->next < 2;
+	bool sequential = !(want & FUSE_DAX_WANT_RANDOM) &&
+			  (!range || range - di->next < 2);
 	bool roomy = READ_ONCE(win->nr_free) >= total - range;
 	unsigned int run;
 
@@ -359,6 +373,8 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 		plan->nr = total;
 	} else {
 		run = clamp(win->nr_ranges / 16, 1U, 4U);
+		if (want & FUSE_DAX_WANT_RANDOM)
+			run = 1;
 		if (roomy)
 			run = win->max_run;
 		else if (sequential && di->run)
@@ -488,20 +504,25 @@ static struct fuse_dax_map *fuse_dax_map_place(struct inode *inode,
 	return map;
 }
 
-/* Sends the setup of a placed mapping and waits for the answer, killably */
-static int fuse_dax_map_setup(struct fuse_dax_map *map, bool write)
+/* Sends the setup of a placed mapping; the answer publishes or frees it */
+static int fuse_dax_map_send(struct fuse_dax_map *map, bool write)
 {
 	int err;
 
 	map->writable = write;
 	err = fuse_dax_req_setup(map, write ? FUSE_DAX_WRITE : FUSE_DAX_READ,
 				 fuse_dax_map_setup_done);
-	if (err) {
-		/* Not sent: what the run showed it shows */
+	/* Not sent: what the run showed it shows */
+	if (err)
 		fuse_dax_map_answered(map, err);
-		return err;
-	}
-	return fuse_dax_map_wait(map, FUSE_DAX_SETUP) ?: map->error;
+	return err;
+}
+
+/* Sets a placed mapping up; waits for the answer, killably */
+static int fuse_dax_map_setup(struct fuse_dax_map *map, bool write)
+{
+	return fuse_dax_map_send(map, write) ?:
+	       fuse_dax_map_wait(map, FUSE_DAX_SETUP) ?: map->error;
 }
 
 /**
@@ -536,6 +557,39 @@ static struct fuse_dax_map *fuse_dax_map_make(struct inode *inode,
 		if (need || !write || !fuse_dax_is_readonly(err))
 			return ERR_PTR(err);
 		write = false;
+	}
+}
+
+/**
+ * fuse_dax_map_ahead - map pages of a file that will be used
+ * @inode: the file
+ * @index: first page
+ * @last: last page
+ *
+ * As far as there is room: nobody is driven out, and no answer is waited for.
+ */
+void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last)
+{
+	struct fuse_dax_window *win = fuse_dax_window_of(inode);
+	bool write = inode_is_open_for_write(inode);
+
+	while (index <= last && !fuse_dax_window_pressed(win) &&
+	       !READ_ONCE(win->disabled) && !fatal_signal_pending(current)) {
+		struct fuse_dax_map *map;
+		int err = 0;
+
+		map = fuse_dax_map_lookup(inode, index, index);
+		if (!map) {
+			map = fuse_dax_map_place(inode, index,
+						 FUSE_DAX_WANT_MEMORY);
+			if (IS_ERR(map))
+				return;
+			err = fuse_dax_map_send(map, write);
+		}
+		index = map->itn.last + 1;
+		fuse_dax_map_put(map);
+		if (err || !index)
+			return;
 	}
 }
 
@@ -621,7 +675,7 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 		if (READ_ONCE(win->stopped))
 			return ERR_PTR(-ENOTCONN);
 
-		map = fuse_dax_map_lookup(inode, index);
+		map = fuse_dax_map_lookup(inode, index, index);
 		if (map) {
 			err = fuse_dax_map_settle(map, want);
 			fuse_dax_map_put(map);

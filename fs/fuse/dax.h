@@ -40,6 +40,7 @@ static inline bool fuse_is_inode_dax_mode(enum fuse_dax_mode mode)
 ssize_t fuse_dax_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t fuse_dax_write_iter(struct kiocb *iocb, struct iov_iter *from);
 int fuse_dax_mmap(struct file *file, struct vm_area_struct *vma);
+int fuse_dax_fadvise(struct file *file, loff_t offset, loff_t len, int advice);
 
 int fuse_dax_break(struct inode *inode, loff_t start, loff_t end);
 void fuse_dax_truncated(struct inode *inode, loff_t size);
@@ -83,6 +84,12 @@ static inline ssize_t fuse_dax_write_iter(struct kiocb *iocb,
 static inline int fuse_dax_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	return -EIO;
+}
+
+static inline int fuse_dax_fadvise(struct file *file, loff_t offset, loff_t len,
+				   int advice)
+{
+	return -EOPNOTSUPP;
 }
 
 static inline int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)

@@ -54,6 +54,8 @@ static vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write,
 		return 0;
 
 	want |= FUSE_DAX_WANT_WAIT;
+	if (vmf->vma->vm_flags & VM_RAND_READ)
+		want |= FUSE_DAX_WANT_RANDOM;
 	if (may_unlock && (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
 		return VM_FAULT_RETRY;
 	if (may_unlock && fault_flag_allow_retry_first(vmf->flags))

@@ -320,6 +320,8 @@ enum fuse_dax_want {
 	 * it is for a piece of the file, and more are to come
 	 */
 	FUSE_DAX_WANT_MEMORY	= BIT(3),
+	/** @FUSE_DAX_WANT_RANDOM: what is behind will not be needed next */
+	FUSE_DAX_WANT_RANDOM	= BIT(4),
 };
 
 /**
@@ -337,6 +339,8 @@ struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
 				      unsigned int want);
 struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want);
+struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
+void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,

@@ -336,6 +336,8 @@ static int fuse_dax_map_in(struct kiocb *iocb, struct iov_iter *iter)
 		want |= FUSE_DAX_WANT_WRITE;
 	if (!fuse_dax_once(iocb, iter))
 		want |= FUSE_DAX_WANT_MEMORY;
+	if (iocb->ki_filp->f_mode & FMODE_RANDOM)
+		want |= FUSE_DAX_WANT_RANDOM;
 
 	map = fuse_dax_map_find(inode, iocb->ki_pos >> PAGE_SHIFT, want);
 	if (IS_ERR(map))

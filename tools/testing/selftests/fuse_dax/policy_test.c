@@ -183,4 +183,70 @@ TEST_F(policy, larger_file_in_pieces)
 	close(fd);
 }
 
+/*
+ * Rule: what will be needed is mapped before it is used.
+ * Wrong: WILLNEED does nothing.
+ * Right: one setup is sent, by the call or right after it; the use sends none.
+ * in-tree 7.3: fails, the advice is ignored.
+ */
+TEST_F(policy, willneed)
+{
+	int fd = file_make(&self->fs, "ahead", 8 * MiB, SEED);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, trace_start());
+	ASSERT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED));
+	ASSERT_EQ(0, counter_wait(&self->fs, "mappings_live", 1));
+	EXPECT_REQUESTS(0, 1);
+	ASSERT_EQ(0, trace_start());
+	EXPECT_EQ(0, file_is_pattern(fd, 0, 8 * MiB, SEED));
+	EXPECT_REQUESTS(0, 0);
+	close(fd);
+}
+
+/*
+ * Rule: what is not needed any more is given back, but not taken from others.
+ * Wrong: the mapping stays; or somebody's page tables are zapped.
+ * Right: none is live after the advice; with the file mapped, all stays.
+ * in-tree 7.3: fails, the advice is ignored.
+ */
+TEST_F(policy, dontneed)
+{
+	int fd = file_make(&self->fs, "behind", 8 * MiB, SEED);
+	char *map;
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, file_is_pattern(fd, 0, 8 * MiB, SEED));
+	map = map_file(fd, 8 * MiB, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+	EXPECT_EQ(1, counter(&self->fs, "mappings_live"));
+	munmap(map, 8 * MiB);
+	/* A part of it */
+	ASSERT_EQ(0, posix_fadvise(fd, 0, MiB, POSIX_FADV_DONTNEED));
+	EXPECT_EQ(1, counter(&self->fs, "mappings_live"));
+	ASSERT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+	EXPECT_EQ(0, counter_wait(&self->fs, "mappings_live", 0));
+	EXPECT_EQ(0, file_is_pattern(fd, 0, 8 * MiB, SEED));
+	close(fd);
+}
+
+/*
+ * Rule: advice is checked as for any file.
+ * Wrong: nonsense is accepted.
+ * Right: EINVAL; ranges that overflow mean up to the end.
+ */
+TEST_F(policy, advice_checked)
+{
+	EXPECT_EQ(EINVAL, posix_fadvise(self->fd, 0, 0, 99));
+	EXPECT_EQ(EINVAL, posix_fadvise(self->fd, 0, -1, POSIX_FADV_WILLNEED));
+	EXPECT_EQ(0, posix_fadvise(self->fd, 4096, LONG_MAX, POSIX_FADV_WILLNEED));
+	EXPECT_EQ(0, posix_fadvise(self->fd, LONG_MAX, LONG_MAX,
+				   POSIX_FADV_DONTNEED));
+	EXPECT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_RANDOM));
+	EXPECT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_SEQUENTIAL));
+	EXPECT_EQ(0, posix_fadvise(self->fd, 0, 0, POSIX_FADV_NOREUSE));
+	EXPECT_EQ(0, read_pieces(self->fd, 0, SIZE, PIECE, SEED));
+}
+
 TEST_HARNESS_MAIN
