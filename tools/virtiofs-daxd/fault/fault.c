@@ -51,6 +51,9 @@ static void spoil(struct fault_reply *reply, uint64_t *size,
 	case FAULT_SIZE:
 		*size = hit->value;
 		break;
+	case FAULT_ALIGN:
+		fault_reply_align(reply, hit->value);
+		break;
 	case FAULT_DELAY:
 		fault_held_add(reply, hit->rule, hit->value);
 		return;

@@ -69,6 +69,16 @@ void fault_reply_lengthen(struct fault_reply *reply)
 	reply->header.len += REPLY_LIE;
 }
 
+void fault_reply_align(struct fault_reply *reply, uint16_t alignment)
+{
+	struct fuse_init_out *init = (void *)reply->body;
+
+	if (reply->len - sizeof(reply->header) < sizeof(*init))
+		return;
+	init->flags |= FUSE_MAP_ALIGNMENT;
+	init->map_alignment = alignment;
+}
+
 uint64_t *fault_reply_size(struct fault_reply *reply, uint32_t opcode)
 {
 	size_t len = reply->len - sizeof(reply->header);

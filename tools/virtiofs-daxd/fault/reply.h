@@ -81,6 +81,13 @@ void fault_reply_shorten(struct fault_reply *reply);
 void fault_reply_lengthen(struct fault_reply *reply);
 
 /**
+ * fault_reply_align - let the answer to an INIT ask for an alignment of mappings
+ * @reply: the answer
+ * @alignment: log2 of bytes
+ */
+void fault_reply_align(struct fault_reply *reply, uint16_t alignment);
+
+/**
  * fault_reply_size - the size of a regular file in it
  * @reply: the answer
  * @opcode: of the request

@@ -66,6 +66,7 @@ static const struct {
 	[FAULT_SHORT] = { "short", false },
 	[FAULT_LONG] = { "long", false },
 	[FAULT_SIZE] = { "size", true },
+	[FAULT_ALIGN] = { "align", true },
 	[FAULT_HOLD] = { "hold", true },
 	[FAULT_DIE] = { "die", false },
 };
@@ -149,6 +150,9 @@ static bool rule_complete(struct rule *rule)
 	/* An error of 0 is success; more than an int holds, nothing. */
 	if (rule->action == FAULT_ERRNO &&
 	    (!rule->value || rule->value > INT32_MAX))
+		return false;
+	if (rule->action == FAULT_ALIGN &&
+	    (rule->opcode != FUSE_INIT || rule->value > UINT16_MAX))
 		return false;
 	if (rule->action == FAULT_HOLD && !rule->value)
 		return false;

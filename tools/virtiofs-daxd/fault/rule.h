@@ -15,6 +15,7 @@
  *	short		half of the answer's body, or of its header, is missing
  *	long		the answer says that it is longer than it is
  *	size=N		a regular file's size in the attributes
+ *	align=N		the map_alignment in the answer to an INIT
  *	hold=N		N answers (count=N by default) are sent in reverse order
  *	die		the process ends
  *
@@ -41,6 +42,7 @@ enum fault_action {
 	FAULT_SHORT,
 	FAULT_LONG,
 	FAULT_SIZE,
+	FAULT_ALIGN,
 	FAULT_HOLD,
 	FAULT_DIE,
 };

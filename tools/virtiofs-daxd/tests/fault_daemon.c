@@ -175,6 +175,18 @@ static void sizes(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static void alignments(void)
+{
+	struct fuse_init_out out = { 0 };
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(set("op=INIT align=63") == 0);
+	CHECK(fe_init(&fe, &out) == 0);
+	CHECK(out.flags & FUSE_MAP_ALIGNMENT && out.map_alignment == 63);
+	CHECK(fe_init(&fe, &out) == 0 && out.map_alignment == 12);
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* The length in the used ring; that in the header goes to @said. */
 static int64_t lengths(uint32_t opcode, uint64_t node, const void *in,
 		       size_t in_len, size_t out_len, uint32_t *said)
@@ -364,6 +376,7 @@ static const struct fs_test tests[] = {
 	TEST(malformed_values),
 	TEST(refusals),
 	TEST(sizes),
+	TEST(alignments),
 	TEST(wrong_lengths),
 	TEST(delays),
 	TEST(silence),

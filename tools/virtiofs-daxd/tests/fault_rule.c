@@ -66,6 +66,8 @@ static void good_rules(void)
 		{ "\nop=GETATTR long", FUSE_GETATTR, FAULT_REPLY, FAULT_LONG,
 		  0 },
 		{ "op=READ hold=3", FUSE_READ, FAULT_REPLY, FAULT_HOLD, 3 },
+		{ "op=INIT align=65535", FUSE_INIT, FAULT_REPLY, FAULT_ALIGN,
+		  65535 },
 		{ "op=WRITE die", FUSE_WRITE, FAULT_REQUEST, FAULT_DIE, 0 },
 		{ "op=WRITE done die", FUSE_WRITE, FAULT_REPLY, FAULT_DIE, 0 },
 	};
@@ -105,6 +107,9 @@ static void bad_rules(void)
 		"op=READ errno=12 silence",
 		"op=READ silence=1",
 		"op=READ silence done",
+		"op=READ align=12",
+		"op=INIT align=65536",
+		"op=INIT align",
 		"op=READ hold=0",
 		"op=READ count= die",
 		"op=READ count=18446744073709551616 die",
