@@ -546,6 +546,8 @@ static struct fuse_dax_map *fuse_dax_map_make(struct inode *inode,
 	struct fuse_dax_map *map;
 	int err;
 
+	/* Not across a round trip, and not while waiting for a range */
+	lockdep_assert_not_held(&inode->i_mapping->invalidate_lock);
 	for (;;) {
 		map = fuse_dax_map_place(inode, index, want);
 		if (IS_ERR(map))

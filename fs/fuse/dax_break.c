@@ -19,6 +19,7 @@ static void fuse_dax_break_wait(struct inode *inode)
 static int fuse_dax_break_range(struct inode *inode, loff_t start, loff_t end,
 				void (*wait)(struct inode *inode))
 {
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
 	start = round_down(start, PMD_SIZE);
 	end |= PMD_SIZE - 1;
 	return dax_break_layout(inode, start, end, wait);
@@ -38,7 +39,6 @@ static int fuse_dax_break_range(struct inode *inode, loff_t start, loff_t end,
  */
 int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
 {
-	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
 	return fuse_dax_break_range(inode, start, end, fuse_dax_break_wait);
 }
 

@@ -19,6 +19,8 @@ static bool fuse_dax_sb_each(struct super_block *sb,
 	struct inode *inode, *prev = NULL;
 	bool all = true;
 
+	/* Else @sb may go */
+	lockdep_assert_held(&get_fuse_conn_super(sb)->killsb);
 	spin_lock(&sb->s_inode_list_lock);
 	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
 		if (!IS_DAX(inode) || !igrab(inode))

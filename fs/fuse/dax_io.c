@@ -57,6 +57,7 @@ void fuse_dax_keep_times(struct inode *inode, struct fuse_attr *attr)
 	struct timespec64 ctime = inode_get_ctime(inode);
 	struct timespec64 theirs;
 
+	lockdep_assert_held(&get_fuse_inode(inode)->lock);
 	if (!test_bit(FUSE_I_DAX_TIMES, &get_fuse_inode(inode)->state))
 		return;
 
@@ -263,6 +264,7 @@ static ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 	bool write = iov_iter_rw(iter) == WRITE;
 	ssize_t res;
 
+	lockdep_assert_held(&inode->i_rwsem);
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		return -EAGAIN;
 
@@ -502,6 +504,7 @@ static ssize_t fuse_dax_write_through(struct kiocb *iocb, struct iov_iter *from)
 	struct fuse_inode *fi = get_fuse_inode(inode);
 	ssize_t done = 0, ret = 0;
 
+	lockdep_assert_held_write(&inode->i_rwsem);
 	set_bit(FUSE_I_SIZE_UNSTABLE, &fi->state);
 	while (iov_iter_count(from)) {
 		ret = fuse_dax_fallback(iocb, from);
@@ -523,6 +526,7 @@ static ssize_t fuse_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	struct inode *inode = file_inode(iocb->ki_filp);
 	ssize_t ret;
 
+	lockdep_assert_held_write(&inode->i_rwsem);
 	ret = generic_write_checks(iocb, from);
 	if (ret <= 0)
 		return ret;

@@ -259,12 +259,13 @@ static bool fuse_dax_window_stays(const struct fuse_dax_window *win,
  * as a rule the next: what is used in turn, and is more than the window holds,
  * would else always miss what has just gone.
  *
- * Context: &fuse_dax_inode.sem held. Takes &fuse_dax_window.lock.
+ * Context: &fuse_dax_inode.sem held for write. Takes &fuse_dax_window.lock.
  */
 void fuse_dax_window_publish(struct fuse_dax_map *map)
 {
 	struct fuse_dax_window *win = map->win;
 
+	lockdep_assert_held_write(&map->di->sem);
 	guard(spinlock)(&win->lock);
 	map->fleeting = fuse_dax_window_pressed(win) &&
 			!fuse_dax_window_stays(win, map->di);
@@ -278,10 +279,11 @@ void fuse_dax_window_publish(struct fuse_dax_map *map)
  * fuse_dax_window_withdraw - a mapping is no longer to be reclaimed
  * @map: the mapping, being detached
  *
- * Context: &fuse_dax_inode.sem held for write. Takes &fuse_dax_window.lock.
+ * Context: &fuse_dax_inode.sem held. Takes &fuse_dax_window.lock.
  */
 void fuse_dax_window_withdraw(struct fuse_dax_map *map)
 {
+	lockdep_assert_held(&map->di->sem);
 	guard(spinlock)(&map->win->lock);
 	list_del_init(&map->list);
 	map->di->withdrawn = ++map->win->withdrawn;

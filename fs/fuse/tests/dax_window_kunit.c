@@ -40,6 +40,7 @@ static struct fuse_dax_map *win_map(struct kunit *test, unsigned int nr,
 	KUNIT_ASSERT_NOT_NULL(test, map);
 	KUNIT_ASSERT_NOT_NULL(test, di);
 	map->win = test->priv;
+	init_rwsem(&di->sem);
 	map->di = di;
 	map->nodeid = nodeid;
 	map->run = win_take(test, nr);
@@ -48,9 +49,17 @@ static struct fuse_dax_map *win_map(struct kunit *test, unsigned int nr,
 	return map;
 }
 
+static void win_publish(struct fuse_dax_map *map)
+{
+	guard(rwsem_write)(&map->di->sem);
+	fuse_dax_window_publish(map);
+}
+
 static void win_discard(struct fuse_dax_map *map)
 {
+	down_write(&map->di->sem);
 	fuse_dax_window_withdraw(map);
+	up_write(&map->di->sem);
 	fuse_dax_window_give(map->win, &map->run);
 	fuse_dax_map_put(map);
 }
@@ -207,7 +216,7 @@ static void window_victim_order(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv));
 	for (int i = 0; i < 3; i++) {
 		map[i] = win_map(test, 1, 1);
-		fuse_dax_window_publish(map[i]);
+		win_publish(map[i]);
 	}
 	for (int i = 0; i < 4; i++)
 		win_expect_victim(test, map[i % 3]);
@@ -222,7 +231,7 @@ static void window_victim_second_chance(struct kunit *test)
 
 	for (int i = 0; i < 3; i++) {
 		map[i] = win_map(test, 1, 1);
-		fuse_dax_window_publish(map[i]);
+		win_publish(map[i]);
 	}
 	map[0]->referenced = true;
 	win_expect_victim(test, map[1]);
@@ -242,11 +251,11 @@ static void window_victim_in_use(struct kunit *test)
 	struct fuse_dax_map *used = win_map(test, 1, 1);
 	struct fuse_dax_map *idle = win_map(test, 1, 1);
 
-	fuse_dax_window_publish(used);
+	win_publish(used);
 	fuse_dax_map_get(used);
 	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv));
 
-	fuse_dax_window_publish(idle);
+	win_publish(idle);
 	win_expect_victim(test, idle);
 	win_expect_victim(test, idle);
 	fuse_dax_map_put(used);
