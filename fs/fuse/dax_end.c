@@ -5,6 +5,7 @@
  */
 #include "dax_i.h"
 
+#include <kunit/visibility.h>
 #include <linux/dax.h>
 #include <linux/delay.h>
 #include <linux/mm.h>
@@ -90,7 +91,8 @@ void fuse_dax_conn_disable(struct fuse_dax_window *win)
 }
 
 /* Whether nobody uses a mapping of the inode. None can be found any more */
-static bool fuse_dax_inode_idle(struct fuse_dax_inode *di)
+VISIBLE_IF_KUNIT
+bool fuse_dax_inode_idle(struct fuse_dax_inode *di)
 {
 	struct interval_tree_node *itn;
 	struct fuse_dax_map *map;

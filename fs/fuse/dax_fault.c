@@ -9,6 +9,7 @@
  */
 #include "dax_i.h"
 
+#include <kunit/visibility.h>
 #include <linux/dax.h>
 #include <linux/huge_mm.h>
 #include <linux/iomap.h>
@@ -40,8 +41,9 @@ static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
  * Any failure is SIGBUS, never VM_FAULT_OOM: more guest memory would not help,
  * and the fault would be retried for ever.
  */
-static vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write,
-				     bool may_unlock, struct fuse_dax_map **map)
+VISIBLE_IF_KUNIT
+vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write, bool may_unlock,
+			      struct fuse_dax_map **map)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
 	unsigned int want = write ? FUSE_DAX_WANT_WRITE : 0;

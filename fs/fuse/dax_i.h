@@ -353,6 +353,15 @@ void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
 int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 			struct fuse_dax_plan *plan);
 void fuse_dax_map_discard(struct fuse_dax_map *map);
+int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
+bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
+size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);
+ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter);
+ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
+			 int tries);
+bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter);
+vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write, bool may_unlock,
+			      struct fuse_dax_map **map);
 #endif
 
 /* dax_io.c */

@@ -5,6 +5,8 @@
 #include "dax_i.h"
 #include "dax_trace.h"
 
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
 #include <linux/dax.h>
 #include <linux/iomap.h>
 #include <linux/mm.h>
@@ -96,7 +98,8 @@ void fuse_dax_times_sent(struct inode *inode, struct timespec64 mtime)
  * What one fallback request carries. A request that the transport would split
  * gains nothing.
  */
-static size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter)
+VISIBLE_IF_KUNIT
+size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter)
 {
 	size_t max = iov_iter_rw(iter) == WRITE ? fc->max_write : fc->max_read;
 
@@ -257,13 +260,15 @@ static ssize_t fuse_dax_fallback_read(struct kiocb *iocb, struct iov_iter *iter,
  * Context: i_rwsem held, no reference to a mapping.
  * Return: bytes served, 0 at the end of the file, or -errno.
  */
-static ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
+VISIBLE_IF_KUNIT
+ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	size_t len = fuse_dax_fallback_size(get_fuse_conn(inode), iter);
 	bool write = iov_iter_rw(iter) == WRITE;
 	ssize_t res;
 
+	KUNIT_STATIC_STUB_REDIRECT(fuse_dax_fallback, iocb, iter);
 	lockdep_assert_held(&inode->i_rwsem);
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		return -EAGAIN;
@@ -359,8 +364,9 @@ static int fuse_dax_map_in(struct kiocb *iocb, struct iov_iter *iter)
  * Return: bytes done by fallback, -EINPROGRESS if the copy is to be repeated, 0
  * at the end of the file, or -errno.
  */
-static ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter,
-				int error, int tries)
+VISIBLE_IF_KUNIT
+ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
+			 int tries)
 {
 	if (error == -EFAULT) {
 		if (fuse_dax_fault_in(iter))
@@ -437,7 +443,8 @@ static bool fuse_dax_size_stale(struct inode *inode)
 }
 
 /* Whether the size decides what a read returns or where a write goes */
-static bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter)
+VISIBLE_IF_KUNIT
+bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter)
 {
 	bool auto_inval = get_fuse_conn(file_inode(iocb->ki_filp))->auto_inval_data;
 	bool past_eof = fuse_dax_past_eof(iocb, iter);

@@ -15,6 +15,8 @@
 #include "dax_i.h"
 #include "dax_trace.h"
 
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
 #include <linux/dax.h>
 #include <linux/slab.h>
 
@@ -49,6 +51,18 @@ static void fuse_dax_reclaim_end(struct fuse_dax_map *map, int error)
 	up_write(&di->sem);
 }
 
+/* Takes a mapping out of the page tables; -EBUSY if a page of it is pinned */
+VISIBLE_IF_KUNIT
+int fuse_dax_reclaim_zap(struct fuse_dax_map *map)
+{
+	loff_t start = (loff_t)map->itn.start << PAGE_SHIFT;
+	loff_t last = start + fuse_dax_run_len(&map->run) - 1;
+
+	KUNIT_STATIC_STUB_REDIRECT(fuse_dax_reclaim_zap, map);
+	lockdep_assert_held_write(&map->inode->i_mapping->invalidate_lock);
+	return dax_break_layout(map->inode, start, last, NULL) ? -EBUSY : 0;
+}
+
 /**
  * fuse_dax_reclaim_detach_locked - take a mapping from its inode
  * @map: the mapping; the caller has the only reference beside the tree's
@@ -60,18 +74,14 @@ static void fuse_dax_reclaim_end(struct fuse_dax_map *map, int error)
  */
 int fuse_dax_reclaim_detach_locked(struct fuse_dax_map *map)
 {
-	struct inode *inode = map->inode;
-	loff_t start = (loff_t)map->itn.start << PAGE_SHIFT;
-	loff_t last = start + fuse_dax_run_len(&map->run) - 1;
 	int err;
 
-	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	lockdep_assert_held_write(&map->inode->i_mapping->invalidate_lock);
 	err = fuse_dax_reclaim_begin(map);
 	if (err)
 		return err;
 
-	if (dax_break_layout(inode, start, last, NULL))
-		err = -EBUSY;
+	err = fuse_dax_reclaim_zap(map);
 	fuse_dax_reclaim_end(map, err);
 	trace_fuse_dax_reclaim(map, err);
 	return err;
