@@ -116,6 +116,8 @@ static int fuse_dax_kunit_req_setup(struct fuse_dax_map *map,
 		fuse_dax_map_get(map);
 		kt->late_map = map;
 		kt->late = done;
+		if (kt->answer)
+			schedule_work(&kt->late_work);
 	} else {
 		done(map, kt->setup_errors[nr]);
 	}
@@ -148,6 +150,38 @@ static int fuse_dax_kunit_req_remove(struct fuse_dax_window *win, u64 nodeid,
 	return err;
 }
 
+/* The answer to a setup comes while the test waits for it, or before */
+static void fuse_dax_kunit_late_work(struct work_struct *work)
+{
+	struct fuse_dax_kunit *kt = container_of(work, struct fuse_dax_kunit,
+						 late_work);
+
+	kt->late(kt->late_map, kt->late_error);
+	fuse_dax_map_put(kt->late_map);
+}
+
+/* Stands in for fuse_dax_reclaim_zap() */
+static int fuse_dax_kunit_reclaim_zap(struct fuse_dax_map *map)
+{
+	struct kunit *test = kunit_get_current_test();
+	struct fuse_dax_kunit *kt = test->priv;
+
+	kt->nr_zaps++;
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_DETACH);
+	return kt->zap(test, map);
+}
+
+/* Has @zap called where page tables would be zapped */
+void fuse_dax_kunit_zap(struct kunit *test,
+			int (*zap)(struct kunit *test, struct fuse_dax_map *map))
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	kt->zap = zap;
+	kunit_activate_static_stub(test, fuse_dax_reclaim_zap,
+				   fuse_dax_kunit_reclaim_zap);
+}
+
 static void fuse_dax_kunit_inode_init(struct fuse_dax_kunit *kt,
 				      struct fuse_inode *fi, u64 nodeid)
 {
@@ -160,6 +194,8 @@ static void fuse_dax_kunit_inode_init(struct fuse_dax_kunit *kt,
 	inode->i_mapping = &inode->i_data;
 	inode->i_data.host = inode;
 	init_rwsem(&inode->i_data.invalidate_lock);
+	spin_lock_init(&inode->i_lock);
+	spin_lock_init(&fi->lock);
 	fi->nodeid = nodeid;
 }
 
@@ -184,6 +220,7 @@ int fuse_dax_kunit_init(struct kunit *test)
 	kt->win->fc = &kt->fc;
 	kt->fc.dax = kt->win;
 	INIT_WORK(&kt->win->disable_work, fuse_dax_kunit_disable);
+	INIT_WORK(&kt->late_work, fuse_dax_kunit_late_work);
 	kt->fm.fc = &kt->fc;
 	kt->sb.s_fs_info = &kt->fm;
 	for (int i = 0; i < FUSE_DAX_KUNIT_INODES; i++)
@@ -203,6 +240,7 @@ void fuse_dax_kunit_exit(struct kunit *test)
 
 	if (!kt)
 		return;
+	flush_work(&kt->late_work);
 	flush_work(&kt->win->disable_work);
 	for (int i = 0; i < FUSE_DAX_KUNIT_INODES; i++) {
 		fuse_dax_inode_evict(&kt->fi[i].inode);
@@ -232,6 +270,41 @@ struct fuse_dax_map *fuse_dax_kunit_map(struct kunit *test, struct inode *inode,
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
 	fuse_dax_map_put(map);
 	return map;
+}
+
+/* Maps a file, inode @nr, in so many pieces of so many ranges: it grows */
+void fuse_dax_kunit_pieces(struct kunit *test, unsigned int nr,
+			   unsigned int pieces, unsigned int ranges)
+{
+	struct inode *inode;
+
+	for (unsigned int i = 0; i < pieces; i++) {
+		inode = fuse_dax_kunit_inode(test, nr, (i + 1) * ranges);
+		fuse_dax_kunit_map(test, inode, i * ranges, 0);
+	}
+}
+
+/* Mappings in the tree of an inode */
+unsigned int fuse_dax_kunit_count(struct inode *inode)
+{
+	struct fuse_dax_inode *di = get_fuse_inode(inode)->dax;
+	struct interval_tree_node *itn;
+	unsigned int nr = 0;
+
+	for (itn = interval_tree_iter_first(&di->tree, 0, ULONG_MAX); itn;
+	     itn = interval_tree_iter_next(itn, 0, ULONG_MAX))
+		nr++;
+	return nr;
+}
+
+/* An open file, as far as the driver looks at it */
+struct file *fuse_dax_kunit_file(struct kunit *test, struct inode *inode)
+{
+	struct file *file = kunit_kzalloc(test, sizeof(*file), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, file);
+	file->f_inode = inode;
+	return file;
 }
 
 /* A fatal signal for this task, which takes it for no more than pending */

@@ -10,7 +10,7 @@
 #include <kunit/test.h>
 
 #define FUSE_DAX_KUNIT_INODES	4
-#define FUSE_DAX_KUNIT_REQUESTS	16
+#define FUSE_DAX_KUNIT_REQUESTS	32
 
 /**
  * struct fuse_dax_kunit_setup - a setup that the driver has sent
@@ -56,6 +56,11 @@ struct fuse_dax_kunit_remove {
  *	answer is left to @late
  * @late: done function of the setup that was not answered
  * @late_map: its mapping
+ * @late_error: what @late_work answers
+ * @late_work: answers it from another task; queued at once if @answer
+ * @answer: the answer does not wait for the test
+ * @zap: called instead of the zapping of a mapping, if not NULL; 0 or -errno
+ * @nr_zaps: times it was called
  * @nr_removes: removes sent
  * @removes: the first of them
  * @remove_error: what the server answers to a remove that names @remove_bad
@@ -76,6 +81,12 @@ struct fuse_dax_kunit {
 	bool (*during)(struct kunit *test, struct fuse_dax_map *map);
 	void (*late)(struct fuse_dax_map *map, int error);
 	struct fuse_dax_map *late_map;
+	int late_error;
+	struct work_struct late_work;
+	bool answer;
+
+	int (*zap)(struct kunit *test, struct fuse_dax_map *map);
+	unsigned int nr_zaps;
 
 	unsigned int nr_removes;
 	struct fuse_dax_kunit_remove removes[FUSE_DAX_KUNIT_REQUESTS];
@@ -107,6 +118,12 @@ struct inode *fuse_dax_kunit_inode(struct kunit *test, unsigned int nr,
 				   unsigned long ranges);
 struct fuse_dax_map *fuse_dax_kunit_map(struct kunit *test, struct inode *inode,
 					unsigned long range, unsigned int want);
+void fuse_dax_kunit_pieces(struct kunit *test, unsigned int nr,
+			   unsigned int pieces, unsigned int ranges);
+unsigned int fuse_dax_kunit_count(struct inode *inode);
+struct file *fuse_dax_kunit_file(struct kunit *test, struct inode *inode);
+void fuse_dax_kunit_zap(struct kunit *test,
+			int (*zap)(struct kunit *test, struct fuse_dax_map *map));
 void fuse_dax_kunit_kill(void);
 void fuse_dax_kunit_unkill(void);
 

@@ -24,18 +24,6 @@ static struct fuse_dax_map *map_hit(struct inode *inode, unsigned long range,
 	return fuse_dax_map_hit(inode, fuse_dax_range_to_page(range), want);
 }
 
-static unsigned int map_count(struct inode *inode)
-{
-	struct fuse_dax_inode *di = get_fuse_inode(inode)->dax;
-	struct interval_tree_node *itn;
-	unsigned int nr = 0;
-
-	for (itn = interval_tree_iter_first(&di->tree, 0, ULONG_MAX); itn;
-	     itn = interval_tree_iter_next(itn, 0, ULONG_MAX))
-		nr++;
-	return nr;
-}
-
 static void map_setup(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
@@ -87,7 +75,7 @@ static void map_grown_file(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, kt->nr_setups, 2);
 	KUNIT_EXPECT_EQ(test, kt->setups[1].start, 3);
 	KUNIT_EXPECT_EQ(test, kt->setups[1].run.nr, 3);
-	KUNIT_EXPECT_EQ(test, map_count(inode), 2);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 2);
 }
 
 /* The runs grow while there are ranges; then the coldest that fits is replaced */
@@ -108,7 +96,7 @@ static void map_sequential(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, kt->setups[4].run.first, kt->setups[2].run.first);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 2);
-	KUNIT_EXPECT_EQ(test, map_count(inode), 2);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 2);
 }
 
 static void map_write_access(struct kunit *test)
@@ -127,17 +115,22 @@ static void map_write_access(struct kunit *test)
 /* Write access that was only asked for in advance is done without */
 static void map_write_refused(struct kunit *test)
 {
+	static const int errors[] = { -EACCES, -EROFS, -ETXTBSY, -EPERM };
 	struct fuse_dax_kunit *kt = test->priv;
-	struct inode *inode = fuse_dax_kunit_inode(test, 0, 1);
 	struct fuse_dax_map *map;
+	struct inode *inode;
 
-	atomic_set(&inode->i_writecount, 1);
-	kt->setup_errors[0] = -EACCES;
-	map = fuse_dax_kunit_map(test, inode, 0, 0);
-	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
-	KUNIT_EXPECT_EQ(test, kt->setups[1].access, FUSE_DAX_READ);
-	KUNIT_EXPECT_FALSE(test, map->writable);
-	KUNIT_EXPECT_EQ(test, kt->win->nr_runs, 1);
+	for (int i = 0; i < ARRAY_SIZE(errors); i++) {
+		inode = fuse_dax_kunit_inode(test, i, 1);
+		atomic_set(&inode->i_writecount, 1);
+		kt->setup_errors[2 * i] = errors[i];
+		map = fuse_dax_kunit_map(test, inode, 0, 0);
+		KUNIT_EXPECT_EQ(test, kt->nr_setups, 2 * i + 2);
+		KUNIT_EXPECT_EQ(test, kt->setups[2 * i + 1].access,
+				FUSE_DAX_READ);
+		KUNIT_EXPECT_FALSE(test, map->writable);
+		KUNIT_EXPECT_EQ(test, kt->win->nr_runs, i + 1);
+	}
 }
 
 struct error_case {
@@ -152,8 +145,18 @@ static const struct error_case error_cases[] = {
 	{ "other", -EINVAL, 0, 1 },
 	{ "other, fault", -EINVAL, FUSE_DAX_WANT_WAIT, 1 },
 	{ "not writable", -EACCES, FUSE_DAX_WANT_WRITE, 1 },
+	{ "not writable, fault", -EROFS,
+	  FUSE_DAX_WANT_WRITE | FUSE_DAX_WANT_WAIT, 1 },
 	{ "limit", -ENOMEM, 0, 1, .limit = true },
+	{ "limit of space", -ENOSPC, 0, 1, .limit = true },
+	{ "limit of a user", -EDQUOT, 0, 1, .limit = true },
+	{ "limit of files", -EMFILE, 0, 1, .limit = true },
+	{ "limit of all files", -ENFILE, 0, 1, .limit = true },
+	{ "limit for now", -EAGAIN, 0, 1, .limit = true },
+	{ "busy", -EBUSY, 0, 1, .limit = true },
 	{ "limit, fault", -ENOSPC, FUSE_DAX_WANT_WAIT, 3, .limit = true },
+	{ "limit, fault that is repeated", -ENOSPC,
+	  FUSE_DAX_WANT_WAIT | FUSE_DAX_WANT_ONCE, 1, .limit = true },
 	{ "not supported", -ENOSYS, 0, 1, .disabled = true },
 	{ "not supported, fault", -EOPNOTSUPP, FUSE_DAX_WANT_WAIT, 1,
 	  .disabled = true },
@@ -175,7 +178,7 @@ static void map_setup_error(struct kunit *test)
 		kt->setup_errors[i] = c->error;
 	KUNIT_EXPECT_EQ(test, c->error, map_error(inode, 0, c->want));
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, c->setups);
-	KUNIT_EXPECT_EQ(test, map_count(inode), 0);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
 	KUNIT_EXPECT_EQ(test, win->max_runs, c->limit ? 1 : UINT_MAX);
 	KUNIT_EXPECT_EQ(test, win->nr_free, c->buried ? 61 : 64);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&win->dying), c->buried);
@@ -196,7 +199,7 @@ static void map_unsent(struct kunit *test)
 
 	kt->unsent = -ENOMEM;
 	KUNIT_EXPECT_EQ(test, -ENOMEM, map_error(inode, 0, 0));
-	KUNIT_EXPECT_EQ(test, map_count(inode), 0);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 64);
 	KUNIT_EXPECT_EQ(test, kt->win->max_runs, UINT_MAX);
 }
@@ -214,7 +217,7 @@ static void map_limit_replaces(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, kt->nr_setups, 3);
 	KUNIT_EXPECT_TRUE(test, kt->setups[2].run.stale);
 	KUNIT_EXPECT_EQ(test, kt->setups[2].run.first, kt->setups[0].run.first);
-	KUNIT_EXPECT_EQ(test, map_count(first), 0);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(first), 0);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_runs, 1);
 }
 
@@ -248,7 +251,7 @@ static void map_stale_error(struct kunit *test)
 	kt->setup_errors[2] = -EINVAL;
 	KUNIT_EXPECT_EQ(test, -EINVAL,
 			map_error(inode, 0, FUSE_DAX_WANT_WAIT));
-	KUNIT_EXPECT_EQ(test, map_count(inode), 0);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 0);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 1);
 }
@@ -287,7 +290,7 @@ static void map_upgrade(struct kunit *test)
 	map = fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_WRITE);
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
 	KUNIT_EXPECT_TRUE(test, map->writable);
-	KUNIT_EXPECT_EQ(test, map_count(inode), 1);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 1);
 	KUNIT_EXPECT_PTR_EQ(test, map, fuse_dax_kunit_map(test, inode, 0, 0));
 }
@@ -319,7 +322,7 @@ static void map_late(struct kunit *test, int error)
 	fuse_dax_kunit_unkill();
 	KUNIT_EXPECT_EQ(test, err, -EINTR);
 	KUNIT_EXPECT_EQ(test, kt->late_map->state, FUSE_DAX_SETUP);
-	KUNIT_EXPECT_EQ(test, map_count(inode), 1);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
 	KUNIT_EXPECT_EQ(test, refcount_read(&kt->late_map->ref), 2);
 	kt->late(kt->late_map, error);
 	fuse_dax_map_put(kt->late_map);
@@ -340,7 +343,7 @@ static void map_killed_then_error(struct kunit *test)
 	struct fuse_dax_kunit *kt = test->priv;
 
 	map_late(test, -EINVAL);
-	KUNIT_EXPECT_EQ(test, map_count(&kt->fi[0].inode), 0);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(&kt->fi[0].inode), 0);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 64);
 }
 
@@ -348,6 +351,76 @@ static bool map_killed(struct kunit *test, struct fuse_dax_map *map)
 {
 	fuse_dax_kunit_kill();
 	return false;
+}
+
+static bool map_leave(struct kunit *test, struct fuse_dax_map *map)
+{
+	return true;
+}
+
+/* The task that has sent the setup waits for the answer, which another gives */
+static void map_answer_wakes(struct kunit *test)
+{
+	struct inode *first = fuse_dax_kunit_inode(test, 0, 3);
+	struct inode *second = fuse_dax_kunit_inode(test, 1, 3);
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_map *map;
+
+	kt->during = map_leave;
+	kt->answer = true;
+	map = map_find(first, 0, FUSE_DAX_WANT_WAIT);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
+	flush_work(&kt->late_work);
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
+	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 2);
+	fuse_dax_map_put(map);
+
+	kt->late_error = -EINVAL;
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			map_error(second, 0, FUSE_DAX_WANT_WAIT));
+	flush_work(&kt->late_work);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(second), 0);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 61);
+}
+
+/* Leaves a placeholder in the tree, whose setup @error will be the answer to */
+static struct inode *map_placeholder(struct kunit *test, int error)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	long err;
+
+	kt->during = map_during;
+	err = map_error(inode, 0, 0);
+	fuse_dax_kunit_unkill();
+	kt->during = NULL;
+	KUNIT_EXPECT_EQ(test, err, -EINTR);
+	kt->late_error = error;
+	return inode;
+}
+
+/* Somebody else's placeholder is waited for, not a second setup sent */
+static void map_placeholder_live(struct kunit *test)
+{
+	struct inode *inode = map_placeholder(test, 0);
+	struct fuse_dax_kunit *kt = test->priv;
+
+	schedule_work(&kt->late_work);
+	KUNIT_EXPECT_PTR_EQ(test, kt->late_map,
+			    fuse_dax_kunit_map(test, inode, 0, 0));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 1);
+}
+
+/* If it goes, this task makes its own */
+static void map_placeholder_gone(struct kunit *test)
+{
+	struct inode *inode = map_placeholder(test, -EINVAL);
+	struct fuse_dax_kunit *kt = test->priv;
+
+	schedule_work(&kt->late_work);
+	fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_WAIT);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
 }
 
 /* A fault would try again, but not for a task that is about to end */
@@ -411,7 +484,7 @@ static void map_insert_too_late(struct kunit *test)
 	struct fuse_dax_plan plan = { .start = 0, .nr = 8 };
 
 	KUNIT_EXPECT_EQ(test, -EEXIST, fuse_dax_map_insert(map, 2, &plan));
-	KUNIT_EXPECT_EQ(test, map_count(map->inode), 1);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(map->inode), 1);
 	fuse_dax_map_discard(map);
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_GONE);
 	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 1);
@@ -428,12 +501,12 @@ static void map_insert_stale(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, -EEXIST, fuse_dax_map_insert(map, 5, &plan));
 	KUNIT_EXPECT_EQ(test, map->run.nr, 8);
-	KUNIT_EXPECT_EQ(test, map_count(map->inode), 1);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(map->inode), 1);
 
 	plan = (struct fuse_dax_plan) { .start = 3, .nr = 8 };
 	KUNIT_EXPECT_EQ(test, 0, fuse_dax_map_insert(map, 5, &plan));
 	KUNIT_EXPECT_EQ(test, map->run.nr, 8);
-	KUNIT_EXPECT_EQ(test, map_count(map->inode), 2);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(map->inode), 2);
 	fuse_dax_map_put(map);
 	fuse_dax_map_put(map);
 }
@@ -450,6 +523,168 @@ static void map_discard_stale(struct kunit *test)
 	fuse_dax_map_put(map);
 }
 
+/* A mapping that is being detached: nobody gets it, who may wait waits */
+static int map_zap_pinned(struct kunit *test, struct fuse_dax_map *map)
+{
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			map_error(map->inode, 0, FUSE_DAX_WANT_HIT));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(map->inode, 0, 0));
+	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach_locked(map));
+	fuse_dax_kunit_kill();
+	KUNIT_EXPECT_EQ(test, -EINTR,
+			map_error(map->inode, 0, FUSE_DAX_WANT_WAIT));
+	fuse_dax_kunit_unkill();
+	return -EBUSY;
+}
+
+static int map_zap(struct kunit *test, struct fuse_dax_map *map)
+{
+	return 0;
+}
+
+/* DETACH ends with LIVE if a page is pinned, else with GONE */
+static void map_detach(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	struct fuse_dax_map *map = map_find(inode, 0, 0);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
+	fuse_dax_kunit_zap(test, map_zap_pinned);
+	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
+	KUNIT_EXPECT_PTR_EQ(test, kt->win->lru.next, &map->list);
+	KUNIT_EXPECT_PTR_EQ(test, map, fuse_dax_kunit_map(test, inode, 0, 0));
+	KUNIT_EXPECT_EQ(test, kt->nr_zaps, 1);
+
+	kt->zap = map_zap;
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_GONE);
+	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
+	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	fuse_dax_map_put(map);
+	fuse_dax_window_bury(map);
+}
+
+/* While one task takes a range for a file, another maps just that piece of it */
+static int map_zap_faster(struct kunit *test, struct fuse_dax_map *map)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	if (kt->nr_zaps == 1)
+		fuse_dax_kunit_map(test, &kt->fi[2].inode, 0, FUSE_DAX_WANT_WAIT);
+	return 0;
+}
+
+static void map_faster(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = map_full(test);
+	struct fuse_dax_map *map;
+
+	fuse_dax_kunit_zap(test, map_zap_faster);
+	map = fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_WAIT);
+	KUNIT_EXPECT_EQ(test, kt->nr_zaps, 2);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 3);
+	KUNIT_EXPECT_EQ(test, map->run.first, 32);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
+	/* What the slower one had taken is removed */
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->dying));
+}
+
+static void map_stopped(struct kunit *test)
+{
+	static const unsigned int want[] = {
+		0, FUSE_DAX_WANT_HIT, FUSE_DAX_WANT_WAIT, FUSE_DAX_WANT_WRITE,
+	};
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	struct fuse_dax_map *map = fuse_dax_kunit_map(test, inode, 0, 0);
+
+	fuse_dax_window_stop(kt->win);
+	for (int i = 0; i < ARRAY_SIZE(want); i++)
+		KUNIT_EXPECT_EQ(test, -ENOTCONN, map_error(inode, 0, want[i]));
+	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 1);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 1);
+}
+
+/* Memory is cut off when nobody copies any more; who waits has none yet */
+static void map_idle(struct kunit *test)
+{
+	struct inode *inode = map_placeholder(test, 0);
+	struct fuse_dax_inode *di = get_fuse_inode(inode)->dax;
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_map *map;
+
+	KUNIT_EXPECT_TRUE(test, fuse_dax_inode_idle(di));
+	schedule_work(&kt->late_work);
+	flush_work(&kt->late_work);
+	map = map_find(inode, 0, FUSE_DAX_WANT_HIT);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
+	KUNIT_EXPECT_FALSE(test, fuse_dax_inode_idle(di));
+	fuse_dax_map_put(map);
+	KUNIT_EXPECT_TRUE(test, fuse_dax_inode_idle(di));
+}
+
+struct map_later {
+	struct work_struct work;
+	struct fuse_dax_map *map;
+	bool done;
+};
+
+static void map_put_work(struct work_struct *work)
+{
+	fuse_dax_map_put(container_of(work, struct map_later, work)->map);
+}
+
+/* A fault that needs write access waits for who uses the readonly mapping */
+static void map_upgrade_waits(struct kunit *test)
+{
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	struct map_later later = { .map = map_find(inode, 0, 0) };
+	struct fuse_dax_map *map;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, later.map);
+	INIT_WORK_ONSTACK(&later.work, map_put_work);
+	schedule_work(&later.work);
+	map = fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_WRITE |
+						 FUSE_DAX_WANT_WAIT);
+	KUNIT_EXPECT_TRUE(test, map->writable);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
+	flush_work(&later.work);
+	destroy_work_on_stack(&later.work);
+}
+
+static void map_reclaimer_work(struct work_struct *work)
+{
+	struct map_later *later = container_of(work, struct map_later, work);
+	struct fuse_dax_inode *di = later->map->di;
+
+	WRITE_ONCE(later->done, true);
+	if (atomic_dec_and_test(&di->reclaimers))
+		wake_up_var(&di->reclaimers);
+}
+
+/* Reclaim that has found a mapping through the window is waited for */
+static void map_evict_waits(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	struct map_later later = {};
+
+	fuse_dax_kunit_map(test, inode, 0, 0);
+	later.map = fuse_dax_window_victim(kt->win);
+	KUNIT_ASSERT_NOT_NULL(test, later.map);
+	fuse_dax_map_put(later.map);
+	INIT_WORK_ONSTACK(&later.work, map_reclaimer_work);
+	schedule_work(&later.work);
+	fuse_dax_inode_evict(inode);
+	KUNIT_EXPECT_TRUE(test, later.done);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
+	flush_work(&later.work);
+	destroy_work_on_stack(&later.work);
+}
+
 static void map_evict(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
@@ -457,7 +692,7 @@ static void map_evict(struct kunit *test)
 	struct fuse_dax_map *map = fuse_dax_kunit_map(test, inode, 0, 0);
 
 	fuse_dax_inode_evict(inode);
-	KUNIT_EXPECT_EQ(test, map_count(inode), 0);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
 	KUNIT_EXPECT_PTR_EQ(test, kt->win->dying.next, &map->list);
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_GONE);
@@ -477,14 +712,23 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_stale_error),
 	KUNIT_CASE(map_stale_unsent),
 	KUNIT_CASE(map_upgrade),
+	KUNIT_CASE(map_upgrade_waits),
 	KUNIT_CASE(map_killed_then_live),
 	KUNIT_CASE(map_killed_then_error),
 	KUNIT_CASE(map_killed_no_retry),
+	KUNIT_CASE(map_answer_wakes),
+	KUNIT_CASE(map_placeholder_live),
+	KUNIT_CASE(map_placeholder_gone),
 	KUNIT_CASE(map_insert_cut),
 	KUNIT_CASE(map_insert_too_late),
 	KUNIT_CASE(map_insert_stale),
 	KUNIT_CASE(map_discard_stale),
+	KUNIT_CASE(map_detach),
+	KUNIT_CASE(map_faster),
+	KUNIT_CASE(map_stopped),
+	KUNIT_CASE(map_idle),
 	KUNIT_CASE(map_evict),
+	KUNIT_CASE(map_evict_waits),
 	{}
 };
 

@@ -195,6 +195,30 @@ static void plan_defer_small(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, plan.nr, 1);
 }
 
+/* What a pass over a large file has left behind it is the first to go */
+static void plan_drop_behind(struct kunit *test)
+{
+	struct plan *p = test->priv;
+	struct fuse_dax_plan plan;
+
+	for (int i = 0; i < 2; i++) {
+		plan_map(p, i, 4 * i, 4);
+		p->maps[i].referenced = true;
+	}
+	/* Not a pass: somewhere else, and at the start */
+	p->di.next = 4;
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(100), 8, 0, &plan));
+	p->di.next = 0;
+	KUNIT_EXPECT_EQ(test, -EEXIST, plan_make(p, RANGES(100), 0, 0, &plan));
+	KUNIT_EXPECT_TRUE(test, p->maps[0].referenced);
+	KUNIT_EXPECT_TRUE(test, p->maps[1].referenced);
+
+	p->di.next = 8;
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(100), 8, 0, &plan));
+	KUNIT_EXPECT_TRUE(test, p->maps[0].referenced);
+	KUNIT_EXPECT_FALSE(test, p->maps[1].referenced);
+}
+
 struct fit_case {
 	const char *name;
 	struct fuse_dax_plan plan;
@@ -303,6 +327,7 @@ static struct kunit_case fuse_dax_plan_cases[] = {
 	KUNIT_CASE(plan_defer_pressed),
 	KUNIT_CASE(plan_defer_not),
 	KUNIT_CASE(plan_defer_small),
+	KUNIT_CASE(plan_drop_behind),
 	KUNIT_CASE_PARAM(plan_fit, fit_gen_params),
 	KUNIT_CASE(plan_between_mappings),
 	KUNIT_CASE_PARAM(plan_shrink, shrink_gen_params),

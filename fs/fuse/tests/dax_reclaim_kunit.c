@@ -4,6 +4,8 @@
  */
 #include "dax_kunit.h"
 
+#include <linux/pagemap.h>
+
 /* Two files that fill the window, the first of which was used longer ago */
 static void reclaim_fill(struct kunit *test, struct fuse_dax_map *map[2])
 {
@@ -153,6 +155,130 @@ static void reclaim_too_large(struct kunit *test)
 	reclaim_give(test, &run);
 }
 
+/* Mappings that are too small to be taken over are removed, as many as it takes */
+static void reclaim_too_small(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_run run = {};
+
+	fuse_dax_kunit_pieces(test, 0, 16, 1);
+	KUNIT_ASSERT_EQ(test, 0, fuse_dax_window_take(kt->win, 48, 48, &run));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 4, &run));
+	KUNIT_EXPECT_EQ(test, reclaim_count(test), 4);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 4);
+	reclaim_give(test, &run);
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 52);
+}
+
+/* Less than half of what is wanted, if nobody else can give more */
+static void reclaim_what_there_is(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_run most, run = {};
+
+	KUNIT_ASSERT_EQ(test, 0, fuse_dax_window_take(kt->win, 61, 61, &most));
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 32, &run));
+	KUNIT_EXPECT_EQ(test, run.nr, 3);
+	KUNIT_EXPECT_FALSE(test, run.stale);
+	reclaim_give(test, &run);
+	reclaim_give(test, &most);
+}
+
+/* 16 that cannot be detached are enough to give up; the next one goes on there */
+static void reclaim_gives_up(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct rw_semaphore *lock = &kt->fi[0].inode.i_mapping->invalidate_lock;
+	struct fuse_dax_run rest, run = {};
+	struct fuse_dax_map *last;
+
+	fuse_dax_kunit_pieces(test, 0, 16, 1);
+	last = fuse_dax_kunit_map(test, fuse_dax_kunit_inode(test, 1, 1), 0, 0);
+	KUNIT_ASSERT_EQ(test, 0, fuse_dax_window_take(kt->win, 47, 47, &rest));
+	down_read(lock);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 1, &run));
+	KUNIT_EXPECT_PTR_EQ(test, kt->win->lru.next, &last->list);
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 1, &run));
+	KUNIT_EXPECT_EQ(test, run.first, 16);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(&kt->fi[0].inode), 16);
+	up_read(lock);
+	reclaim_give(test, &run);
+	reclaim_give(test, &rest);
+}
+
+static int reclaim_pinned(struct kunit *test, struct fuse_dax_map *map)
+{
+	return map->nodeid == 1 ? -EBUSY : 0;
+}
+
+/* A mapping with a pinned page lives on, and counts as used */
+static void reclaim_skips_pinned(struct kunit *test)
+{
+	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map[2];
+
+	reclaim_fill(test, map);
+	fuse_dax_kunit_zap(test, reclaim_pinned);
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 32, &run));
+	KUNIT_EXPECT_EQ(test, run.first, 32);
+	KUNIT_EXPECT_EQ(test, map[0]->state, FUSE_DAX_LIVE);
+	KUNIT_EXPECT_TRUE(test, map[0]->referenced);
+	KUNIT_EXPECT_EQ(test, refcount_read(&map[0]->ref), 1);
+	KUNIT_EXPECT_EQ(test, reclaim_count(test), 1);
+	reclaim_give(test, &run);
+}
+
+static void reclaim_truncate(struct kunit *test, struct inode *inode, loff_t size)
+{
+	filemap_invalidate_lock(inode->i_mapping);
+	fuse_dax_truncated(inode, size);
+	filemap_invalidate_unlock(inode->i_mapping);
+}
+
+/* What begins past the end is given back, unless somebody uses it */
+static void reclaim_truncated(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = &kt->fi[0].inode;
+	struct fuse_dax_map *used;
+
+	reclaim_truncate(test, inode, 0);
+	fuse_dax_kunit_pieces(test, 0, 4, 2);
+	reclaim_truncate(test, inode, 4 * FUSE_DAX_RANGE_SIZE + 1);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 3);
+	reclaim_truncate(test, inode, 4 * FUSE_DAX_RANGE_SIZE);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 2);
+	reclaim_truncate(test, inode, 2 * FUSE_DAX_RANGE_SIZE + 1);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 2);
+
+	used = fuse_dax_map_find(inode, 0, FUSE_DAX_WANT_HIT);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, used);
+	reclaim_truncate(test, inode, 0);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
+	KUNIT_EXPECT_EQ(test, used->state, FUSE_DAX_LIVE);
+	fuse_dax_map_put(used);
+	reclaim_truncate(test, inode, 0);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 4);
+}
+
+/* Only a file that has shrunk on the server gives something back */
+static void reclaim_size_changed(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = &kt->fi[0].inode;
+	const loff_t two = 2 * FUSE_DAX_RANGE_SIZE;
+
+	fuse_dax_size_changed(inode, two, 0);
+	fuse_dax_kunit_pieces(test, 0, 2, 2);
+	fuse_dax_size_changed(inode, 0, two);
+	fuse_dax_size_changed(inode, two, two);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 2);
+	fuse_dax_size_changed(inode, 2 * two, two);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
+}
+
 static void reclaim_waits(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
@@ -180,13 +306,10 @@ static void reclaim_waits(struct kunit *test)
 /* Leaves @nr mappings of two ranges each to the worker */
 static void reclaim_bury(struct kunit *test, unsigned int file, unsigned int nr)
 {
-	struct inode *inode;
+	struct fuse_dax_kunit *kt = test->priv;
 
-	for (unsigned int i = 0; i < nr; i++) {
-		inode = fuse_dax_kunit_inode(test, file, 2 * i + 2);
-		fuse_dax_kunit_map(test, inode, 2 * i, 0);
-	}
-	fuse_dax_inode_evict(inode);
+	fuse_dax_kunit_pieces(test, file, nr, 2);
+	fuse_dax_inode_evict(&kt->fi[file].inode);
 }
 
 static void reclaim_expect_remove(struct kunit *test, unsigned int i,
@@ -285,17 +408,44 @@ static void reclaim_gone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kt->win->nr_bad, 6);
 }
 
+static void reclaim_retry(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_window *win = kt->win;
+
+	fuse_dax_reclaim_retry_work(&win->retry_work.work);
+	flush_work(&win->remove_work);
+	KUNIT_EXPECT_EQ(test, 1,
+			atomic_long_read(&win->stats[FUSE_DAX_REMOVES]));
+
+	/* No retry is queued once the connection ends */
+	kt->remove_bad = UINT_MAX;
+	kt->remove_error = -EIO;
+	reclaim_bury(test, 0, 1);
+	fuse_dax_window_stop(win);
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, win->nr_bad, 2);
+	KUNIT_EXPECT_FALSE(test, delayed_work_pending(&win->retry_work));
+}
+
 static struct kunit_case fuse_dax_reclaim_cases[] = {
 	KUNIT_CASE(reclaim_detach),
 	KUNIT_CASE(reclaim_prefers_free),
 	KUNIT_CASE(reclaim_takes_over),
 	KUNIT_CASE(reclaim_passes_over),
+	KUNIT_CASE(reclaim_skips_pinned),
 	KUNIT_CASE(reclaim_too_large),
+	KUNIT_CASE(reclaim_too_small),
+	KUNIT_CASE(reclaim_what_there_is),
+	KUNIT_CASE(reclaim_gives_up),
+	KUNIT_CASE(reclaim_truncated),
+	KUNIT_CASE(reclaim_size_changed),
 	KUNIT_CASE(reclaim_waits),
 	KUNIT_CASE(reclaim_batch),
 	KUNIT_CASE(reclaim_isolates),
 	KUNIT_CASE(reclaim_recovers),
 	KUNIT_CASE(reclaim_gone),
+	KUNIT_CASE(reclaim_retry),
 	{}
 };
 
