@@ -268,6 +268,45 @@ static void map_stale_unsent(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 1);
 }
 
+/* What there is room for, once, and nothing is taken from others */
+static void map_ahead(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 40);
+	struct fuse_dax_map *map;
+
+	fuse_dax_map_ahead(inode, fuse_dax_range_to_page(2), ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
+	KUNIT_EXPECT_EQ(test, kt->setups[0].start, 2);
+	KUNIT_EXPECT_EQ(test, kt->setups[0].run.nr, 32);
+	KUNIT_EXPECT_EQ(test, kt->setups[1].run.nr, 6);
+	KUNIT_EXPECT_EQ(test, kt->setups[1].access, FUSE_DAX_READ);
+	fuse_dax_map_ahead(inode, fuse_dax_range_to_page(2), ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
+	map = map_hit(inode, 39, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
+	fuse_dax_map_put(map);
+
+	inode = fuse_dax_kunit_inode(test, 1, 40);
+	fuse_dax_map_ahead(inode, 0, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 0);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(map_hit(inode, 39, 0)), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(
+				&kt->win->stats[FUSE_DAX_RECLAIMED]), 0);
+}
+
+/* The server says that it is at its limit: nobody asks on */
+static void map_ahead_limit(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 40);
+
+	kt->setup_errors[1] = -ENOSPC;
+	fuse_dax_map_ahead(inode, 0, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
+}
+
 /* Write access cannot be added to a live mapping: it is made anew */
 static void map_upgrade(struct kunit *test)
 {
@@ -527,7 +566,7 @@ static void map_discard_stale(struct kunit *test)
 static int map_zap_pinned(struct kunit *test, struct fuse_dax_map *map)
 {
 	KUNIT_EXPECT_EQ(test, -EAGAIN,
-			map_error(map->inode, 0, FUSE_DAX_WANT_HIT));
+			PTR_ERR(map_hit(map->inode, 0, 0)));
 	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(map->inode, 0, 0));
 	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach_locked(map));
 	fuse_dax_kunit_kill();
@@ -595,7 +634,7 @@ static void map_faster(struct kunit *test)
 static void map_stopped(struct kunit *test)
 {
 	static const unsigned int want[] = {
-		0, FUSE_DAX_WANT_HIT, FUSE_DAX_WANT_WAIT, FUSE_DAX_WANT_WRITE,
+		0, FUSE_DAX_WANT_WAIT, FUSE_DAX_WANT_WRITE,
 	};
 	struct fuse_dax_kunit *kt = test->priv;
 	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
@@ -604,6 +643,7 @@ static void map_stopped(struct kunit *test)
 	fuse_dax_window_stop(kt->win);
 	for (int i = 0; i < ARRAY_SIZE(want); i++)
 		KUNIT_EXPECT_EQ(test, -ENOTCONN, map_error(inode, 0, want[i]));
+	KUNIT_EXPECT_EQ(test, -ENOTCONN, PTR_ERR(map_hit(inode, 0, 0)));
 	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 1);
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, 1);
 }
@@ -619,7 +659,7 @@ static void map_idle(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, fuse_dax_inode_idle(di));
 	schedule_work(&kt->late_work);
 	flush_work(&kt->late_work);
-	map = map_find(inode, 0, FUSE_DAX_WANT_HIT);
+	map = map_hit(inode, 0, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
 	KUNIT_EXPECT_FALSE(test, fuse_dax_inode_idle(di));
 	fuse_dax_map_put(map);
@@ -711,6 +751,8 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_stale),
 	KUNIT_CASE(map_stale_error),
 	KUNIT_CASE(map_stale_unsent),
+	KUNIT_CASE(map_ahead),
+	KUNIT_CASE(map_ahead_limit),
 	KUNIT_CASE(map_upgrade),
 	KUNIT_CASE(map_upgrade_waits),
 	KUNIT_CASE(map_killed_then_live),

@@ -195,6 +195,62 @@ static void plan_defer_small(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, plan.nr, 1);
 }
 
+/* A small file takes memory from nobody, but for a fault or a read in pieces */
+static void plan_small_pressed(struct kunit *test)
+{
+	struct plan *p = test->priv;
+	struct fuse_dax_plan plan;
+
+	plan_free(p, 0);
+	for (int i = 0; i < 9; i++)
+		KUNIT_EXPECT_EQ(test, -EAGAIN,
+				plan_make(p, SZ_64K, 0, 0, &plan));
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, SZ_64K, 0, FUSE_DAX_WANT_WAIT,
+					   &plan));
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, SZ_64K, 0, FUSE_DAX_WANT_MEMORY,
+					   &plan));
+
+	/* All mappings that the server can hold, though there are ranges */
+	p->di.small_misses = 9;
+	plan_free(p, 64);
+	p->win->nr_runs = 5;
+	p->win->max_runs = 6;
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, SZ_64K, 0, 0, &plan));
+	p->win->max_runs = 5;
+	KUNIT_EXPECT_EQ(test, -EAGAIN, plan_make(p, SZ_64K, 0, 0, &plan));
+	p->win->nr_runs = 0;
+}
+
+static void plan_small_in_pieces(struct kunit *test)
+{
+	struct plan *p = test->priv;
+	struct fuse_dax_plan plan;
+
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, SZ_64K, 0, FUSE_DAX_WANT_MEMORY,
+					   &plan));
+	KUNIT_EXPECT_EQ(test, p->di.small_misses, 0);
+}
+
+/* One range, wherever it is, unless there is room for the file */
+static void plan_random(struct kunit *test)
+{
+	unsigned int want = FUSE_DAX_WANT_WAIT | FUSE_DAX_WANT_RANDOM;
+	struct plan *p = test->priv;
+	struct fuse_dax_plan plan;
+
+	plan_free(p, 20);
+	p->di.next = 4;
+	p->di.run = 4;
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(100), 4, want, &plan));
+	KUNIT_EXPECT_EQ(test, plan.start, 4);
+	KUNIT_EXPECT_EQ(test, plan.nr, 1);
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(100), 0, want, &plan));
+	KUNIT_EXPECT_EQ(test, plan.nr, 1);
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(30), 7, want, &plan));
+	KUNIT_EXPECT_EQ(test, plan.start, 0);
+	KUNIT_EXPECT_EQ(test, plan.nr, 30);
+}
+
 /* What a pass over a large file has left behind it is the first to go */
 static void plan_drop_behind(struct kunit *test)
 {
@@ -327,6 +383,9 @@ static struct kunit_case fuse_dax_plan_cases[] = {
 	KUNIT_CASE(plan_defer_pressed),
 	KUNIT_CASE(plan_defer_not),
 	KUNIT_CASE(plan_defer_small),
+	KUNIT_CASE(plan_small_pressed),
+	KUNIT_CASE(plan_small_in_pieces),
+	KUNIT_CASE(plan_random),
 	KUNIT_CASE(plan_drop_behind),
 	KUNIT_CASE_PARAM(plan_fit, fit_gen_params),
 	KUNIT_CASE(plan_between_mappings),

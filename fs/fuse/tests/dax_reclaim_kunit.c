@@ -73,6 +73,49 @@ static void reclaim_detach(struct kunit *test)
 	fuse_dax_window_bury(map);
 }
 
+/* Maps a file; whether it is the next to go */
+static bool reclaim_fleets(struct kunit *test, struct inode *inode)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_map *map;
+
+	map = fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_WAIT);
+	/* It is used, but that may be the burst of first use */
+	fuse_dax_kunit_map(test, inode, 0, 0);
+	KUNIT_EXPECT_TRUE(test, map->referenced);
+	KUNIT_EXPECT_EQ(test, map->fleeting, kt->win->lru.next == &map->list);
+	return map->fleeting;
+}
+
+/*
+ * A mapping that others had to go for is the next to go, unless its file lost one
+ * a moment ago, or it is its turn to stay.
+ */
+static void reclaim_fleeting(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *one, *two;
+
+	/* Eight mappings; a moment is two of them */
+	fuse_dax_kunit_pieces(test, 0, 8, 8);
+	KUNIT_ASSERT_EQ(test, kt->win->nr_free, 0);
+	one = fuse_dax_kunit_inode(test, 1, 8);
+	two = fuse_dax_kunit_inode(test, 2, 8);
+
+	kt->win->withdrawn = 4;
+	KUNIT_EXPECT_TRUE(test, reclaim_fleets(test, one));
+	KUNIT_EXPECT_TRUE(test, reclaim_fleets(test, two));
+	KUNIT_EXPECT_EQ(test, kt->win->withdrawn, 6);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(one), 0);
+	KUNIT_EXPECT_FALSE(test, reclaim_fleets(test, one));
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(two), 0);
+	KUNIT_EXPECT_EQ(test, kt->win->withdrawn, 7);
+
+	get_fuse_inode(two)->dax->withdrawn = 0;
+	KUNIT_EXPECT_FALSE(test, reclaim_fleets(test, two));
+	KUNIT_EXPECT_EQ(test, kt->win->withdrawn, 8);
+}
+
 static void reclaim_prefers_free(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
@@ -252,7 +295,7 @@ static void reclaim_truncated(struct kunit *test)
 	reclaim_truncate(test, inode, 2 * FUSE_DAX_RANGE_SIZE + 1);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 2);
 
-	used = fuse_dax_map_find(inode, 0, FUSE_DAX_WANT_HIT);
+	used = fuse_dax_map_hit(inode, 0, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, used);
 	reclaim_truncate(test, inode, 0);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
@@ -430,6 +473,7 @@ static void reclaim_retry(struct kunit *test)
 
 static struct kunit_case fuse_dax_reclaim_cases[] = {
 	KUNIT_CASE(reclaim_detach),
+	KUNIT_CASE(reclaim_fleeting),
 	KUNIT_CASE(reclaim_prefers_free),
 	KUNIT_CASE(reclaim_takes_over),
 	KUNIT_CASE(reclaim_passes_over),
