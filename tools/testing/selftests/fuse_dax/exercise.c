@@ -38,6 +38,7 @@
 #define SMALL		8
 /* A process that does nothing for so long hangs. */
 #define STUCK_MS	120000
+#define PROGRESS_MS	60000
 #define BLOCK		(256 * KiB)
 #define MAX_WINDOWS	8
 
@@ -314,6 +315,20 @@ static bool is_enough(const struct exercise *ex, long until, bool last)
 	return !last || begun + ex->clock >= want.ops;
 }
 
+/* Long runs tell how far they are. */
+static void show_progress(const struct exercise *ex)
+{
+	static long next;
+
+	if (!next)
+		next = now_ms() + PROGRESS_MS;
+	if (now_ms() < next)
+		return;
+	next = now_ms() + PROGRESS_MS;
+	ksft_print_msg("  %lu operations so far\n", begun + ex->clock);
+	fflush(stdout);
+}
+
 /* All rounds; false if something was wrong. */
 static bool run_rounds(struct exercise *ex, bool last)
 {
@@ -327,6 +342,7 @@ static bool run_rounds(struct exercise *ex, bool last)
 	do {
 		if (!run_round(ex) || !between_rounds(ex, round++))
 			return false;
+		show_progress(ex);
 	} while (!is_enough(ex, until, last));
 	return compare_all(ex);
 }
