@@ -93,16 +93,25 @@ static int backend_call(struct vu_backend *backend, uint32_t request,
 
 /*
  * QEMU answers a MAP before it puts the new memory into force. It handles the
- * next message after that, so the answer to any second message says that the
- * first is done. An interrupt would come later still, but the guest may find
- * our reply while it handles an earlier interrupt.
+ * next message after that, so the answer to any second message, which we do not
+ * wait to send, says that the first is done. An interrupt would come later
+ * still, but the guest may find our reply while it handles an earlier interrupt.
  */
-static int backend_barrier(struct vu_backend *backend)
+static int backend_map(int sock, const struct vu_shmem_map *map, int fd)
 {
-	uint64_t answer;
+	uint64_t answer, barrier;
+	int err;
 
-	return backend_call(backend, VU_BACKEND_CONFIG_CHANGE, NULL, 0, -1,
-			    &answer);
+	err = backend_send(sock, VU_BACKEND_SHMEM_MAP, map, sizeof(*map), fd);
+	if (!err)
+		err = backend_send(sock, VU_BACKEND_CONFIG_CHANGE, NULL, 0, -1);
+	if (!err)
+		err = backend_answer(sock, VU_BACKEND_SHMEM_MAP, &answer);
+	if (!err)
+		err = backend_answer(sock, VU_BACKEND_CONFIG_CHANGE, &barrier);
+	if (err)
+		return err;
+	return answer ? -ENOMEM : 0;
 }
 
 int vu_backend_map(struct vu_backend *backend, int fd, uint64_t fd_offset,
@@ -114,14 +123,11 @@ int vu_backend_map(struct vu_backend *backend, int fd, uint64_t fd_offset,
 		.len = len,
 		.flags = writable ? VU_SHMEM_MAP_RW : 0,
 	};
-	uint64_t answer;
-	int err;
+	int err = -ENOTCONN;
 
 	pthread_mutex_lock(&backend->lock);
-	err = backend_call(backend, VU_BACKEND_SHMEM_MAP, &map, sizeof(map),
-			   fd, &answer);
-	if (!err)
-		err = answer ? -ENOMEM : backend_barrier(backend);
+	if (backend->fd >= 0)
+		err = backend_map(backend->fd, &map, fd);
 	pthread_mutex_unlock(&backend->lock);
 	return err;
 }
