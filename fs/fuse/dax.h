@@ -60,6 +60,7 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 		       struct dax_device *dev, struct kobject *parent);
 bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc, unsigned int alignment);
 void fuse_dax_conn_stop(struct fuse_conn *fc);
+void fuse_dax_conn_drained(struct fuse_conn *fc);
 void fuse_dax_conn_cut(struct fuse_conn *fc);
 void fuse_dax_conn_unplug(struct fuse_conn *fc);
 bool fuse_dax_conn_fit(u64 *start, u64 *len);
@@ -151,6 +152,10 @@ static inline bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc,
 }
 
 static inline void fuse_dax_conn_stop(struct fuse_conn *fc)
+{
+}
+
+static inline void fuse_dax_conn_drained(struct fuse_conn *fc)
 {
 }
 

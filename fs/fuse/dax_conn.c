@@ -173,6 +173,7 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 	INIT_WORK(&win->remove_work, fuse_dax_reclaim_work);
 	INIT_DELAYED_WORK(&win->retry_work, fuse_dax_reclaim_retry_work);
 	INIT_WORK(&win->disable_work, fuse_dax_conn_disable_work);
+	INIT_WORK(&win->put_work, fuse_dax_req_put_work);
 	err = fuse_dax_sysfs_add(win, parent);
 	if (err) {
 		fuse_dax_window_free(win);
@@ -215,6 +216,19 @@ void fuse_dax_conn_stop(struct fuse_conn *fc)
 	fuse_dax_sysfs_del(fc->dax);
 }
 EXPORT_SYMBOL_GPL(fuse_dax_conn_stop);
+
+/**
+ * fuse_dax_conn_drained - no request is under way any more
+ * @fc: the connection, after fuse_dax_conn_stop()
+ *
+ * Context: Sleeps until no inode is held on behalf of a request.
+ */
+void fuse_dax_conn_drained(struct fuse_conn *fc)
+{
+	if (fc->dax)
+		flush_work(&fc->dax->put_work);
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_drained);
 
 /**
  * fuse_dax_conn_fit - cut a window to what can be used as memory

@@ -10,6 +10,7 @@
 #include <linux/interval_tree.h>
 #include <linux/kobject.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
@@ -180,6 +181,8 @@ enum fuse_dax_stat {
  * @wait: woken when ranges become free or a mapping idle
  * @remove_work: sends the removes
  * @retry_work: queues @remove_work while there are ranges in @bad
+ * @puts: setups whose inode may have no other reference any more
+ * @put_work: drops these
  * @disable_work: drops the inodes from the caches once @disabled is set
  * @entries: body of the remove request, so that a remove allocates nothing.
  *	Used by @remove_work only
@@ -210,6 +213,8 @@ struct fuse_dax_window {
 	wait_queue_head_t wait;
 	struct work_struct remove_work;
 	struct delayed_work retry_work;
+	struct llist_head puts;
+	struct work_struct put_work;
 	struct work_struct disable_work;
 	struct fuse_removemapping_one *entries;
 	bool disabled;
@@ -287,6 +292,7 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 		       void (*done)(struct fuse_dax_map *map, int error));
 int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
 			unsigned int nr);
+void fuse_dax_req_put_work(struct work_struct *work);
 
 /* dax_reclaim.c */
 int fuse_dax_reclaim_detach(struct fuse_dax_map *map);

@@ -14,21 +14,52 @@ struct fuse_dax_setup {
 	struct fuse_setupmapping_in in;
 	struct fuse_dax_map *map;
 	void (*done)(struct fuse_dax_map *map, int error);
+	struct inode *inode;
+	struct llist_node put;
 };
+
+/**
+ * fuse_dax_req_put_work - drop references to inodes
+ * @work: &fuse_dax_window.put_work
+ */
+void fuse_dax_req_put_work(struct work_struct *work)
+{
+	struct fuse_dax_window *win = container_of(work, typeof(*win), put_work);
+	struct llist_node *puts = llist_del_all(&win->puts);
+	struct fuse_dax_setup *req, *next;
+
+	llist_for_each_entry_safe(req, next, puts, put) {
+		iput(req->inode);
+		kfree(req);
+	}
+}
+
+/*
+ * To drop the last reference to an inode may take long, and other answers wait.
+ * It is the last one only if all who had the file open have gone meanwhile.
+ */
+static void fuse_dax_req_put(struct fuse_dax_window *win,
+			     struct fuse_dax_setup *req)
+{
+	if (atomic_add_unless(&req->inode->i_count, -1, 1)) {
+		kfree(req);
+		return;
+	}
+	llist_add(&req->put, &win->puts);
+	queue_work(system_dfl_long_wq, &win->put_work);
+}
 
 static void fuse_dax_req_setup_end(struct fuse_args *args, int error)
 {
 	struct fuse_dax_setup *req = container_of(args, typeof(*req), args);
 	struct fuse_dax_map *map = req->map;
-	struct inode *inode = map->inode;
+	struct fuse_dax_window *win = map->win;
 
-	fuse_dax_count(map->win, error ? FUSE_DAX_SETUP_ERRORS :
-					 FUSE_DAX_SETUPS);
+	fuse_dax_count(win, error ? FUSE_DAX_SETUP_ERRORS : FUSE_DAX_SETUPS);
 	trace_fuse_dax_setup(map, error);
 	req->done(map, error);
-	kfree(req);
 	fuse_dax_map_put(map);
-	iput(inode);
+	fuse_dax_req_put(win, req);
 }
 
 /**
@@ -45,7 +76,7 @@ static void fuse_dax_req_setup_end(struct fuse_args *args, int error)
  * all handles.
  *
  * Context: May sleep; process context. @done may run before this returns, in
- * another task; it may sleep.
+ * another task; it may sleep for a lock, but other answers wait for it.
  * Return: 0 if the request is under way, else -errno and @done is not called.
  */
 int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
@@ -72,9 +103,8 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 	req->args.in_numargs = 1;
 	req->args.in_args[0].size = sizeof(req->in);
 	req->args.in_args[0].value = &req->in;
-	/* The end may drop the last reference to the inode, which can block */
-	req->args.may_block = true;
 	req->args.end = fuse_dax_req_setup_end;
+	req->inode = map->inode;
 
 	ihold(map->inode);
 	fuse_dax_map_get(map);
