@@ -25,7 +25,7 @@ static const struct workload workloads[] = {
 	{ "many", 3, work_many, "SLICE TIME FILE..." },
 	{ "memory", 0, work_memory, "[FILE]" },
 	{ "order", 3, work_order, "uniform|zipf BLOCKS COUNT >ORDER" },
-	{ "random", 6, work_random, "read|write psync|mmap FILE ORDER WARMUP TIME" },
+	{ "random", 6, work_random, "read|write psync|mmap FILE ORDER WARMUP TIME [unsynced]" },
 	{ "read-all", 1, work_read_all, "DIR" },
 	{ "seq", 4, work_seq, "read|mmap FILE BLOCK PASSES" },
 	{ "start", 1, work_start, "PROGRAM..." },
