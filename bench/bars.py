@@ -19,10 +19,10 @@ def met(check):
 
 
 class Bars:
-    """The bars for one set of results; data and files are those of the run."""
+    """The bars for one set of results, which has so many small files."""
 
-    def __init__(self, results, data, files):
-        self.results, self.data, self.files = results, data, files
+    def __init__(self, results, files):
+        self.results, self.data, self.files = results, results.data, files
 
     # Helpers
 

@@ -16,7 +16,10 @@ def size(window):
 
 
 class Results:
-    def __init__(self, path):
+    """data: the bytes that rows with windows work on."""
+
+    def __init__(self, path, data):
+        self.data = data
         # (row, window, contender) -> unit -> values, one of each round
         self.cells = collections.defaultdict(lambda: collections.defaultdict(list))
         self.failed = collections.defaultdict(list)
@@ -80,8 +83,7 @@ class Results:
         """The name of the contender with as much page cache as the window.
 
         Where the window holds all twice, it is the one without a limit."""
-        name = contender + "-limited"
-        return name if self.at(row, window, name) else contender
+        return contender + "-limited" if size(window) < 2 * self.data else contender
 
     def ratio(self, row, window, ours, other, other_row=None, other_window=None):
         """How many times ours is better than the other, or None."""
