@@ -262,6 +262,8 @@ static const struct fault_case fault_cases[] = {
 	  .write = true, .may_unlock = true, .mapped = true,
 	  .ret = VM_FAULT_RETRY, .setups = 1 },
 	{ "mkwrite", FIRST, .write = true, .setups = 1 },
+	{ "mkwrite, must not wait", FIRST | FAULT_FLAG_RETRY_NOWAIT,
+	  .write = true, .setups = 1 },
 	{ "mkwrite, mapped readonly", FIRST, .write = true, .mapped = true,
 	  .setups = 2 },
 	{ "mkwrite, refused", FIRST, .write = true, .answer = -EROFS,

@@ -117,7 +117,8 @@ static int fuse_dax_kunit_req_setup(struct fuse_dax_map *map,
 		kt->late_map = map;
 		kt->late = done;
 		if (kt->answer)
-			schedule_work(&kt->late_work);
+			schedule_delayed_work(&kt->late_work,
+					      FUSE_DAX_KUNIT_SOON);
 	} else {
 		done(map, kt->setup_errors[nr]);
 	}
@@ -154,7 +155,7 @@ static int fuse_dax_kunit_req_remove(struct fuse_dax_window *win, u64 nodeid,
 static void fuse_dax_kunit_late_work(struct work_struct *work)
 {
 	struct fuse_dax_kunit *kt = container_of(work, struct fuse_dax_kunit,
-						 late_work);
+						 late_work.work);
 
 	kt->late(kt->late_map, kt->late_error);
 	fuse_dax_map_put(kt->late_map);
@@ -220,7 +221,7 @@ int fuse_dax_kunit_init(struct kunit *test)
 	kt->win->fc = &kt->fc;
 	kt->fc.dax = kt->win;
 	INIT_WORK(&kt->win->disable_work, fuse_dax_kunit_disable);
-	INIT_WORK(&kt->late_work, fuse_dax_kunit_late_work);
+	INIT_DELAYED_WORK(&kt->late_work, fuse_dax_kunit_late_work);
 	kt->fm.fc = &kt->fc;
 	kt->sb.s_fs_info = &kt->fm;
 	for (int i = 0; i < FUSE_DAX_KUNIT_INODES; i++)
@@ -240,7 +241,7 @@ void fuse_dax_kunit_exit(struct kunit *test)
 
 	if (!kt)
 		return;
-	flush_work(&kt->late_work);
+	flush_delayed_work(&kt->late_work);
 	flush_work(&kt->win->disable_work);
 	for (int i = 0; i < FUSE_DAX_KUNIT_INODES; i++) {
 		fuse_dax_inode_evict(&kt->fi[i].inode);

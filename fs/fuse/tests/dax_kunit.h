@@ -11,6 +11,8 @@
 
 #define FUSE_DAX_KUNIT_INODES	4
 #define FUSE_DAX_KUNIT_REQUESTS	32
+/* Jiffies in which a test gets to where it waits for another task */
+#define FUSE_DAX_KUNIT_SOON	2
 
 /**
  * struct fuse_dax_kunit_setup - a setup that the driver has sent
@@ -57,7 +59,7 @@ struct fuse_dax_kunit_remove {
  * @late: done function of the setup that was not answered
  * @late_map: its mapping
  * @late_error: what @late_work answers
- * @late_work: answers it from another task; queued at once if @answer
+ * @late_work: answers it from another task; queued with the setup if @answer
  * @answer: the answer does not wait for the test
  * @zap: called instead of the zapping of a mapping, if not NULL; 0 or -errno
  * @nr_zaps: times it was called
@@ -82,7 +84,7 @@ struct fuse_dax_kunit {
 	void (*late)(struct fuse_dax_map *map, int error);
 	struct fuse_dax_map *late_map;
 	int late_error;
-	struct work_struct late_work;
+	struct delayed_work late_work;
 	bool answer;
 
 	int (*zap)(struct kunit *test, struct fuse_dax_map *map);

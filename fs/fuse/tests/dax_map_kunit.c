@@ -409,7 +409,7 @@ static void map_answer_wakes(struct kunit *test)
 	kt->answer = true;
 	map = map_find(first, 0, FUSE_DAX_WANT_WAIT);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
-	flush_work(&kt->late_work);
+	flush_delayed_work(&kt->late_work);
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
 	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 2);
 	fuse_dax_map_put(map);
@@ -417,7 +417,7 @@ static void map_answer_wakes(struct kunit *test)
 	kt->late_error = -EINVAL;
 	KUNIT_EXPECT_EQ(test, -EINVAL,
 			map_error(second, 0, FUSE_DAX_WANT_WAIT));
-	flush_work(&kt->late_work);
+	flush_delayed_work(&kt->late_work);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(second), 0);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 61);
 }
@@ -444,7 +444,7 @@ static void map_placeholder_live(struct kunit *test)
 	struct inode *inode = map_placeholder(test, 0);
 	struct fuse_dax_kunit *kt = test->priv;
 
-	schedule_work(&kt->late_work);
+	schedule_delayed_work(&kt->late_work, FUSE_DAX_KUNIT_SOON);
 	KUNIT_EXPECT_PTR_EQ(test, kt->late_map,
 			    fuse_dax_kunit_map(test, inode, 0, 0));
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, 1);
@@ -456,7 +456,7 @@ static void map_placeholder_gone(struct kunit *test)
 	struct inode *inode = map_placeholder(test, -EINVAL);
 	struct fuse_dax_kunit *kt = test->priv;
 
-	schedule_work(&kt->late_work);
+	schedule_delayed_work(&kt->late_work, FUSE_DAX_KUNIT_SOON);
 	fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_WAIT);
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
@@ -657,8 +657,8 @@ static void map_idle(struct kunit *test)
 	struct fuse_dax_map *map;
 
 	KUNIT_EXPECT_TRUE(test, fuse_dax_inode_idle(di));
-	schedule_work(&kt->late_work);
-	flush_work(&kt->late_work);
+	schedule_delayed_work(&kt->late_work, FUSE_DAX_KUNIT_SOON);
+	flush_delayed_work(&kt->late_work);
 	map = map_hit(inode, 0, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
 	KUNIT_EXPECT_FALSE(test, fuse_dax_inode_idle(di));
@@ -666,15 +666,16 @@ static void map_idle(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, fuse_dax_inode_idle(di));
 }
 
+/* Another task, which does something while this one waits */
 struct map_later {
-	struct work_struct work;
+	struct delayed_work work;
 	struct fuse_dax_map *map;
 	bool done;
 };
 
 static void map_put_work(struct work_struct *work)
 {
-	fuse_dax_map_put(container_of(work, struct map_later, work)->map);
+	fuse_dax_map_put(container_of(work, struct map_later, work.work)->map);
 }
 
 /* A fault that needs write access waits for who uses the readonly mapping */
@@ -685,19 +686,20 @@ static void map_upgrade_waits(struct kunit *test)
 	struct fuse_dax_map *map;
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, later.map);
-	INIT_WORK_ONSTACK(&later.work, map_put_work);
-	schedule_work(&later.work);
+	INIT_DELAYED_WORK_ONSTACK(&later.work, map_put_work);
+	schedule_delayed_work(&later.work, FUSE_DAX_KUNIT_SOON);
 	map = fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_WRITE |
 						 FUSE_DAX_WANT_WAIT);
 	KUNIT_EXPECT_TRUE(test, map->writable);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
-	flush_work(&later.work);
-	destroy_work_on_stack(&later.work);
+	flush_delayed_work(&later.work);
+	destroy_delayed_work_on_stack(&later.work);
 }
 
 static void map_reclaimer_work(struct work_struct *work)
 {
-	struct map_later *later = container_of(work, struct map_later, work);
+	struct map_later *later = container_of(work, struct map_later,
+					       work.work);
 	struct fuse_dax_inode *di = later->map->di;
 
 	WRITE_ONCE(later->done, true);
@@ -716,13 +718,13 @@ static void map_evict_waits(struct kunit *test)
 	later.map = fuse_dax_window_victim(kt->win);
 	KUNIT_ASSERT_NOT_NULL(test, later.map);
 	fuse_dax_map_put(later.map);
-	INIT_WORK_ONSTACK(&later.work, map_reclaimer_work);
-	schedule_work(&later.work);
+	INIT_DELAYED_WORK_ONSTACK(&later.work, map_reclaimer_work);
+	schedule_delayed_work(&later.work, FUSE_DAX_KUNIT_SOON);
 	fuse_dax_inode_evict(inode);
 	KUNIT_EXPECT_TRUE(test, later.done);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
-	flush_work(&later.work);
-	destroy_work_on_stack(&later.work);
+	flush_delayed_work(&later.work);
+	destroy_delayed_work_on_stack(&later.work);
 }
 
 static void map_evict(struct kunit *test)
