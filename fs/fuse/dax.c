@@ -55,19 +55,26 @@
  *
  * In addition to what mm/filemap.c says::
  *
- *   inode->i_rwsem
- *     mm->mmap_lock
+ *   inode->i_rwsem, fuse_conn.killsb
+ *     mm->mmap_lock, or the lock of the vma
  *       sb_start_pagefault
  *         mapping->invalidate_lock
- *           fuse_dax_inode.sem
- *             fuse_dax_window.lock
+ *           memory reclaim
+ *             fuse_dax_inode.sem
+ *               fuse_dax_window.lock
  *
  * - i_rwsem: shared by reads, exclusive in writes and truncation.
+ * - killsb: shared while the inodes of a connection are visited whose memory
+ *   goes. It has no order with i_rwsem.
  * - invalidate_lock: shared while a fault inserts an entry, exclusive to break.
  *   Reclaim only tries for it.
  * - fuse_dax_inode.sem: the tree and the state of its mappings. Never held
- *   across a request, a copy or a break.
- * - fuse_dax_window.lock: spinlock; ranges and lists of the window.
+ *   across a request, a copy or a break. Eviction takes it, which any allocation
+ *   may lead to: there is none with it held.
+ * - fuse_dax_window.lock: spinlock; ranges and lists of the window. Under it
+ *   tasks are woken and work is queued.
+ *
+ * lockdep_test.sh of the selftests compares this with what lockdep has seen.
  *
  * Times
  * -----
