@@ -277,11 +277,12 @@ ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 		       write ? FUSE_DAX_FALLBACK_WRITES :
 			       FUSE_DAX_FALLBACK_READS);
 	trace_fuse_dax_fallback(get_node_id(inode), iocb->ki_pos, len, write);
-	if (write)
-		res = fuse_dax_fallback_written(inode, iocb->ki_pos,
-				fuse_dax_fallback_send(iocb, iter, len));
-	else
+	if (write) {
+		res = fuse_dax_fallback_send(iocb, iter, len);
+		res = fuse_dax_fallback_written(inode, iocb->ki_pos, res);
+	} else {
 		res = fuse_dax_fallback_read(iocb, iter, len);
+	}
 	if (res > 0)
 		iocb->ki_pos += res;
 	return res;

@@ -274,6 +274,7 @@ static void map_ahead(struct kunit *test)
 	struct fuse_dax_kunit *kt = test->priv;
 	struct inode *inode = fuse_dax_kunit_inode(test, 0, 40);
 	struct fuse_dax_map *map;
+	long reclaimed;
 
 	fuse_dax_map_ahead(inode, fuse_dax_range_to_page(2), ULONG_MAX);
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
@@ -291,8 +292,8 @@ static void map_ahead(struct kunit *test)
 	fuse_dax_map_ahead(inode, 0, ULONG_MAX);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 0);
 	KUNIT_EXPECT_EQ(test, PTR_ERR(map_hit(inode, 39, 0)), -EAGAIN);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(
-				&kt->win->stats[FUSE_DAX_RECLAIMED]), 0);
+	reclaimed = atomic_long_read(&kt->win->stats[FUSE_DAX_RECLAIMED]);
+	KUNIT_EXPECT_EQ(test, reclaimed, 0);
 }
 
 /* The server says that it is at its limit: nobody asks on */

@@ -12,6 +12,9 @@
 #define OTHER	72
 #define SIZE	(40 * KiB + 123)
 #define PIECE	(10 * KiB)
+#define WHOLE	(64 * KiB)
+#define LARGER	(200 * KiB)
+#define AHEAD	(8 * MiB)
 
 FIXTURE(policy)
 {
@@ -39,7 +42,7 @@ FIXTURE_TEARDOWN(policy)
 /* Reads [@pos, @end) piece by piece; 0 if it is the pattern */
 static int read_pieces(int fd, off_t pos, off_t end, size_t piece, int seed)
 {
-	static char buf[256 * KiB];
+	static char buf[LARGER];
 
 	while (pos < end) {
 		ssize_t n = pread(fd, buf, piece, pos);
@@ -65,7 +68,7 @@ static int read_pieces(int fd, off_t pos, off_t end, size_t piece, int seed)
  */
 TEST_F(policy, small_file_whole)
 {
-	EXPECT_EQ(0, read_pieces(self->fd, 0, SIZE, 64 * KiB, SEED));
+	EXPECT_EQ(0, read_pieces(self->fd, 0, SIZE, WHOLE, SEED));
 	EXPECT_REQUESTS(1, 0);
 }
 
@@ -174,11 +177,11 @@ TEST_F(policy, header_then_mmap)
  */
 TEST_F(policy, larger_file_in_pieces)
 {
-	int fd = file_make(&self->fs, "larger", 200 * KiB, SEED);
+	int fd = file_make(&self->fs, "larger", LARGER, SEED);
 
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, trace_start());
-	EXPECT_EQ(0, read_pieces(fd, 0, 200 * KiB, PIECE, SEED));
+	EXPECT_EQ(0, read_pieces(fd, 0, LARGER, PIECE, SEED));
 	EXPECT_REQUESTS(0, 1);
 	close(fd);
 }
@@ -191,7 +194,7 @@ TEST_F(policy, larger_file_in_pieces)
  */
 TEST_F(policy, willneed)
 {
-	int fd = file_make(&self->fs, "ahead", 8 * MiB, SEED);
+	int fd = file_make(&self->fs, "ahead", AHEAD, SEED);
 
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, trace_start());
@@ -199,7 +202,7 @@ TEST_F(policy, willneed)
 	ASSERT_EQ(0, counter_wait(&self->fs, "mappings_live", 1));
 	EXPECT_REQUESTS(0, 1);
 	ASSERT_EQ(0, trace_start());
-	EXPECT_EQ(0, file_is_pattern(fd, 0, 8 * MiB, SEED));
+	EXPECT_EQ(0, file_is_pattern(fd, 0, AHEAD, SEED));
 	EXPECT_REQUESTS(0, 0);
 	close(fd);
 }
@@ -212,22 +215,22 @@ TEST_F(policy, willneed)
  */
 TEST_F(policy, dontneed)
 {
-	int fd = file_make(&self->fs, "behind", 8 * MiB, SEED);
+	int fd = file_make(&self->fs, "behind", AHEAD, SEED);
 	char *map;
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(0, file_is_pattern(fd, 0, 8 * MiB, SEED));
-	map = map_file(fd, 8 * MiB, PROT_READ, MAP_SHARED);
+	EXPECT_EQ(0, file_is_pattern(fd, 0, AHEAD, SEED));
+	map = map_file(fd, AHEAD, PROT_READ, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
 	EXPECT_EQ(1, counter(&self->fs, "mappings_live"));
-	munmap(map, 8 * MiB);
+	munmap(map, AHEAD);
 	/* A part of it */
-	ASSERT_EQ(0, posix_fadvise(fd, 0, MiB, POSIX_FADV_DONTNEED));
+	ASSERT_EQ(0, posix_fadvise(fd, 0, PIECE, POSIX_FADV_DONTNEED));
 	EXPECT_EQ(1, counter(&self->fs, "mappings_live"));
 	ASSERT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
 	EXPECT_EQ(0, counter_wait(&self->fs, "mappings_live", 0));
-	EXPECT_EQ(0, file_is_pattern(fd, 0, 8 * MiB, SEED));
+	EXPECT_EQ(0, file_is_pattern(fd, 0, AHEAD, SEED));
 	close(fd);
 }
 
