@@ -46,6 +46,8 @@ def plot(results, out, name, title, pattern):
     lines, keys = [], []
     for row in results.rows(pattern):
         for label, ratios in series_of(results, row, results.windows(row)):
+            if not any(ratios.values()):
+                continue
             keys = list(ratios)
             numbers = (f"{math.log2(r):.3f}" if r else "?" for r in ratios.values())
             lines.append(f'"{label}" ' + " ".join(numbers))
