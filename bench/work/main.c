@@ -40,7 +40,7 @@ static void mark(const char *what)
 	const char *command = getenv("MARK");
 	char line[512];
 
-	if (!command)
+	if (!command || !*command)
 		return;
 	fflush(stdout);
 	snprintf(line, sizeof(line), "%s %s", command, what);
