@@ -27,6 +27,20 @@
 /* A fallback smaller than this is always copied, bytes */
 #define FUSE_DAX_BOUNCE_MAX	SZ_16K
 
+/* Whether all has been said since the clock last ticked */
+static bool fuse_dax_touched(struct inode *inode)
+{
+	struct fuse_inode *fi = get_fuse_inode(inode);
+	struct timespec64 mtime = inode_get_mtime(inode);
+	struct timespec64 ctime = inode_get_ctime(inode);
+	struct timespec64 now = current_time(inode);
+
+	return test_bit(FUSE_I_DAX_TIMES, &fi->state) &&
+	       (READ_ONCE(fi->inval_mask) & STATX_BLOCKS) &&
+	       timespec64_equal(&mtime, &now) &&
+	       timespec64_equal(&ctime, &now);
+}
+
 /**
  * fuse_dax_touch - the file was or is about to be modified through memory
  * @inode: the file
@@ -37,6 +51,8 @@ void fuse_dax_touch(struct inode *inode)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
 
+	if (fuse_dax_touched(inode))
+		return;
 	spin_lock(&fi->lock);
 	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
 	set_bit(FUSE_I_DAX_TIMES, &fi->state);
@@ -354,6 +370,16 @@ static int fuse_dax_map_in(struct kiocb *iocb, struct iov_iter *iter)
 	return 0;
 }
 
+/* Serves a read that needs neither memory nor a request; else -EAGAIN */
+static ssize_t fuse_dax_read_without(struct kiocb *iocb, struct iov_iter *iter)
+{
+	if (iov_iter_rw(iter) == WRITE)
+		return -EAGAIN;
+	if (iocb->ki_pos >= i_size_read(file_inode(iocb->ki_filp)))
+		return 0;
+	return fuse_dax_pass_read(iocb, iter) ?: -EAGAIN;
+}
+
 /* Copies that may fail before the two sides are taken to exclude each other */
 #define FUSE_DAX_COPY_TRIES	3
 
@@ -373,12 +399,10 @@ ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
 		if (fuse_dax_fault_in(iter))
 			return -EFAULT;
 	} else if (error == -EAGAIN) {
-		if (iov_iter_rw(iter) == READ) {
-			ssize_t res = fuse_dax_pass_read(iocb, iter);
+		ssize_t res = fuse_dax_read_without(iocb, iter);
 
-			if (res)
-				return res;
-		}
+		if (res != -EAGAIN)
+			return res;
 		error = fuse_dax_map_in(iocb, iter);
 		if (error == -EINTR && fatal_signal_pending(current))
 			return error;
@@ -407,7 +431,6 @@ static bool fuse_dax_past_eof(struct kiocb *iocb, struct iov_iter *iter)
  */
 static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 {
-	struct inode *inode = file_inode(iocb->ki_filp);
 	bool write = iov_iter_rw(iter) == WRITE;
 	ssize_t done = 0, ret = 0;
 	int tries = 0;
@@ -416,8 +439,6 @@ static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 		if (write && fuse_dax_past_eof(iocb, iter)) {
 			/* It shrank on the server since the write began */
 			ret = fuse_dax_fallback(iocb, iter);
-		} else if (iocb->ki_pos >= i_size_read(inode)) {
-			ret = 0;
 		} else {
 			ret = fuse_dax_copy(iocb, iter);
 			if (ret < 0)
@@ -456,22 +477,29 @@ bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter)
 	return auto_inval && !past_eof && !(iocb->ki_flags & IOCB_APPEND);
 }
 
+/* Gets the size from the server, if it is needed */
+static int fuse_dax_update_size(struct kiocb *iocb, struct iov_iter *iter)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+
+	if (!fuse_dax_size_matters(iocb, iter))
+		return 0;
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		return iocb->ki_pos < i_size_read(inode) ? 0 : -EAGAIN;
+	return fuse_update_attributes(inode, iocb->ki_filp, STATX_SIZE);
+}
+
 /*
  * Makes i_size as true as for a cached file: always as fresh as the attributes
  * are said to be when the server asks for automatic invalidation, else when a
  * read reaches the end of the file. Who must not wait gets what is mapped below
  * the size as it is known, if there is any.
  */
-static int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
+static inline int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
 {
-	struct inode *inode = file_inode(iocb->ki_filp);
-
-	if (likely(!fuse_dax_size_stale(inode)) ||
-	    !fuse_dax_size_matters(iocb, iter))
+	if (likely(!fuse_dax_size_stale(file_inode(iocb->ki_filp))))
 		return 0;
-	if (iocb->ki_flags & IOCB_NOWAIT)
-		return iocb->ki_pos < i_size_read(inode) ? 0 : -EAGAIN;
-	return fuse_update_attributes(inode, iocb->ki_filp, STATX_SIZE);
+	return fuse_dax_update_size(iocb, iter);
 }
 
 /**
