@@ -56,8 +56,8 @@ static struct {
 	.nr_windows = 5,
 };
 
-/* Operations with all windows so far: those begun, and those done. */
-static unsigned long begun, done;
+/* Operations with all windows so far. */
+static unsigned long done;
 
 /* The reference copies are faulted in by each process: let pages be huge. */
 static void want_huge_pages(void)
@@ -312,7 +312,7 @@ static bool is_enough(const struct exercise *ex, long until, bool last)
 {
 	if (now_ms() < until)
 		return false;
-	return !last || begun + ex->clock >= want.ops;
+	return !last || done + all_done(ex) >= want.ops;
 }
 
 /* Long runs tell how far they are. */
@@ -325,7 +325,7 @@ static void show_progress(const struct exercise *ex)
 	if (now_ms() < next)
 		return;
 	next = now_ms() + PROGRESS_MS;
-	ksft_print_msg("  %lu operations so far\n", begun + ex->clock);
+	ksft_print_msg("  %lu operations so far\n", done + all_done(ex));
 	fflush(stdout);
 }
 
@@ -377,7 +377,6 @@ static void use_window(struct exercise *ex, bool last)
 	bool right = run_rounds(ex, last);
 	unsigned long ops = all_done(ex);
 
-	begun += ex->clock;
 	done += ops;
 	ksft_print_msg("%u ranges: %lu operations in %ld ms\n", ex->ranges,
 		       ops, now_ms() - start);
