@@ -119,8 +119,8 @@ struct fuse_dax_map {
  * @missed: range of the file of the last miss that fell back
  * @small_misses: misses that fell back because the file is small
  * @made: mappings ever placed in @tree
- * @withdrawn: &fuse_dax_window.withdrawn when a mapping was last taken from the
- *	inode; 0: never. Protected by &fuse_dax_window.lock
+ * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
+ *	from the inode; 0: never. Protected by &fuse_dax_window.lock
  * @pass: a small file on its way to a reader, or NULL; READ_ONCE() elsewhere
  * @reclaimers: tasks that try to detach a mapping which they found through the
  *	window, and so without a reference to the inode: eviction waits for

@@ -239,8 +239,10 @@ void fuse_dax_window_limit(struct fuse_dax_window *win)
 
 /*
  * Whether a mapping that others had to go for is to stay, as one that there was
- * room for: because its file lost a mapping a moment ago and so is in use, or
- * because it is its turn, so that what has stayed for long goes at last.
+ * room for: because its file lost a fleeting one a moment ago, and so is used
+ * more than once, or because it is its turn, so that what has stayed for long
+ * goes at last. To have lost one that stayed says nothing: when files are used
+ * in turn, that is the one which is needed next.
  */
 static bool fuse_dax_window_stays(const struct fuse_dax_window *win,
 				  const struct fuse_dax_inode *di)
@@ -286,7 +288,9 @@ void fuse_dax_window_withdraw(struct fuse_dax_map *map)
 	lockdep_assert_held(&map->di->sem);
 	guard(spinlock)(&map->win->lock);
 	list_del_init(&map->list);
-	map->di->withdrawn = ++map->win->withdrawn;
+	map->win->withdrawn++;
+	if (map->fleeting)
+		map->di->withdrawn = map->win->withdrawn;
 }
 
 /**
