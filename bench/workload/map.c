@@ -7,7 +7,7 @@
  *	memory [FILE]	guest memory in use; with FILE, how much more after it was
  *			read: bytes for 1 GiB
  */
-#include "work.h"
+#include "workload.h"
 
 #include <err.h>
 #include <fcntl.h>

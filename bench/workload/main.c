@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "work.h"
+#include "workload.h"
 
 #include <err.h>
 #include <fcntl.h>

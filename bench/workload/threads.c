@@ -11,7 +11,7 @@
  *
  * For TIME ms, after two passes that are not measured.
  */
-#include "work.h"
+#include "workload.h"
 
 #include <err.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
  * stdout. It is run on the host, as an emulated machine takes long for floating
  * point. The popular blocks of zipf(1.1) lie scattered over the file.
  */
-#include "work.h"
+#include "workload.h"
 
 #include <err.h>
 #include <math.h>

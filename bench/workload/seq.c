@@ -3,7 +3,7 @@
  * seq read|mmap FILE BLOCK PASSES: the whole file from its start, PASSES times;
  * reports the median rate. A mapping is made anew for each pass.
  */
-#include "work.h"
+#include "workload.h"
 
 #include <err.h>
 #include <fcntl.h>

@@ -9,7 +9,7 @@
  * and 6 to 10 us for its own work per block, which is more than a warm block
  * takes.
  */
-#include "work.h"
+#include "workload.h"
 
 #include <err.h>
 #include <fcntl.h>

@@ -10,7 +10,7 @@
  *	time COMMAND...			seconds
  */
 #define _GNU_SOURCE
-#include "work.h"
+#include "workload.h"
 
 #include <err.h>
 #include <errno.h>
