@@ -38,6 +38,13 @@
  * live mapping is never changed: to make it writable it is detached and set up
  * anew; to show what the file grew by, another mapping is added behind it.
  *
+ * When no range is free, or the server can hold no more mappings, one is taken
+ * by second chance. The mapping that gets it is *fleeting*: the next to be taken,
+ * so that what is used once does not drive out the rest.
+ *
+ * A small file that is read piece by piece is fetched by one request, and the
+ * pieces are served from that copy: a *pass*, see dax_pass.c.
+ *
  * Users of memory hold a reference to the mapping: a copy for its length, with
  * page faults disabled, and a fault until the page table entry is there. Pages
  * in page tables and pages pinned by others hold none; reclaim finds the first
