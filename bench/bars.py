@@ -96,7 +96,9 @@ class Bars:
     def data_requests(self, row, window):
         counts = [self.results.median(row, window, "ours", unit)
                   for unit in ("setups", "READ", "WRITE")]
-        measured = None if None in counts else sum(counts) / self.files
+        # The archive of untar is a file too
+        files = self.files + (row == "small-untar")
+        measured = None if None in counts else sum(counts) / files
         return Check("data requests per file", f"{row}, {window}", measured, 1.0, False)
 
     def bar_5(self):
