@@ -42,8 +42,8 @@
  * by second chance. The mapping that gets it is *fleeting*: the next to be taken,
  * so that what is used once does not drive out the rest.
  *
- * A small file that is read piece by piece is fetched by one request, and the
- * pieces are served from that copy: a *pass*, see dax_pass.c.
+ * A small file that is read, and not mapped, is fetched by one request, and read
+ * from that *copy* until memory is short, see dax_copy.c.
  *
  * Users of memory hold a reference to the mapping: a copy for its length, with
  * page faults disabled, and a fault until the page table entry is there. Pages
@@ -68,7 +68,7 @@
  *         mapping->invalidate_lock
  *           memory reclaim
  *             fuse_dax_inode.sem
- *               fuse_dax_window.lock
+ *               fuse_dax_window.lock, fuse_dax_copies.lock
  *
  * - i_rwsem: shared by reads, exclusive in writes and truncation.
  * - killsb: shared while the inodes of a connection are visited whose memory
@@ -80,6 +80,7 @@
  *   may lead to: there is none with it held.
  * - fuse_dax_window.lock: spinlock; ranges and lists of the window. Under it
  *   tasks are woken and work is queued.
+ * - fuse_dax_copies.lock: spinlock; copies of small files. Has no order with it.
  *
  * lockdep_test.sh of the selftests compares this with what lockdep has seen.
  *
@@ -94,7 +95,7 @@
 
 /*
  * A file up to this size is first read by FUSE_READ, if the read is for the rest
- * of it or begins a pass: one round trip gives all of it, as a setup would, and
+ * of it or makes a copy: one round trip gives all of it, as a setup would, and
  * neither a range nor a mapping of the host is used up for files that are read
  * once.
  */
@@ -455,9 +456,8 @@ int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 	map->itn.last = fuse_dax_range_to_page(plan->start + plan->nr) - 1;
 	interval_tree_insert(&map->itn, &di->tree);
 	di->next = plan->start + plan->nr;
-	di->made++;
 	/* What is mapped can be stored to */
-	fuse_dax_pass_end(di);
+	fuse_dax_copy_end(map->win, di);
 	return 0;
 }
 

@@ -46,7 +46,7 @@ int fuse_dax_break(struct inode *inode, loff_t start, loff_t end);
 void fuse_dax_truncated(struct inode *inode, loff_t size);
 void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size);
 
-void fuse_dax_released(struct inode *inode);
+void fuse_dax_changed(struct inode *inode);
 
 void fuse_dax_keep_times(struct inode *inode, struct fuse_attr *attr);
 void fuse_dax_times_sent(struct inode *inode, struct timespec64 mtime);
@@ -107,7 +107,7 @@ static inline void fuse_dax_size_changed(struct inode *inode, loff_t oldsize,
 {
 }
 
-static inline void fuse_dax_released(struct inode *inode)
+static inline void fuse_dax_changed(struct inode *inode)
 {
 }
 

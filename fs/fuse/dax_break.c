@@ -39,6 +39,7 @@ static int fuse_dax_break_range(struct inode *inode, loff_t start, loff_t end,
  */
 int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
 {
+	fuse_dax_changed(inode);
 	return fuse_dax_break_range(inode, start, end, fuse_dax_break_wait);
 }
 

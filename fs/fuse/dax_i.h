@@ -11,6 +11,7 @@
 #include <linux/kobject.h>
 #include <linux/list.h>
 #include <linux/llist.h>
+#include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
@@ -29,7 +30,7 @@
 /* REMOVEMAPPING entries in one request: what one page holds, by the protocol */
 #define FUSE_DAX_REMOVE_BATCH	FUSE_REMOVEMAPPING_MAX_ENTRY
 
-struct fuse_dax_pass;
+struct fuse_dax_copy;
 struct fuse_dax_sysfs;
 struct fuse_dax_window;
 
@@ -118,10 +119,11 @@ struct fuse_dax_map {
  * @run: ranges in the last planned mapping
  * @missed: range of the file of the last miss that fell back
  * @small_misses: misses that fell back because the file is small
- * @made: mappings ever placed in @tree
+ * @epoch: changes with what may make a copy of the file out of date. Protected
+ *	by &fuse_dax_copies.lock; READ_ONCE() elsewhere
  * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
  *	from the inode; 0: never. Protected by &fuse_dax_window.lock
- * @pass: a small file on its way to a reader, or NULL; READ_ONCE() elsewhere
+ * @copy: of a small file, or NULL. Changed under &fuse_dax_copies.lock
  * @reclaimers: tasks that try to detach a mapping which they found through the
  *	window, and so without a reference to the inode: eviction waits for
  *	zero with wait_var_event(). Raised under &fuse_dax_window.lock
@@ -133,9 +135,9 @@ struct fuse_dax_inode {
 	unsigned long missed;
 	unsigned int run;
 	unsigned int small_misses;
-	unsigned long made;
+	unsigned long epoch;
 	unsigned long withdrawn;
-	struct fuse_dax_pass *pass;
+	struct fuse_dax_copy __rcu *copy;
 	atomic_t reclaimers;
 };
 
@@ -156,6 +158,24 @@ enum fuse_dax_stat {
 	/** @FUSE_DAX_FALLBACK_WRITES: writes served by FUSE_WRITE */
 	FUSE_DAX_FALLBACK_WRITES,
 	FUSE_DAX_NR_STATS,
+};
+
+/**
+ * struct fuse_dax_copies - small files in memory of the guest
+ * @lock: protects the fields below, up to @pages. Leaf; taken by memory reclaim
+ * @lru: &struct fuse_dax_copy, the first to go first
+ * @pages: what their data takes; READ_ONCE() elsewhere
+ * @max: limit for @pages. Constant
+ * @shrinker: drops them when memory is short. Constant
+ */
+struct fuse_dax_copies {
+	/* protects what follows, up to @pages */
+	spinlock_t lock;
+	struct list_head lru;
+	long pages;
+
+	long max;
+	struct shrinker *shrinker;
 };
 
 /**
@@ -186,6 +206,7 @@ enum fuse_dax_stat {
  * @disable_work: drops the inodes from the caches once @disabled is set
  * @entries: body of the remove request, so that a remove allocates nothing.
  *	Used by @remove_work only
+ * @copies: of small files
  * @disabled: the server does not do setups; set once. READ_ONCE()
  * @sysfs: /sys/fs/virtiofs/<n>/dax, or NULL. Constant
  * @stats: see &enum fuse_dax_stat
@@ -217,6 +238,7 @@ struct fuse_dax_window {
 	struct work_struct put_work;
 	struct work_struct disable_work;
 	struct fuse_removemapping_one *entries;
+	struct fuse_dax_copies copies;
 	bool disabled;
 	struct fuse_dax_sysfs *sysfs;
 	atomic_long_t stats[FUSE_DAX_NR_STATS];
@@ -366,6 +388,7 @@ ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter);
 ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
 			 int tries);
 bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter);
+ssize_t fuse_dax_copy_fetch(struct kiocb *iocb, void *data, size_t len);
 vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write, bool may_unlock,
 			      struct fuse_dax_map **map);
 #endif
@@ -373,11 +396,13 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write, bool may_unlock,
 /* dax_io.c */
 void fuse_dax_touch(struct inode *inode);
 
-/* dax_pass.c */
-void fuse_dax_pass_end(struct fuse_dax_inode *di);
-ssize_t fuse_dax_pass_read(struct kiocb *iocb, struct iov_iter *to);
-bool fuse_dax_pass_begins(struct kiocb *iocb, struct iov_iter *to);
-ssize_t fuse_dax_pass_start(struct kiocb *iocb, struct iov_iter *to);
+/* dax_copy.c */
+int fuse_dax_copies_init(struct fuse_dax_copies *copies);
+void fuse_dax_copies_exit(struct fuse_dax_copies *copies);
+void fuse_dax_copy_end(struct fuse_dax_window *win, struct fuse_dax_inode *di);
+ssize_t fuse_dax_copy_read(struct kiocb *iocb, struct iov_iter *to);
+bool fuse_dax_copy_begins(struct kiocb *iocb, struct iov_iter *to);
+ssize_t fuse_dax_copy_make(struct kiocb *iocb, struct iov_iter *to);
 
 /* dax_fault.c */
 extern const struct vm_operations_struct fuse_dax_vm_ops;

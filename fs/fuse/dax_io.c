@@ -256,8 +256,8 @@ static ssize_t fuse_dax_fallback_read(struct kiocb *iocb, struct iov_iter *iter,
 {
 	ssize_t res = -ENOMEM;
 
-	if (fuse_dax_pass_begins(iocb, iter))
-		res = fuse_dax_pass_start(iocb, iter);
+	if (fuse_dax_copy_begins(iocb, iter))
+		res = fuse_dax_copy_make(iocb, iter);
 	if (res == -ENOMEM)
 		res = fuse_dax_fallback_send(iocb, iter, len);
 	fuse_invalidate_atime(file_inode(iocb->ki_filp));
@@ -309,7 +309,7 @@ ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
  * buffer may be a DAX mapping whose fault waits for the very ranges that we hold
  * references to here.
  */
-static ssize_t fuse_dax_copy(struct kiocb *iocb, struct iov_iter *iter)
+static ssize_t fuse_dax_mapped(struct kiocb *iocb, struct iov_iter *iter)
 {
 	ssize_t ret;
 
@@ -344,7 +344,7 @@ static bool fuse_dax_once(struct kiocb *iocb, struct iov_iter *iter)
 		return false;
 	return iocb->ki_pos + iov_iter_count(iter) >=
 	       i_size_read(file_inode(iocb->ki_filp)) ||
-	       fuse_dax_pass_begins(iocb, iter);
+	       fuse_dax_copy_begins(iocb, iter);
 }
 
 /* Maps the page that a copy stopped at; 0 or -errno */
@@ -377,7 +377,7 @@ static ssize_t fuse_dax_read_without(struct kiocb *iocb, struct iov_iter *iter)
 		return -EAGAIN;
 	if (iocb->ki_pos >= i_size_read(file_inode(iocb->ki_filp)))
 		return 0;
-	return fuse_dax_pass_read(iocb, iter) ?: -EAGAIN;
+	return fuse_dax_copy_read(iocb, iter) ?: -EAGAIN;
 }
 
 /* Copies that may fail before the two sides are taken to exclude each other */
@@ -425,36 +425,6 @@ static bool fuse_dax_past_eof(struct kiocb *iocb, struct iov_iter *iter)
 	return iocb->ki_pos > size || iov_iter_count(iter) > size - iocb->ki_pos;
 }
 
-/*
- * Reads or writes through memory where it is mapped and by request where it is
- * not. Bytes done, or -errno if none.
- */
-static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
-{
-	bool write = iov_iter_rw(iter) == WRITE;
-	ssize_t done = 0, ret = 0;
-	int tries = 0;
-
-	while (iov_iter_count(iter)) {
-		if (write && fuse_dax_past_eof(iocb, iter)) {
-			/* It shrank on the server since the write began */
-			ret = fuse_dax_fallback(iocb, iter);
-		} else {
-			ret = fuse_dax_copy(iocb, iter);
-			if (ret < 0)
-				ret = fuse_dax_unblock(iocb, iter, ret,
-						       ++tries);
-			if (ret == -EINPROGRESS)
-				continue;
-		}
-		if (ret <= 0)
-			break;
-		done += ret;
-		tries = 0;
-	}
-	return done ?: ret;
-}
-
 /* Whether i_size may differ from the server's by what the caches know */
 static bool fuse_dax_size_stale(struct inode *inode)
 {
@@ -462,6 +432,19 @@ static bool fuse_dax_size_stale(struct inode *inode)
 
 	return (READ_ONCE(fi->inval_mask) & STATX_SIZE) ||
 	       time_before64(fi->i_time, get_jiffies_64());
+}
+
+/* Whether a write would go to memory now */
+static bool fuse_dax_writes_memory(struct kiocb *iocb)
+{
+	struct fuse_dax_map *map;
+
+	map = fuse_dax_map_hit(file_inode(iocb->ki_filp),
+			       iocb->ki_pos >> PAGE_SHIFT, FUSE_DAX_WANT_WRITE);
+	if (IS_ERR(map))
+		return false;
+	fuse_dax_map_put(map);
+	return true;
 }
 
 /* Whether the size decides what a read returns or where a write goes */
@@ -474,7 +457,7 @@ bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter)
 	if (iov_iter_rw(iter) == READ)
 		return past_eof || auto_inval;
 	/* What goes to the server in any case is put by it where it belongs */
-	return auto_inval && !past_eof && !(iocb->ki_flags & IOCB_APPEND);
+	return auto_inval && !past_eof && fuse_dax_writes_memory(iocb);
 }
 
 /* Gets the size from the server, if it is needed */
@@ -492,7 +475,7 @@ static int fuse_dax_update_size(struct kiocb *iocb, struct iov_iter *iter)
 /*
  * Makes i_size as true as for a cached file: always as fresh as the attributes
  * are said to be when the server asks for automatic invalidation, else when a
- * read reaches the end of the file. Who must not wait gets what is mapped below
+ * read reaches the end of the file; for a write only if memory is written to. Who must not wait gets what is mapped below
  * the size as it is known, if there is any.
  */
 static inline int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
@@ -500,6 +483,40 @@ static inline int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
 	if (likely(!fuse_dax_size_stale(file_inode(iocb->ki_filp))))
 		return 0;
 	return fuse_dax_update_size(iocb, iter);
+}
+
+/*
+ * Reads or writes through memory where it is mapped and by request where it is
+ * not. Bytes done, or -errno if none.
+ */
+static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
+{
+	bool write = iov_iter_rw(iter) == WRITE;
+	ssize_t done = 0, ret = 0;
+	int tries = 0;
+
+	while (iov_iter_count(iter)) {
+		/* No store where the file has ended */
+		ret = write ? fuse_dax_revalidate(iocb, iter) : 0;
+		if (ret)
+			break;
+		if (write && fuse_dax_past_eof(iocb, iter)) {
+			/* It shrank on the server since the write began */
+			ret = fuse_dax_fallback(iocb, iter);
+		} else {
+			ret = fuse_dax_mapped(iocb, iter);
+			if (ret < 0)
+				ret = fuse_dax_unblock(iocb, iter, ret,
+						       ++tries);
+			if (ret == -EINPROGRESS)
+				continue;
+		}
+		if (ret <= 0)
+			break;
+		done += ret;
+		tries = 0;
+	}
+	return done ?: ret;
 }
 
 /**
@@ -569,6 +586,7 @@ static ssize_t fuse_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	ret = kiocb_modified(iocb);
 	if (ret)
 		return ret;
+	fuse_dax_changed(inode);
 
 	/*
 	 * Data and size change together on the server, and so do data and the
@@ -594,10 +612,6 @@ ssize_t fuse_dax_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	ssize_t ret;
-
-	ret = fuse_dax_revalidate(iocb, from);
-	if (ret)
-		return ret;
 
 	if (iocb->ki_flags & IOCB_NOWAIT) {
 		if (!inode_trylock(inode))

@@ -64,7 +64,7 @@ static void io_fallback_size(struct kunit *test)
 
 struct matters_case {
 	const char *name;
-	bool write, auto_inval, append, past_eof;
+	bool write, auto_inval, mapped, past_eof;
 	bool matters;
 };
 
@@ -72,15 +72,16 @@ static const struct matters_case matters_cases[] = {
 	{ "read", .matters = false },
 	{ "read past the end", .past_eof = true, .matters = true },
 	{ "read, size may change", .auto_inval = true, .matters = true },
-	{ "write", .write = true, .matters = false },
-	{ "write past the end", .write = true, .past_eof = true,
-	  .matters = false },
+	{ "write", .write = true, .mapped = true, .matters = false },
+	{ "write past the end", .write = true, .mapped = true,
+	  .past_eof = true, .matters = false },
 	{ "write, size may change", .write = true, .auto_inval = true,
-	  .matters = true },
+	  .mapped = true, .matters = true },
+	{ "write by request, size may change", .write = true,
+	  .auto_inval = true, .matters = false },
 	{ "write past the end, size may change", .write = true,
-	  .auto_inval = true, .past_eof = true, .matters = false },
-	{ "append, size may change", .write = true, .auto_inval = true,
-	  .append = true, .matters = false },
+	  .auto_inval = true, .mapped = true, .past_eof = true,
+	  .matters = false },
 };
 
 KUNIT_ARRAY_PARAM_DESC(matters, matters_cases, name);
@@ -94,7 +95,9 @@ static void io_size_matters(struct kunit *test)
 
 	kt->fc.auto_inval_data = c->auto_inval;
 	io_init(test, &io, c->write, pos, 10);
-	io.iocb.ki_flags = c->append ? IOCB_APPEND : 0;
+	if (c->mapped)
+		fuse_dax_kunit_map(test, &kt->fi[0].inode, 2,
+				   FUSE_DAX_WANT_WRITE);
 	KUNIT_EXPECT_EQ(test, c->matters,
 			fuse_dax_size_matters(&io.iocb, &io.iter));
 	/* Where the position is behind the end a difference would be negative */

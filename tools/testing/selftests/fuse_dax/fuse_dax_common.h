@@ -38,6 +38,7 @@
 
 /* The opcodes that tests count; the values are the protocol's. */
 enum {
+	OP_GETATTR	= 3,
 	OP_SETATTR	= 4,
 	OP_OPEN		= 14,
 	OP_READ		= 15,
