@@ -2,12 +2,14 @@
 #include "vhost_user.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -274,13 +276,20 @@ static bool vu_running(struct vhost_user *vu)
 	return false;
 }
 
-/* Whether a descriptor is one that we gave for a map in the window. */
+/*
+ * Whether a descriptor is one that we gave for a map in the window. The front-end
+ * waits for this, so its device must do: for the times, which a map makes stale,
+ * fstat() would go and ask the server of the private mount.
+ */
 static bool vu_is_map(struct vhost_user *vu, int fd)
 {
-	struct stat st;
+	struct statx stx;
 
-	return vu->device->map_dev && !fstat(fd, &st) &&
-	       st.st_dev == vu->device->map_dev;
+	return vu->device->map_dev &&
+	       !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
+		      &stx) &&
+	       makedev(stx.stx_dev_major, stx.stx_dev_minor) ==
+	       vu->device->map_dev;
 }
 
 /*
@@ -524,10 +533,13 @@ static int vu_send(struct vhost_user *vu, struct vu_message *msg)
 		.flags = VU_VERSION | VU_REPLY,
 		.size = msg->reply_size,
 	};
-	int err;
+	struct iovec iov[] = {
+		{ &header, sizeof(header) },
+		{ &msg->payload, msg->reply_size },
+	};
 
-	err = write_full(vu->conn, &header, sizeof(header));
-	return err ?: write_full(vu->conn, &msg->payload, msg->reply_size);
+	/* In one piece, so that the front-end is woken up once. */
+	return fd_send(vu->conn, iov, 2, -1);
 }
 
 static int vu_dispatch(struct vhost_user *vu, struct vu_message *msg)
