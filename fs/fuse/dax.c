@@ -46,7 +46,8 @@
  * from that *copy* until memory is short, see dax_copy.c.
  *
  * Users of memory hold a reference to the mapping: a copy for its length, with
- * page faults disabled, and a fault until the page table entry is there. Pages
+ * page faults disabled, and a fault until the page table entries are there: its
+ * own, and for a read fault those of pages around it that were used before. Pages
  * in page tables and pages pinned by others hold none; reclaim finds the first
  * by zapping them and respects the second.
  *
@@ -170,6 +171,29 @@ struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index)
 	return fuse_dax_map_lookup(inode, index, ULONG_MAX);
 }
 
+/* See fuse_dax_map_hit() */
+static struct fuse_dax_map *fuse_dax_map_hit_locked(struct fuse_dax_inode *di,
+						    pgoff_t index,
+						    unsigned int want)
+{
+	struct fuse_dax_map *map;
+
+	lockdep_assert_held(&di->sem);
+	map = fuse_dax_map_first(di, index, index);
+	if (!map || map->state != FUSE_DAX_LIVE ||
+	    ((want & FUSE_DAX_WANT_WRITE) && !map->writable))
+		return ERR_PTR(-EAGAIN);
+	/* Under the lock: pairs with fuse_dax_inode_idle() */
+	if (unlikely(READ_ONCE(map->win->stopped)))
+		return ERR_PTR(-ENOTCONN);
+
+	fuse_dax_map_get(map);
+	/* Do not dirty a shared cache line for what is already said */
+	if (!READ_ONCE(map->referenced))
+		WRITE_ONCE(map->referenced, true);
+	return map;
+}
+
 /**
  * fuse_dax_map_hit - the live mapping at a page of a file, if there is one
  * @inode: the file
@@ -184,24 +208,31 @@ struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
 				      unsigned int want)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
-	struct fuse_dax_map *map;
 
 	if (unlikely(!di))
 		return ERR_PTR(-EAGAIN);
 
 	guard(rwsem_read)(&di->sem);
-	map = fuse_dax_map_first(di, index, index);
-	if (!map || map->state != FUSE_DAX_LIVE ||
-	    ((want & FUSE_DAX_WANT_WRITE) && !map->writable))
-		return ERR_PTR(-EAGAIN);
-	/* Under the lock: pairs with fuse_dax_inode_idle() */
-	if (unlikely(READ_ONCE(map->win->stopped)))
-		return ERR_PTR(-ENOTCONN);
+	return fuse_dax_map_hit_locked(di, index, want);
+}
 
-	fuse_dax_map_get(map);
-	/* Do not dirty a shared cache line for what is already said */
-	if (!READ_ONCE(map->referenced))
-		WRITE_ONCE(map->referenced, true);
+/**
+ * fuse_dax_map_try - the live mapping at a page, for those who must not sleep
+ * @inode: the file
+ * @index: page of the file
+ *
+ * Context: Tries &fuse_dax_inode.sem.
+ * Return: as fuse_dax_map_hit(); also -EAGAIN if the lock is taken.
+ */
+struct fuse_dax_map *fuse_dax_map_try(struct inode *inode, pgoff_t index)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	struct fuse_dax_map *map;
+
+	if (!di || !down_read_trylock(&di->sem))
+		return ERR_PTR(-EAGAIN);
+	map = fuse_dax_map_hit_locked(di, index, 0);
+	up_read(&di->sem);
 	return map;
 }
 

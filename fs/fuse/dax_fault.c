@@ -124,6 +124,33 @@ static vm_fault_t fuse_dax_fault_huge(struct vm_fault *vmf, unsigned int order)
 	return fuse_dax_fault_do(vmf, order, true);
 }
 
+/*
+ * Before a read fault, with the RCU read lock held: maps for reading what of the
+ * same mapping is known from earlier faults. What is used through these entries
+ * makes no call, so the fault speaks for all of them that it is referenced.
+ *
+ * The mapping is looked up with invalidate_lock held, as an ordinary fault does
+ * it: see fuse_dax_inode_cut().
+ */
+static vm_fault_t fuse_dax_fault_around(struct vm_fault *vmf, pgoff_t start,
+					pgoff_t end)
+{
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	struct fuse_dax_map *map;
+	vm_fault_t ret = 0;
+
+	if (!filemap_invalidate_trylock_shared(mapping))
+		return 0;
+	map = fuse_dax_map_try(mapping->host, vmf->pgoff);
+	if (!IS_ERR(map)) {
+		ret = dax_map_pages(vmf, max(start, map->itn.start),
+				    min(end, map->itn.last));
+		fuse_dax_map_put(map);
+	}
+	filemap_invalidate_unlock_shared(mapping);
+	return ret;
+}
+
 /* The callers of mkwrite do not expect the lock to be gone */
 static vm_fault_t fuse_dax_fault_mkwrite(struct vm_fault *vmf)
 {
@@ -134,6 +161,7 @@ const struct vm_operations_struct fuse_dax_vm_ops = {
 	.close		= fuse_vma_close,
 	.fault		= fuse_dax_fault,
 	.huge_fault	= fuse_dax_fault_huge,
+	.map_pages	= fuse_dax_fault_around,
 	.page_mkwrite	= fuse_dax_fault_mkwrite,
 	.pfn_mkwrite	= fuse_dax_fault_mkwrite,
 };

@@ -365,6 +365,7 @@ struct fuse_dax_plan {
 struct fuse_dax_window *fuse_dax_window_of(struct inode *inode);
 struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
 				      unsigned int want);
+struct fuse_dax_map *fuse_dax_map_try(struct inode *inode, pgoff_t index);
 struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want);
 struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
