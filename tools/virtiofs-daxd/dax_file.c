@@ -4,12 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/mman.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "util.h"
+
+#define PAGE_SIZE 4096
 
 static bool nobody_may_write(int err)
 {
@@ -75,13 +79,36 @@ void dax_file_close(struct dax_file *file)
 	free(file);
 }
 
-/*
- * Whether there is a hole before @end; what cannot be asked may have some. Nor
- * is tmpfs asked: it looks at each page up to the next hole, however far.
- */
-static bool may_have_hole(const struct dax_file *file, off_t start, off_t end)
+/* Pages of the page cache, or swap, behind the end of a file of @pages. */
+static bool nothing_behind(int fd, uint64_t pages)
 {
-	return file->volatile_holes || lseek(file->fd, start, SEEK_HOLE) < end;
+	struct cachestat_range range = { .off = pages * PAGE_SIZE };
+	struct cachestat found;
+
+	return !syscall(__NR_cachestat, fd, &range, &found, 0) &&
+	       !found.nr_cache && !found.nr_evicted;
+}
+
+/*
+ * Whether a file of tmpfs has no hole. To ask tmpfs for the next hole is to have
+ * it look at each page of the file, and so is to have it fill holes; but the
+ * pages it has are counted.
+ */
+static bool is_whole(int fd, const struct stat *st)
+{
+	uint64_t pages = ((uint64_t)st->st_size + PAGE_SIZE - 1) / PAGE_SIZE;
+
+	return (uint64_t)st->st_blocks * 512 == pages * PAGE_SIZE &&
+	       nothing_behind(fd, pages);
+}
+
+/* Whether there is a hole before @end; what cannot be asked may have some. */
+static bool may_have_hole(const struct dax_file *file, const struct stat *st,
+			  off_t start, off_t end)
+{
+	if (file->volatile_holes)
+		return end > st->st_size || !is_whole(file->fd, st);
+	return lseek(file->fd, start, SEEK_HOLE) < end;
 }
 
 int dax_file_reserve(const struct dax_file *file, uint64_t offset,
@@ -98,7 +125,7 @@ int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 		size = st.st_size;
 	end = min(offset + len, size);
 	/* The end of the file counts as a hole, and so does what is behind. */
-	if (offset >= end || !may_have_hole(file, offset, end))
+	if (offset >= end || !may_have_hole(file, &st, offset, end))
 		return 0;
 	/* Keeping the size: a truncation meanwhile must not be undone. */
 	while (fallocate(file->fd, FALLOC_FL_KEEP_SIZE, offset, end - offset)) {

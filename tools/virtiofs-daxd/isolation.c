@@ -303,7 +303,7 @@ static const int common_calls[] = {
 
 /* The protocol of the front-end, and files in every way. */
 static const int request_calls[] = {
-	CALL(accept4), CALL(capget), CALL(capset), CALL(connect),
+	CALL(accept4), CALL(cachestat), CALL(capget), CALL(capset), CALL(connect),
 	CALL(copy_file_range), CALL(fadvise64), CALL(fallocate), CALL(fchdir),
 	CALL(fchmod), CALL(fchmodat), CALL(fchmodat2), CALL(fchownat),
 	CALL(fdatasync), CALL(fgetxattr), CALL(flock), CALL(fstatfs),

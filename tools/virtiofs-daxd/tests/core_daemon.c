@@ -292,6 +292,34 @@ static off_t first_hole(const char *name)
 	return hole;
 }
 
+/* A file without holes is left alone; as many pages may be behind its end. */
+static void whole_is_left_alone(void)
+{
+	struct stat before, after, st;
+	uint64_t node;
+	int fd;
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(fe_file(&fe, "whole", 100000));
+	node = fe_lookup(&fe, "whole", NULL);
+	CHECK(!stat(fe_path(&fe, "whole"), &before));
+	/* The clock of file systems is coarse */
+	usleep(20000);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
+	CHECK(!stat(fe_path(&fe, "whole"), &after));
+	CHECK(!memcmp(&before.st_ctim, &after.st_ctim, sizeof(before.st_ctim)));
+
+	CHECK(fe_file(&fe, "holes", 100000));
+	fd = open(fe_path(&fe, "holes"), O_RDWR);
+	CHECK(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 8192, 4096));
+	CHECK(!fallocate(fd, FALLOC_FL_KEEP_SIZE, 102400, 4096));
+	node = fe_lookup(&fe, "holes", NULL);
+	CHECK(fe_setup(&fe, node, 0, RANGE, RANGE, true) == 0);
+	CHECK(!fstat(fd, &st) && st.st_blocks == (102400 + 4096) / 512);
+	close(fd);
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* Holes that come later, by growth or punching, are filled where it is mapped. */
 static void later_holes_are_filled(void)
 {
@@ -1086,6 +1114,7 @@ static const struct fs_test tests[] = {
 	TEST(stores_reach_the_file),
 	TEST(write_access_later),
 	TEST(holes_are_filled),
+	TEST(whole_is_left_alone),
 	TEST(later_holes_are_filled),
 	TEST(busy_program_is_copied),
 	TEST(overlaps_replace),
