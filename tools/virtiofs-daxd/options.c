@@ -77,7 +77,7 @@ static const char usage[] =
 "      --dax-window SIZE        size of the window: a power of two, 16M or more\n"
 "      --dax-attr WHICH         files with DAX in a guest that asks per file:\n"
 "                               none, all, or those of SIZE and more (all)\n"
-"      --dax-budget N           most parts of files in the window at once (128)\n"
+"      --dax-budget N           most parts of files in the window at once (256)\n"
 "      --num-queues N           request queues (1)\n"
 "      --thread-pool-size N     threads that serve requests (4)\n"
 "      --sandbox MODE           none, namespace or chroot (namespace)\n"
@@ -239,7 +239,7 @@ int options_parse(struct options *opts, int argc, char **argv)
 
 	*opts = (struct options){
 		.tag = "myfs",
-		.dax_budget = 128,
+		.dax_budget = 256,
 		.num_queues = 1,
 		.num_threads = 4,
 		.sandbox = ISOLATION_NAMESPACE,
