@@ -21,7 +21,7 @@ struct workload {
 static const struct workload workloads[] = {
 	{ "append", 3, work_append, "FILE COUNT FSYNC_EACH" },
 	{ "faults", 1, work_faults, "FILE" },
-	{ "first", 1, work_first, "FILE" },
+	{ "first", 2, work_first, "FILE OTHER" },
 	{ "many", 3, work_many, "SLICE TIME FILE..." },
 	{ "memory", 0, work_memory, "[FILE]" },
 	{ "order", 3, work_order, "uniform|zipf BLOCKS COUNT >ORDER" },
@@ -31,6 +31,7 @@ static const struct workload workloads[] = {
 	{ "start", 1, work_start, "PROGRAM..." },
 	{ "threads", 3, work_threads, "THREADS TIME FILE [FILE]" },
 	{ "time", 1, work_time, "COMMAND..." },
+	{ "trip", 1, work_trip, "FILE" },
 };
 
 static double started;

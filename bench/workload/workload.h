@@ -95,5 +95,6 @@ void work_seq(char **arg);
 void work_start(char **arg);
 void work_threads(char **arg);
 void work_time(char **arg);
+void work_trip(char **arg);
 
 #endif
