@@ -324,8 +324,8 @@ static void fuse_dax_copy_describe(struct fuse_dax_copy *copy,
 	copy->attr_version = READ_ONCE(get_fuse_inode(inode)->attr_version);
 	copy->mtime = inode_get_mtime(inode);
 	copy->ctime = inode_get_ctime(inode);
-	copy->settled = max(copy->mtime.tv_sec, copy->ctime.tv_sec) +
-			FUSE_DAX_COPY_SETTLED < ktime_get_real_seconds();
+	copy->settled = ktime_get_real_seconds() - FUSE_DAX_COPY_SETTLED >
+			max(copy->mtime.tv_sec, copy->ctime.tv_sec);
 }
 
 /* A copy of a file that is not mapped, its data still to be fetched; or NULL */

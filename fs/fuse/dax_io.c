@@ -475,8 +475,9 @@ static int fuse_dax_update_size(struct kiocb *iocb, struct iov_iter *iter)
 /*
  * Makes i_size as true as for a cached file: always as fresh as the attributes
  * are said to be when the server asks for automatic invalidation, else when a
- * read reaches the end of the file; for a write only if memory is written to. Who must not wait gets what is mapped below
- * the size as it is known, if there is any.
+ * read reaches the end of the file; for a write only if memory is written to.
+ * Who must not wait gets what is mapped below the size as it is known, if there
+ * is any.
  */
 static inline int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
 {
