@@ -36,7 +36,7 @@
  * A mapping is in the tree as a placeholder, state SETUP, before its request is
  * sent; others that need it wait for the answer. No lock is held meanwhile. A
  * live mapping is never changed: to make it writable it is detached and set up
- * anew; to show what the file grew by, another mapping is added behind it.
+ * anew in the same place; to show what the file grew by, another mapping is added behind it.
  *
  * When no range is free, or the server can hold no more mappings, one is taken
  * by second chance. The mapping that gets it is *fleeting*: the next to be taken,
@@ -640,6 +640,37 @@ void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last)
 	}
 }
 
+/*
+ * Has a detached mapping set up anew where it was, for writing: the server shows
+ * the same there, so that it has next to nothing to do, and nobody has to go for
+ * it. If that fails, or somebody else was faster, the mapping is gone.
+ */
+static void fuse_dax_map_renew(struct fuse_dax_map *old)
+{
+	struct fuse_dax_plan plan = {
+		.start = fuse_dax_page_to_range(old->itn.start),
+		.nr = old->run.nr,
+	};
+	struct fuse_dax_map *map = fuse_dax_map_new(old->inode, old->di);
+
+	if (!map) {
+		fuse_dax_window_bury(old);
+		return;
+	}
+	map->run = old->run;
+	map->run.stale = true;
+	map->renewed = true;
+	/* The reference that the tree had */
+	fuse_dax_map_put(old);
+
+	if (fuse_dax_map_insert(map, plan.start, &plan)) {
+		fuse_dax_map_discard(map);
+		return;
+	}
+	fuse_dax_map_send(map, true);
+	fuse_dax_map_put(map);
+}
+
 static int fuse_dax_upgrade_try(void *data)
 {
 	struct fuse_dax_map *map = data;
@@ -649,11 +680,11 @@ static int fuse_dax_upgrade_try(void *data)
 		return 0;
 	if (fuse_dax_reclaim_detach(map))
 		return -EAGAIN;
-	fuse_dax_window_bury(map);
+	fuse_dax_map_renew(map);
 	return 0;
 }
 
-/* Takes a readonly mapping away so that a writable one can be made */
+/* Takes a readonly mapping away and has a writable one made */
 static int fuse_dax_map_upgrade(struct fuse_dax_map *map, unsigned int want)
 {
 	int err = fuse_dax_upgrade_try(map);

@@ -84,6 +84,8 @@ enum fuse_dax_state {
  * @run: the ranges. Constant while in the tree
  * @writable: stores are allowed. Constant once LIVE
  * @referenced: used since reclaim last looked. Racy hint
+ * @renewed: it has taken the place of a mapping that showed the same. Constant
+ *	while in the tree
  * @fleeting: the next to be reclaimed, used or not. Protected by
  *	&fuse_dax_window.lock
  * @state: changed under &fuse_dax_inode.sem held for write, with
@@ -103,6 +105,7 @@ struct fuse_dax_map {
 	struct fuse_dax_run run;
 	bool writable;
 	bool referenced;
+	bool renewed;
 	bool fleeting;
 	enum fuse_dax_state state;
 	int error;

@@ -259,7 +259,7 @@ static bool fuse_dax_window_stays(const struct fuse_dax_window *win,
  * fuse_dax_window_publish - a mapping became LIVE and may be reclaimed
  * @map: the mapping
  *
- * While there is room it is the last to go. When others have to go for it, it is
+ * While there is room it is the last to go. When others have gone for it, it is
  * as a rule the next: what is used in turn, and is more than the window holds,
  * would else always miss what has just gone.
  *
@@ -271,7 +271,7 @@ void fuse_dax_window_publish(struct fuse_dax_map *map)
 
 	lockdep_assert_held_write(&map->di->sem);
 	guard(spinlock)(&win->lock);
-	map->fleeting = fuse_dax_window_pressed(win) &&
+	map->fleeting = !map->renewed && fuse_dax_window_pressed(win) &&
 			!fuse_dax_window_stays(win, map->di);
 	if (map->fleeting)
 		list_add(&map->list, &win->lru);

@@ -331,8 +331,48 @@ static void map_upgrade(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
 	KUNIT_EXPECT_TRUE(test, map->writable);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
-	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 1);
 	KUNIT_EXPECT_PTR_EQ(test, map, fuse_dax_kunit_map(test, inode, 0, 0));
+	/* In the same place: nothing is to be removed */
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 0);
+	KUNIT_EXPECT_EQ(test, kt->setups[1].run.first, kt->setups[0].run.first);
+	KUNIT_EXPECT_EQ(test, kt->setups[1].run.nr, 3);
+	KUNIT_EXPECT_EQ(test, kt->setups[1].access, FUSE_DAX_WRITE);
+	KUNIT_EXPECT_FALSE(test, map->run.stale);
+}
+
+/* All of the window is mapped for reading: it stays, whatever is next to go */
+static void map_upgrade_full(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 64);
+	struct fuse_dax_map *map;
+
+	for (int i = 0; i < 64; i += 32)
+		fuse_dax_kunit_map(test, inode, i, 0);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 0);
+	for (int i = 0; i < 64; i += 32) {
+		map = fuse_dax_kunit_map(test, inode, i, FUSE_DAX_WANT_WRITE);
+		KUNIT_EXPECT_TRUE(test, map->writable);
+		KUNIT_EXPECT_FALSE(test, map->fleeting);
+		KUNIT_EXPECT_EQ(test, map->run.nr, 32);
+	}
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 4);
+	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->dying));
+}
+
+/* The server refuses: the run may show what it showed, and is removed */
+static void map_upgrade_refused(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+
+	fuse_dax_kunit_map(test, inode, 0, 0);
+	kt->setup_errors[1] = -EACCES;
+	kt->setup_errors[2] = -EACCES;
+	KUNIT_EXPECT_EQ(test, -EACCES, map_error(inode, 0, FUSE_DAX_WANT_WRITE));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 3);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 1);
 }
 
 /* Others come while the setup is under way, and then the task is killed */
@@ -757,6 +797,8 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_ahead),
 	KUNIT_CASE(map_ahead_limit),
 	KUNIT_CASE(map_upgrade),
+	KUNIT_CASE(map_upgrade_full),
+	KUNIT_CASE(map_upgrade_refused),
 	KUNIT_CASE(map_upgrade_waits),
 	KUNIT_CASE(map_killed_then_live),
 	KUNIT_CASE(map_killed_then_error),

@@ -263,6 +263,37 @@ TEST_F(policy, larger_file_in_pieces)
 }
 
 /*
+ * Rule: who writes to a file that was mapped for reading gets the same memory.
+ * Wrong: the mapping is removed, and the file is mapped again in pieces, of what
+ * others have to give.
+ * Right: one more setup in the same place, no remove.
+ * in-tree 7.3: one setup for each 2 MiB that is written to.
+ */
+TEST_F(policy, write_after_read)
+{
+	int fd = file_make(&self->fs, "read", AHEAD, SEED);
+
+	ASSERT_LE(0, fd);
+	close(fd);
+	fd = openat(self->fs.dirfd, "read", O_RDONLY);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, trace_start());
+	EXPECT_EQ(0, file_is_pattern(fd, 0, AHEAD, SEED));
+	EXPECT_REQUESTS(0, 1);
+	close(fd);
+
+	fd = openat(self->fs.dirfd, "read", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, trace_start());
+	ASSERT_EQ(0, file_write(fd, 0, AHEAD, OTHER));
+	EXPECT_REQUESTS(0, 1);
+	EXPECT_EQ(0, trace_requests(OP_WRITE));
+	EXPECT_EQ(0, trace_requests(OP_REMOVE));
+	EXPECT_EQ(0, file_is_pattern(fd, 0, AHEAD, OTHER));
+	close(fd);
+}
+
+/*
  * Rule: what will be needed is mapped before it is used.
  * Wrong: WILLNEED does nothing.
  * Right: one setup is sent, by the call or right after it; the use sends none.
