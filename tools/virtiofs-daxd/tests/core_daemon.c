@@ -3,12 +3,14 @@
  * The daemon, driven through its socket by a front-end that keeps QEMU's rules.
  */
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/virtio_ring.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -292,34 +294,6 @@ static off_t first_hole(const char *name)
 	return hole;
 }
 
-/* A file without holes is left alone; as many pages may be behind its end. */
-static void whole_is_left_alone(void)
-{
-	struct stat before, after, st;
-	uint64_t node;
-	int fd;
-
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "whole", 100000));
-	node = fe_lookup(&fe, "whole", NULL);
-	CHECK(!stat(fe_path(&fe, "whole"), &before));
-	/* The clock of file systems is coarse */
-	usleep(20000);
-	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
-	CHECK(!stat(fe_path(&fe, "whole"), &after));
-	CHECK(!memcmp(&before.st_ctim, &after.st_ctim, sizeof(before.st_ctim)));
-
-	CHECK(fe_file(&fe, "holes", 100000));
-	fd = open(fe_path(&fe, "holes"), O_RDWR);
-	CHECK(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 8192, 4096));
-	CHECK(!fallocate(fd, FALLOC_FL_KEEP_SIZE, 102400, 4096));
-	node = fe_lookup(&fe, "holes", NULL);
-	CHECK(fe_setup(&fe, node, 0, RANGE, RANGE, true) == 0);
-	CHECK(!fstat(fd, &st) && st.st_blocks == (102400 + 4096) / 512);
-	close(fd);
-	CHECK(fe_end(&fe) == 0);
-}
-
 /* Holes that come later, by growth or punching, are filled where it is mapped. */
 static void later_holes_are_filled(void)
 {
@@ -361,6 +335,46 @@ static void later_holes_are_filled(void)
 	CHECK(write_request(node, &in, "x", 1, &written) == 0);
 	CHECK(!stat(fe_path(&fe, "f"), &st) && st.st_blocks < (8 << 20) / 512);
 	CHECK(fe_end(&fe) == 0);
+}
+
+/* A file without holes is left alone; as many pages may be behind its end. */
+static void whole_is_left_alone(void)
+{
+	struct stat before, after, st;
+	struct statfs fs;
+	uint64_t node;
+	int fd;
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(!statfs(fe.share, &fs) && fs.f_type == TMPFS_MAGIC);
+	CHECK(fe_file(&fe, "whole", 100000));
+	node = fe_lookup(&fe, "whole", NULL);
+	CHECK(!stat(fe_path(&fe, "whole"), &before));
+	/* The clock of file systems is coarse */
+	usleep(20000);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
+	CHECK(!stat(fe_path(&fe, "whole"), &after));
+	CHECK(!memcmp(&before.st_ctim, &after.st_ctim, sizeof(before.st_ctim)));
+
+	CHECK(fe_file(&fe, "holes", 100000));
+	fd = open(fe_path(&fe, "holes"), O_RDWR);
+	CHECK(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 8192, 4096));
+	CHECK(!fallocate(fd, FALLOC_FL_KEEP_SIZE, 102400, 4096));
+	node = fe_lookup(&fe, "holes", NULL);
+	CHECK(fe_setup(&fe, node, 0, RANGE, RANGE, true) == 0);
+	CHECK(!fstat(fd, &st) && st.st_blocks == (102400 + 4096) / 512);
+	close(fd);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* There a hole that is read takes space too, and SEEK_HOLE is not asked. */
+static void on_tmpfs(void)
+{
+	fe_base = "/dev/shm";
+	holes_are_filled();
+	later_holes_are_filled();
+	whole_is_left_alone();
+	fe_base = "/tmp";
 }
 
 /* A program that the host executes cannot be opened for writing. */
@@ -1114,8 +1128,8 @@ static const struct fs_test tests[] = {
 	TEST(stores_reach_the_file),
 	TEST(write_access_later),
 	TEST(holes_are_filled),
-	TEST(whole_is_left_alone),
 	TEST(later_holes_are_filled),
+	TEST(on_tmpfs),
 	TEST(busy_program_is_copied),
 	TEST(overlaps_replace),
 	TEST(bad_setups_are_refused),

@@ -26,6 +26,7 @@
 #define PIECE 65536
 
 const char *fe_daemon;
+const char *fe_base = "/tmp";
 
 /* ---- the daemon's process ---- */
 
@@ -35,7 +36,7 @@ static void fe_paths(struct frontend *fe)
 	fe->conn = fe->back = fe->memory_fd = -1;
 	for (int i = 0; i < FE_QUEUES; i++)
 		fe->queues[i].kick = fe->queues[i].call = -1;
-	strcpy(fe->dir, "/tmp/daxd-test.XXXXXX");
+	snprintf(fe->dir, sizeof(fe->dir), "%s/daxd-test.XXXXXX", fe_base);
 	if (!mkdtemp(fe->dir))
 		abort();
 	snprintf(fe->share, sizeof(fe->share), "%s/share", fe->dir);

@@ -80,6 +80,9 @@ struct frontend {
 /* Path of the daemon; the tests' first argument. */
 extern const char *fe_daemon;
 
+/* Where the shares are made: decides on which file system. */
+extern const char *fe_base;
+
 /* Starts the daemon with more options, NULL at the end. The share is empty. */
 bool fe_spawn(struct frontend *fe, const char *const *options);
 /* All of the above, the handshake, both queues and INIT. */
