@@ -36,7 +36,8 @@
  * A mapping is in the tree as a placeholder, state SETUP, before its request is
  * sent; others that need it wait for the answer. No lock is held meanwhile. A
  * live mapping is never changed: to make it writable it is detached and set up
- * anew in the same place; to show what the file grew by, another mapping is added behind it.
+ * anew in the same place; to show what the file grew by, another mapping is added
+ * behind it.
  *
  * When no range is free, or the server can hold no more mappings, one is taken
  * by second chance. The mapping that gets it is *fleeting*: the next to be taken,

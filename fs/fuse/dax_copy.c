@@ -134,6 +134,23 @@ void fuse_dax_changed(struct inode *inode)
 		fuse_dax_copy_end(fuse_dax_window_of(inode), di);
 }
 
+/**
+ * fuse_dax_copy_written - a file is going to be written to
+ * @inode: the file
+ *
+ * Context: i_rwsem held for write, so that nobody is fetching the file. Takes
+ * &fuse_dax_copies.lock if there is a copy: a lock that all files share, and
+ * which a write should not need.
+ */
+void fuse_dax_copy_written(struct inode *inode)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
+	lockdep_assert_held_write(&inode->i_rwsem);
+	if (di && rcu_access_pointer(di->copy))
+		fuse_dax_copy_end(fuse_dax_window_of(inode), di);
+}
+
 /* The copy that has waited longest, of those not read since; or NULL */
 static struct fuse_dax_copy *fuse_dax_copies_pop(struct fuse_dax_copies *copies)
 {

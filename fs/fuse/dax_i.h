@@ -404,6 +404,7 @@ void fuse_dax_touch(struct inode *inode);
 int fuse_dax_copies_init(struct fuse_dax_copies *copies);
 void fuse_dax_copies_exit(struct fuse_dax_copies *copies);
 void fuse_dax_copy_end(struct fuse_dax_window *win, struct fuse_dax_inode *di);
+void fuse_dax_copy_written(struct inode *inode);
 ssize_t fuse_dax_copy_read(struct kiocb *iocb, struct iov_iter *to);
 bool fuse_dax_copy_begins(struct kiocb *iocb, struct iov_iter *to);
 ssize_t fuse_dax_copy_make(struct kiocb *iocb, struct iov_iter *to);

@@ -309,7 +309,8 @@ ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
  * buffer may be a DAX mapping whose fault waits for the very ranges that we hold
  * references to here.
  */
-static ssize_t fuse_dax_mapped(struct kiocb *iocb, struct iov_iter *iter)
+static ssize_t fuse_dax_transfer_mapped(struct kiocb *iocb,
+					struct iov_iter *iter)
 {
 	ssize_t ret;
 
@@ -505,7 +506,7 @@ static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 			/* It shrank on the server since the write began */
 			ret = fuse_dax_fallback(iocb, iter);
 		} else {
-			ret = fuse_dax_mapped(iocb, iter);
+			ret = fuse_dax_transfer_mapped(iocb, iter);
 			if (ret < 0)
 				ret = fuse_dax_unblock(iocb, iter, ret,
 						       ++tries);
@@ -587,7 +588,7 @@ static ssize_t fuse_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	ret = kiocb_modified(iocb);
 	if (ret)
 		return ret;
-	fuse_dax_changed(inode);
+	fuse_dax_copy_written(inode);
 
 	/*
 	 * Data and size change together on the server, and so do data and the
