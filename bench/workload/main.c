@@ -78,6 +78,19 @@ void report(double value, const char *unit)
 	printf("row %s %.*f %s\n", row ? row : "-", value < 1000 ? 3 : 0, value, unit);
 }
 
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double median(double *values, size_t nr)
+{
+	qsort(values, nr, sizeof(*values), compare);
+	return values[nr / 2];
+}
+
 int open_file(const char *path, int flags)
 {
 	int fd = open(path, flags, 0644);

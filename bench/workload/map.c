@@ -17,7 +17,6 @@
 #include <err.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -43,13 +42,6 @@ void work_first(char **arg)
 	report(end() * 1e6, "us");
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 void work_trip(char **arg)
 {
 	double seconds[TRIPS];
@@ -64,8 +56,7 @@ void work_trip(char **arg)
 		seconds[i] = now() - start;
 	}
 	end();
-	qsort(seconds, TRIPS, sizeof(*seconds), compare);
-	report(seconds[TRIPS / 2] * 1e6, "us");
+	report(median(seconds, TRIPS) * 1e6, "us");
 }
 
 static long faults(void)

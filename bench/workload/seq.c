@@ -7,7 +7,6 @@
 
 #include <err.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -35,13 +34,6 @@ static void pass_mmap(struct seq *seq)
 	munmap(map, seq->size);
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 void work_seq(char **arg)
 {
 	void (*pass)(struct seq *seq) = strcmp(arg[0], "mmap") ? pass_read : pass_mmap;
@@ -62,6 +54,5 @@ void work_seq(char **arg)
 		seconds[i] = now() - start;
 	}
 	end();
-	qsort(seconds, passes, sizeof(*seconds), compare);
-	report(seq.size / 1e6 / seconds[passes / 2], "MB/s");
+	report(seq.size / 1e6 / median(seconds, passes), "MB/s");
 }

@@ -41,6 +41,15 @@ double now(void);
 void report(double value, const char *unit);
 
 /**
+ * median - the middle one of some values
+ * @values: are put in order
+ * @nr: how many, at least one
+ *
+ * Return: the value, of an even number the upper one of the two in the middle.
+ */
+double median(double *values, size_t nr);
+
+/**
  * open_file - open or exit with a message
  * @path: file
  * @flags: of open(2)
