@@ -40,8 +40,10 @@
  * behind it.
  *
  * When no range is free, or the server can hold no more mappings, one is taken
- * by second chance. The mapping that gets it is *fleeting*: the next to be taken,
- * so that what is used once does not drive out the rest.
+ * by second chance. One that is spared is also taken out of page tables, because
+ * the next use through them is seen only if it faults. The mapping that gets the
+ * range is *fleeting*: the next to be taken, so that what is used once does not
+ * drive out the rest.
  *
  * A small file that is read, and not mapped, is fetched by one request, and read
  * from that *copy* until memory is short, see dax_copy.c.

@@ -293,7 +293,8 @@ void fuse_dax_window_trim(struct fuse_dax_window *win,
 void fuse_dax_window_limit(struct fuse_dax_window *win);
 void fuse_dax_window_publish(struct fuse_dax_map *map);
 void fuse_dax_window_withdraw(struct fuse_dax_map *map);
-struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win);
+struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
+					    bool *spare);
 void fuse_dax_window_bury(struct fuse_dax_map *map);
 unsigned int fuse_dax_window_dying(struct fuse_dax_window *win,
 				   unsigned int max, struct list_head *batch);
@@ -386,6 +387,7 @@ int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 			struct fuse_dax_plan *plan);
 void fuse_dax_map_discard(struct fuse_dax_map *map);
 int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
+void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
 bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
 size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);
 ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter);

@@ -18,6 +18,8 @@
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/dax.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/slab.h>
 
 /* How long until the server is asked again to remove what it could not */
@@ -107,10 +109,19 @@ int fuse_dax_reclaim_detach(struct fuse_dax_map *map)
 	return err;
 }
 
-/* Detaches a victim and lets eviction of its inode go on */
-static int fuse_dax_reclaim_victim(struct fuse_dax_map *map)
+/* Ends what fuse_dax_window_victim() began; eviction of the inode may go on */
+static void fuse_dax_reclaim_release(struct fuse_dax_map *map)
 {
 	struct fuse_dax_inode *di = map->di;
+
+	fuse_dax_map_put(map);
+	/* The inode may go away as soon as the count is zero: no access to it */
+	if (atomic_dec_and_test(&di->reclaimers))
+		wake_up_var(&di->reclaimers);
+}
+
+static int fuse_dax_reclaim_victim(struct fuse_dax_map *map)
+{
 	int err = fuse_dax_reclaim_detach(map);
 
 	if (err)
@@ -118,26 +129,48 @@ static int fuse_dax_reclaim_victim(struct fuse_dax_map *map)
 		WRITE_ONCE(map->referenced, true);
 	else
 		fuse_dax_count(map->win, FUSE_DAX_RECLAIMED);
-	fuse_dax_map_put(map);
-
-	/* The inode may go away as soon as the count is zero: no access to it */
-	if (atomic_dec_and_test(&di->reclaimers))
-		wake_up_var(&di->reclaimers);
+	fuse_dax_reclaim_release(map);
 	return err;
 }
 
-/* Detaches the coldest mapping that can be; it comes with one reference */
+/*
+ * A second chance: use through page tables makes no call, so the mapping is taken
+ * out of them. The fault that puts it back, which sends no request, tells that it
+ * is used.
+ */
+VISIBLE_IF_KUNIT
+void fuse_dax_reclaim_unmap(struct fuse_dax_map *map)
+{
+	struct address_space *mapping = map->inode->i_mapping;
+
+	KUNIT_STATIC_STUB_REDIRECT(fuse_dax_reclaim_unmap, map);
+	if (mapping_mapped(mapping))
+		unmap_mapping_range(mapping,
+				    (loff_t)map->itn.start << PAGE_SHIFT,
+				    fuse_dax_run_len(&map->run), 0);
+}
+
+/*
+ * Detaches the coldest mapping that can be; it comes with one reference. When
+ * each has been spared once and all were used again meanwhile, the next is taken.
+ */
 static struct fuse_dax_map *fuse_dax_reclaim_one(struct fuse_dax_window *win)
 {
+	unsigned int spares = READ_ONCE(win->nr_runs), tries = 0;
 	struct fuse_dax_map *map;
-	int tries;
+	bool spare;
 
-	for (tries = 0; tries < FUSE_DAX_RECLAIM_TRIES; tries++) {
-		map = fuse_dax_window_victim(win);
-		if (!map)
-			return NULL;
+	while (tries < FUSE_DAX_RECLAIM_TRIES &&
+	       (map = fuse_dax_window_victim(win, &spare))) {
+		if (spare && spares) {
+			spares--;
+			fuse_dax_reclaim_unmap(map);
+			fuse_dax_reclaim_release(map);
+			continue;
+		}
 		if (!fuse_dax_reclaim_victim(map))
 			return map;
+		tries++;
 	}
 	return NULL;
 }

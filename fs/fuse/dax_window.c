@@ -298,9 +298,10 @@ void fuse_dax_window_withdraw(struct fuse_dax_map *map)
 /**
  * fuse_dax_window_victim - choose the mapping to reclaim next
  * @win: the window
+ * @spare: set to whether it was used since it was last looked at: then it should
+ *	be left where it is, this once
  *
- * Second chance: a mapping that was used since it was last looked at, or that
- * somebody uses now, goes to the end of the list. Two rounds at the most.
+ * Second chance: what somebody uses now is passed over.
  *
  * Context: Takes &fuse_dax_window.lock.
  * Return: the mapping, moved to the end of the list, with a reference for the
@@ -308,16 +309,16 @@ void fuse_dax_window_withdraw(struct fuse_dax_map *map)
  * &fuse_dax_inode.reclaimers; NULL if there is none. It may have changed when
  * the caller looks: he has to check its state under &fuse_dax_inode.sem.
  */
-struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win)
+struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
+					    bool *spare)
 {
 	struct fuse_dax_map *map, *end = NULL;
-	int rounds = 0;
 
 	guard(spinlock)(&win->lock);
 	while ((map = list_first_entry_or_null(&win->lru, struct fuse_dax_map,
 					       list))) {
 		list_move_tail(&map->list, &win->lru);
-		if (map == end && ++rounds == 2)
+		if (map == end)
 			return NULL;
 		if (!end)
 			end = map;
@@ -326,10 +327,9 @@ struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win)
 			continue;
 		}
 		/* First use comes as a burst, which says nothing yet */
-		if (READ_ONCE(map->referenced) && !map->fleeting) {
+		*spare = READ_ONCE(map->referenced) && !map->fleeting;
+		if (*spare)
 			WRITE_ONCE(map->referenced, false);
-			continue;
-		}
 		atomic_inc(&map->di->reclaimers);
 		fuse_dax_map_get(map);
 		return map;

@@ -63,6 +63,7 @@ struct fuse_dax_kunit_remove {
  * @answer: the answer does not wait for the test
  * @zap: called instead of the zapping of a mapping, if not NULL; 0 or -errno
  * @nr_zaps: times it was called
+ * @nr_unmaps: mappings that were spared by reclaim
  * @nr_removes: removes sent
  * @removes: the first of them
  * @remove_error: what the server answers to a remove that names @remove_bad
@@ -89,6 +90,7 @@ struct fuse_dax_kunit {
 
 	int (*zap)(struct kunit *test, struct fuse_dax_map *map);
 	unsigned int nr_zaps;
+	unsigned int nr_unmaps;
 
 	unsigned int nr_removes;
 	struct fuse_dax_kunit_remove removes[FUSE_DAX_KUNIT_REQUESTS];

@@ -4,6 +4,7 @@
  */
 #include "dax_kunit.h"
 
+#include <kunit/static_stub.h>
 #include <linux/pagemap.h>
 
 /* Two files that fill the window, the first of which was used longer ago */
@@ -114,6 +115,42 @@ static void reclaim_fleeting(struct kunit *test)
 	get_fuse_inode(two)->dax->withdrawn = 0;
 	KUNIT_EXPECT_FALSE(test, reclaim_fleets(test, two));
 	KUNIT_EXPECT_EQ(test, kt->win->withdrawn, 8);
+}
+
+/* Stands in for fuse_dax_reclaim_unmap(): the mapping is used again at once */
+static void reclaim_use(struct fuse_dax_map *map)
+{
+	struct fuse_dax_kunit *kt = kunit_get_current_test()->priv;
+
+	kt->nr_unmaps++;
+	WRITE_ONCE(map->referenced, true);
+}
+
+/* What was used is unmapped and spared, but each only once */
+static void reclaim_spares(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map[2];
+
+	reclaim_fill(test, map);
+	kunit_activate_static_stub(test, fuse_dax_reclaim_unmap, reclaim_use);
+	map[0]->referenced = true;
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 32, &run));
+	KUNIT_EXPECT_EQ(test, run.first, 32);
+	KUNIT_EXPECT_EQ(test, kt->nr_unmaps, 1);
+	KUNIT_EXPECT_EQ(test, map[0]->state, FUSE_DAX_LIVE);
+	KUNIT_EXPECT_EQ(test, refcount_read(&map[0]->ref), 1);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&kt->fi[0].dax->reclaimers));
+	reclaim_give(test, &run);
+
+	map[1] = fuse_dax_kunit_map(test, &kt->fi[1].inode, 0, 0);
+	map[1]->fleeting = false;
+	map[1]->referenced = true;
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 32, &run));
+	KUNIT_EXPECT_EQ(test, kt->nr_unmaps, 3);
+	KUNIT_EXPECT_EQ(test, reclaim_count(test), 2);
+	reclaim_give(test, &run);
 }
 
 static void reclaim_prefers_free(struct kunit *test)
@@ -474,6 +511,7 @@ static void reclaim_retry(struct kunit *test)
 static struct kunit_case fuse_dax_reclaim_cases[] = {
 	KUNIT_CASE(reclaim_detach),
 	KUNIT_CASE(reclaim_fleeting),
+	KUNIT_CASE(reclaim_spares),
 	KUNIT_CASE(reclaim_prefers_free),
 	KUNIT_CASE(reclaim_takes_over),
 	KUNIT_CASE(reclaim_passes_over),

@@ -195,25 +195,41 @@ static void window_limit_bounds(struct kunit *test)
 	fuse_dax_window_give(win, &runs[0]);
 }
 
-/* Expects @map as the next victim, and takes back what comes with it */
-static void win_expect_victim(struct kunit *test, struct fuse_dax_map *map)
+/* Expects @map to be looked at next, and takes back what comes with it */
+static void win_expect_look(struct kunit *test, struct fuse_dax_map *map,
+			    bool spared)
 {
-	struct fuse_dax_map *victim = fuse_dax_window_victim(test->priv);
+	bool spare = !spared;
+	struct fuse_dax_map *victim = fuse_dax_window_victim(test->priv, &spare);
 
 	KUNIT_EXPECT_PTR_EQ(test, victim, map);
 	if (!victim)
 		return;
+	KUNIT_EXPECT_EQ(test, spare, spared);
+	KUNIT_EXPECT_FALSE(test, spare && victim->referenced);
 	KUNIT_EXPECT_EQ(test, refcount_read(&victim->ref), 2);
 	KUNIT_EXPECT_EQ(test, atomic_read(&victim->di->reclaimers), 1);
 	atomic_dec(&victim->di->reclaimers);
 	fuse_dax_map_put(victim);
 }
 
+static void win_expect_victim(struct kunit *test, struct fuse_dax_map *map)
+{
+	win_expect_look(test, map, false);
+}
+
+static void win_expect_none(struct kunit *test)
+{
+	bool spare;
+
+	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, &spare));
+}
+
 static void window_victim_order(struct kunit *test)
 {
 	struct fuse_dax_map *map[3];
 
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv));
+	win_expect_none(test);
 	for (int i = 0; i < 3; i++) {
 		map[i] = win_map(test, 1, 1);
 		win_publish(map[i]);
@@ -222,7 +238,7 @@ static void window_victim_order(struct kunit *test)
 		win_expect_victim(test, map[i % 3]);
 	for (int i = 0; i < 3; i++)
 		win_discard(map[i]);
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv));
+	win_expect_none(test);
 }
 
 static void window_victim_second_chance(struct kunit *test)
@@ -234,13 +250,14 @@ static void window_victim_second_chance(struct kunit *test)
 		win_publish(map[i]);
 	}
 	map[0]->referenced = true;
+	win_expect_look(test, map[0], true);
 	win_expect_victim(test, map[1]);
-	KUNIT_EXPECT_FALSE(test, map[0]->referenced);
 	win_expect_victim(test, map[2]);
 	win_expect_victim(test, map[0]);
 
-	for (int i = 0; i < 3; i++)
-		map[i]->referenced = true;
+	/* A burst of first use is no reason to spare a fleeting one */
+	map[1]->referenced = true;
+	map[1]->fleeting = true;
 	win_expect_victim(test, map[1]);
 	for (int i = 0; i < 3; i++)
 		win_discard(map[i]);
@@ -253,7 +270,7 @@ static void window_victim_in_use(struct kunit *test)
 
 	win_publish(used);
 	fuse_dax_map_get(used);
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv));
+	win_expect_none(test);
 
 	win_publish(idle);
 	win_expect_victim(test, idle);

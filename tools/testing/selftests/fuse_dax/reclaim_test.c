@@ -523,6 +523,40 @@ TEST_F_TIMEOUT(small, hot_file_stays, 120)
 }
 
 /*
+ * Rule: so does what is used through page tables, which makes no system call.
+ * Wrong: it is taken for unused, and goes in its turn.
+ * Right: it is set up once, while random pages need all other ranges in turn.
+ * in-tree 7.3: not run, it has no counters.
+ */
+TEST_F_TIMEOUT(small, hot_mmap_stays, 120)
+{
+	const char *map, *hot;
+	unsigned int seed = 7, i;
+	long before, misses = 0;
+	int fd;
+
+	NEED_COUNTERS(&self->fs);
+	fd = file_make(&self->fs, "hot", RANGE, SEED + 3);
+	ASSERT_LE(0, fd);
+	hot = map_file(fd, RANGE, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, hot);
+	close(fd);
+	map = map_file(self->fd, self->size, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, madvise((void *)map, self->size, MADV_RANDOM));
+	for (i = 0; i < 400; i++) {
+		ASSERT_LE(0, touch_read(map + rand_r(&seed) % self->size));
+		before = counter(&self->fs, "setups");
+		ASSERT_LE(0, touch_read(hot + i % RANGE));
+		misses += counter(&self->fs, "setups") - before;
+	}
+	TH_LOG("%ld setups for the hot file", misses);
+	EXPECT_GE(4, misses);
+	munmap((void *)map, self->size);
+	munmap((void *)hot, RANGE);
+}
+
+/*
  * Rule: data exactly as large as the window is never reclaimed.
  * Wrong: ranges are taken back to keep some free, so that each pass sets up
  * again what the last one lost (a fraction of the speed).
