@@ -534,7 +534,9 @@ static struct fuse_dax_map *fuse_dax_map_place(struct inode *inode,
 	down_write(&di->sem);
 	err = fuse_dax_plan_make(map->win, di, size, range, want, &plan);
 	up_write(&di->sem);
-	if (!err)
+	if (!err && (want & FUSE_DAX_WANT_FREE))
+		err = fuse_dax_window_take(map->win, plan.nr, 1, &map->run);
+	else if (!err)
 		err = fuse_dax_reclaim_run(map->win, plan.nr,
 					   want & FUSE_DAX_WANT_WAIT,
 					   &map->run);
@@ -631,7 +633,8 @@ void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last)
 		map = fuse_dax_map_lookup(inode, index, index);
 		if (!map) {
 			map = fuse_dax_map_place(inode, index,
-						 FUSE_DAX_WANT_MEMORY);
+						 FUSE_DAX_WANT_MEMORY |
+						 FUSE_DAX_WANT_FREE);
 			if (IS_ERR(map))
 				return;
 			err = fuse_dax_map_send(map, write);

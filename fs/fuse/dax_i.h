@@ -358,6 +358,8 @@ enum fuse_dax_want {
 
 /**
  * struct fuse_dax_plan - a piece of a file to be mapped
+	/** @FUSE_DAX_WANT_FREE: no ranges of others */
+	FUSE_DAX_WANT_FREE	= BIT(5),
  * @start: first range of the file
  * @nr: number of ranges
  */

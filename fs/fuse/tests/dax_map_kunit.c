@@ -296,6 +296,22 @@ static void map_ahead(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, reclaimed, 0);
 }
 
+/* One range is free, where more are wanted: it is taken, and nothing else */
+static void map_ahead_rest(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 1, 8);
+	struct fuse_dax_run run;
+
+	fuse_dax_kunit_pieces(test, 0, 15, 4);
+	KUNIT_ASSERT_EQ(test, 0, fuse_dax_window_take(kt->win, 3, 3, &run));
+	fuse_dax_map_ahead(inode, 0, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(&kt->fi[0].inode), 15);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_dying, 0);
+	fuse_dax_window_give(kt->win, &run);
+}
+
 /* The server says that it is at its limit: nobody asks on */
 static void map_ahead_limit(struct kunit *test)
 {
@@ -803,6 +819,7 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_upgrade_waits),
 	KUNIT_CASE(map_killed_then_live),
 	KUNIT_CASE(map_killed_then_error),
+	KUNIT_CASE(map_ahead_rest),
 	KUNIT_CASE(map_killed_no_retry),
 	KUNIT_CASE(map_answer_wakes),
 	KUNIT_CASE(map_placeholder_live),
