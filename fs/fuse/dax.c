@@ -365,7 +365,8 @@ static bool fuse_dax_plan_defer(struct fuse_dax_inode *di, loff_t size,
 /*
  * A pass over the file has come to the end of a mapping. All that it read there
  * has made the mapping look used, but it is the first to go: else a large file
- * that is read once would drive out what is used again and again.
+ * that is read once would drive out what is used again and again. It stays in
+ * page tables, so that use through them is not seen any more.
  */
 static void fuse_dax_plan_drop_behind(struct fuse_dax_inode *di,
 				      unsigned long range)
@@ -677,46 +678,68 @@ static void fuse_dax_map_renew(struct fuse_dax_map *old)
 	fuse_dax_map_put(map);
 }
 
+struct fuse_dax_upgrade {
+	struct inode *inode;
+	pgoff_t index;
+};
+
+/*
+ * Looks the mapping up each time: two that wait for an upgrade, and hold a
+ * reference meanwhile, would wait for each other.
+ */
 static int fuse_dax_upgrade_try(void *data)
 {
-	struct fuse_dax_map *map = data;
+	struct fuse_dax_upgrade *up = data;
+	struct fuse_dax_map *map = fuse_dax_map_lookup(up->inode, up->index,
+						       up->index);
+	int err = 0;
 
-	/* LIVE and readonly is the only state in which there is work to do */
-	if (READ_ONCE(map->state) != FUSE_DAX_LIVE)
+	if (!map)
 		return 0;
-	if (fuse_dax_reclaim_detach(map))
-		return -EAGAIN;
-	fuse_dax_map_renew(map);
-	return 0;
-}
-
-/* Takes a readonly mapping away and has a writable one made */
-static int fuse_dax_map_upgrade(struct fuse_dax_map *map, unsigned int want)
-{
-	int err = fuse_dax_upgrade_try(map);
-
-	if (err == -EAGAIN && (want & FUSE_DAX_WANT_WAIT))
-		err = fuse_dax_window_wait(map->win, fuse_dax_upgrade_try, map);
+	/* LIVE and readonly is the only state in which there is work to do */
+	if (READ_ONCE(map->state) == FUSE_DAX_LIVE && !map->writable) {
+		err = fuse_dax_reclaim_detach(map) ? -EAGAIN : 0;
+		if (!err)
+			fuse_dax_map_renew(map);
+	}
+	fuse_dax_map_drop(map);
 	return err;
 }
 
-/* Waits until a mapping in the tree serves @want or is out of the way */
-static int fuse_dax_map_settle(struct fuse_dax_map *map, unsigned int want)
+/* Takes a readonly mapping away and has a writable one made */
+static int fuse_dax_map_upgrade(struct inode *inode, pgoff_t index,
+				unsigned int want)
+{
+	struct fuse_dax_upgrade up = { .inode = inode, .index = index };
+	int err = fuse_dax_upgrade_try(&up);
+
+	if (err == -EAGAIN && (want & FUSE_DAX_WANT_WAIT))
+		err = fuse_dax_window_wait(fuse_dax_window_of(inode),
+					   fuse_dax_upgrade_try, &up);
+	return err;
+}
+
+/*
+ * Waits until a mapping in the tree serves @want or is out of the way. Takes over
+ * the caller's reference.
+ */
+static int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
+			       unsigned int want)
 {
 	enum fuse_dax_state state = READ_ONCE(map->state);
+	struct inode *inode = map->inode;
+	int err = 0;
 
-	switch (state) {
-	case FUSE_DAX_LIVE:
-		return fuse_dax_map_upgrade(map, want);
-	case FUSE_DAX_DETACH:
-		if (!(want & FUSE_DAX_WANT_WAIT))
-			return -EAGAIN;
-		fallthrough;
-	case FUSE_DAX_SETUP:
-		return fuse_dax_map_wait(map, state);
-	default:
-		return 0;
-	}
+	if (state == FUSE_DAX_SETUP ||
+	    (state == FUSE_DAX_DETACH && (want & FUSE_DAX_WANT_WAIT)))
+		err = fuse_dax_map_wait(map, state);
+	else if (state == FUSE_DAX_DETACH)
+		err = -EAGAIN;
+	fuse_dax_map_put(map);
+
+	if (state == FUSE_DAX_LIVE)
+		err = fuse_dax_map_upgrade(inode, index, want);
+	return err;
 }
 
 /* Whether to look again after a mapping could not be made */
@@ -761,8 +784,7 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 
 		map = fuse_dax_map_lookup(inode, index, index);
 		if (map) {
-			err = fuse_dax_map_settle(map, want);
-			fuse_dax_map_put(map);
+			err = fuse_dax_map_settle(map, index, want);
 			if (err)
 				return ERR_PTR(err);
 			continue;

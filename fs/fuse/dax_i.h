@@ -74,14 +74,15 @@ enum fuse_dax_state {
 /**
  * struct fuse_dax_map - a mapping: a run of the window that shows a run of a file
  * @itn: node of the inode's tree, page offsets in the file. Protected by
- *	&fuse_dax_inode.sem; constant while in the tree
+ *	&fuse_dax_inode.sem; constant once in the tree
  * @list: on &fuse_dax_window.lru while LIVE, on @dying or @bad of the window
  *	after it was detached. Protected by &fuse_dax_window.lock
  * @win: the window. Constant
- * @inode: whose data it shows; valid while in the tree. Constant
+ * @inode: whose data it shows; valid while in the tree, and while
+ *	&fuse_dax_inode.reclaimers of @di is not zero. Constant
  * @di: DAX state of @inode. Constant
  * @nodeid: of @inode; outlives it. Constant
- * @run: the ranges. Constant while in the tree
+ * @run: the ranges. Constant once in the tree
  * @writable: stores are allowed. Constant once LIVE
  * @referenced: used since reclaim last looked. Racy hint
  * @renewed: it has taken the place of a mapping that showed the same. Constant
@@ -127,9 +128,9 @@ struct fuse_dax_map {
  * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
  *	from the inode; 0: never. Protected by &fuse_dax_window.lock
  * @copy: of a small file, or NULL. Changed under &fuse_dax_copies.lock
- * @reclaimers: tasks that try to detach a mapping which they found through the
- *	window, and so without a reference to the inode: eviction waits for
- *	zero with wait_var_event(). Raised under &fuse_dax_window.lock
+ * @reclaimers: tasks that try to detach or unmap a mapping which they found
+ *	through the window, and so without a reference to the inode: eviction
+ *	waits for zero with wait_var_event(). Raised under &fuse_dax_window.lock
  */
 struct fuse_dax_inode {
 	struct rw_semaphore sem;
@@ -190,6 +191,7 @@ struct fuse_dax_copies {
  * @lock: protects the fields below, up to @wait. Leaf
  * @used: bit set: range is part of a mapping, dying or bad
  * @nr_free: clear bits in @used
+ * @nr_dying: ranges in @dying, or whose remove is under way
  * @nr_bad: ranges whose remove failed
  * @nr_runs: runs taken: in setup, live, dying or bad. The server holds
  *	resources for each
@@ -224,6 +226,7 @@ struct fuse_dax_window {
 	spinlock_t lock;
 	unsigned long *used;
 	unsigned int nr_free;
+	unsigned int nr_dying;
 	unsigned int nr_bad;
 	unsigned int nr_runs;
 	unsigned int max_runs;
@@ -278,9 +281,9 @@ static inline void fuse_dax_map_get(struct fuse_dax_map *map)
 	refcount_inc(&map->ref);
 }
 
-void fuse_dax_map_put(struct fuse_dax_map *map);
-
 /* dax_window.c */
+void fuse_dax_map_put(struct fuse_dax_map *map);
+void fuse_dax_map_drop(struct fuse_dax_map *map);
 struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
 					    unsigned int nr_ranges);
 void fuse_dax_window_free(struct fuse_dax_window *win);
@@ -296,6 +299,7 @@ void fuse_dax_window_withdraw(struct fuse_dax_map *map);
 struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
 					    bool *spare);
 void fuse_dax_window_bury(struct fuse_dax_map *map);
+bool fuse_dax_window_awaits(struct fuse_dax_window *win, unsigned int want);
 unsigned int fuse_dax_window_dying(struct fuse_dax_window *win,
 				   unsigned int max, struct list_head *batch);
 struct fuse_dax_map *fuse_dax_window_bad(struct fuse_dax_window *win);
@@ -354,12 +358,12 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_MEMORY	= BIT(3),
 	/** @FUSE_DAX_WANT_RANDOM: what is behind will not be needed next */
 	FUSE_DAX_WANT_RANDOM	= BIT(4),
+	/** @FUSE_DAX_WANT_FREE: no ranges of others */
+	FUSE_DAX_WANT_FREE	= BIT(5),
 };
 
 /**
  * struct fuse_dax_plan - a piece of a file to be mapped
-	/** @FUSE_DAX_WANT_FREE: no ranges of others */
-	FUSE_DAX_WANT_FREE	= BIT(5),
  * @start: first range of the file
  * @nr: number of ranges
  */

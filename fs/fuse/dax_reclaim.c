@@ -114,7 +114,7 @@ static void fuse_dax_reclaim_release(struct fuse_dax_map *map)
 {
 	struct fuse_dax_inode *di = map->di;
 
-	fuse_dax_map_put(map);
+	fuse_dax_map_drop(map);
 	/* The inode may go away as soon as the count is zero: no access to it */
 	if (atomic_dec_and_test(&di->reclaimers))
 		wake_up_var(&di->reclaimers);

@@ -50,6 +50,22 @@ void fuse_dax_map_put(struct fuse_dax_map *map)
 }
 
 /**
+ * fuse_dax_map_drop - drop a reference that was taken to try something
+ * @map: the mapping
+ *
+ * Wakes nobody: those who wait try too, and would wake themselves and each other
+ * for ever. Who has passed the mapping over just now comes back to it in
+ * FUSE_DAX_POLL at the latest.
+ *
+ * Context: Any.
+ */
+void fuse_dax_map_drop(struct fuse_dax_map *map)
+{
+	if (refcount_dec_and_test(&map->ref))
+		kfree(map);
+}
+
+/**
  * fuse_dax_window_new - describe a window
  * @dev: the memory; NULL in unit tests
  * @nr_ranges: its size in ranges, at least 1

@@ -727,12 +727,17 @@ static void map_idle(struct kunit *test)
 struct map_later {
 	struct delayed_work work;
 	struct fuse_dax_map *map;
+	unsigned int ref;
 	bool done;
 };
 
 static void map_put_work(struct work_struct *work)
 {
-	fuse_dax_map_put(container_of(work, struct map_later, work.work)->map);
+	struct map_later *later = container_of(work, struct map_later,
+					       work.work);
+
+	later->ref = refcount_read(&later->map->ref);
+	fuse_dax_map_put(later->map);
 }
 
 /* A fault that needs write access waits for who uses the readonly mapping */
@@ -751,6 +756,8 @@ static void map_upgrade_waits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
 	flush_delayed_work(&later.work);
 	destroy_delayed_work_on_stack(&later.work);
+	/* The tree's and the user's: two that wait must not wait for each other */
+	KUNIT_EXPECT_EQ(test, later.ref, 2);
 }
 
 static void map_reclaimer_work(struct work_struct *work)
@@ -812,6 +819,7 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_stale_error),
 	KUNIT_CASE(map_stale_unsent),
 	KUNIT_CASE(map_ahead),
+	KUNIT_CASE(map_ahead_rest),
 	KUNIT_CASE(map_ahead_limit),
 	KUNIT_CASE(map_upgrade),
 	KUNIT_CASE(map_upgrade_full),
@@ -819,7 +827,6 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_upgrade_waits),
 	KUNIT_CASE(map_killed_then_live),
 	KUNIT_CASE(map_killed_then_error),
-	KUNIT_CASE(map_ahead_rest),
 	KUNIT_CASE(map_killed_no_retry),
 	KUNIT_CASE(map_answer_wakes),
 	KUNIT_CASE(map_placeholder_live),

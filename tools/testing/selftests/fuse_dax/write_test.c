@@ -644,4 +644,52 @@ TEST_F(write, upgrade_under_readers)
 	self->fd = -1;
 }
 
+/*
+ * Rule: several that need write access to the same mapping wait for its pinned
+ * page, not for each other.
+ * Wrong: each holds on to the mapping that all want to be free, for ever.
+ * Right: they wait while the page is in a pipe, and store once it was read.
+ * in-tree 7.3: passes, it changes the mapping in place.
+ */
+TEST_F_TIMEOUT(write, upgrade_by_several, 60)
+{
+	char page[PAGE], *map;
+	int pipefd[2], ro, i;
+	struct iovec iov;
+	pid_t pids[4];
+
+	NEED_DAX(&self->fs);
+	close(self->fd);
+	ASSERT_EQ(0, drop_caches(2));
+	ro = openat(self->fs.dirfd, "file", O_RDONLY);
+	ASSERT_LE(0, ro);
+	map = map_file(ro, SIZE, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, pipe(pipefd));
+	iov.iov_base = map + PAGE;
+	iov.iov_len = PAGE;
+	ASSERT_EQ(PAGE, vmsplice(pipefd[1], &iov, 1, 0));
+	munmap(map, SIZE);
+
+	self->fd = openat(self->fs.dirfd, "file", O_RDWR);
+	ASSERT_LE(0, self->fd);
+	map = map_file(self->fd, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	for (i = 0; i < 4; i++) {
+		pids[i] = fork();
+		if (!pids[i])
+			_exit(touch_write(map + (2 + i) * PAGE, 'a' + i) ? 1 : 0);
+	}
+	sleep_ms(500);
+	ASSERT_EQ(PAGE, read(pipefd[0], page, PAGE));
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(0, wait_within(pids[i], 5000));
+		EXPECT_EQ('a' + i, touch_read(map + (2 + i) * PAGE));
+	}
+	munmap(map, SIZE);
+	close(pipefd[0]);
+	close(pipefd[1]);
+	close(ro);
+}
+
 TEST_HARNESS_MAIN
