@@ -9,6 +9,9 @@
  * for the server. Pages that somebody has pinned end the attempt, and the
  * mapping lives on: nobody waits for a pin on behalf of somebody else.
  *
+ * What was used since reclaim last looked is spared once. It is unmapped, so that
+ * use through page tables, which makes no call, comes as a fault and is seen.
+ *
  * A detached run is either taken over by the task that needed one, whose setup
  * replaces the old mapping on the server, or removed by the worker in batches.
  */
@@ -27,6 +30,9 @@
 
 /* Victims that may turn out not to be detachable before reclaim gives up */
 #define FUSE_DAX_RECLAIM_TRIES	16
+
+/* Victims that may be spared, which costs a flush of TLBs, for one that wants some */
+#define FUSE_DAX_RECLAIM_SPARES	32
 
 static int fuse_dax_reclaim_begin(struct fuse_dax_map *map)
 {
@@ -134,9 +140,8 @@ static int fuse_dax_reclaim_victim(struct fuse_dax_map *map)
 }
 
 /*
- * A second chance: use through page tables makes no call, so the mapping is taken
- * out of them. The fault that puts it back, which sends no request, tells that it
- * is used.
+ * Takes a mapping that is spared out of page tables. The fault that puts it back
+ * sends no request.
  */
 VISIBLE_IF_KUNIT
 void fuse_dax_reclaim_unmap(struct fuse_dax_map *map)
@@ -150,43 +155,67 @@ void fuse_dax_reclaim_unmap(struct fuse_dax_map *map)
 				    fuse_dax_run_len(&map->run), 0);
 }
 
-/*
- * Detaches the coldest mapping that can be; it comes with one reference. When
- * each has been spared once and all were used again meanwhile, the next is taken.
- */
-static struct fuse_dax_map *fuse_dax_reclaim_one(struct fuse_dax_window *win)
+/* What one call of fuse_dax_reclaim_steal() looks for */
+struct fuse_dax_reclaim_look {
+	unsigned int want;
+	/* Only what can be taken over */
+	bool fitting;
+	/* Victims that may still be spared */
+	unsigned int spares;
+};
+
+/* Whether a mapping is of about the size wanted, and so can be taken over */
+static bool fuse_dax_reclaim_fits(const struct fuse_dax_map *map,
+				  const struct fuse_dax_reclaim_look *look)
 {
-	unsigned int spares = READ_ONCE(win->nr_runs), tries = 0;
+	return map->run.nr <= look->want &&
+	       map->run.nr >= DIV_ROUND_UP(look->want, 2);
+}
+
+/* Detaches the coldest mapping that can be; it comes with one reference */
+static struct fuse_dax_map *
+fuse_dax_reclaim_one(struct fuse_dax_window *win,
+		     struct fuse_dax_reclaim_look *look)
+{
 	struct fuse_dax_map *map;
+	unsigned int tries = 0;
 	bool spare;
 
 	while (tries < FUSE_DAX_RECLAIM_TRIES &&
 	       (map = fuse_dax_window_victim(win, &spare))) {
-		if (spare && spares) {
-			spares--;
+		if (spare && look->spares) {
+			look->spares--;
 			fuse_dax_reclaim_unmap(map);
 			fuse_dax_reclaim_release(map);
 			continue;
 		}
-		if (!fuse_dax_reclaim_victim(map))
-			return map;
 		tries++;
+		if (look->fitting && !fuse_dax_reclaim_fits(map, look))
+			fuse_dax_reclaim_release(map);
+		else if (!fuse_dax_reclaim_victim(map))
+			return map;
 	}
 	return NULL;
 }
 
 /*
- * Detaches mappings until one can be taken over, which is one of about the size
- * wanted; the others are left to the worker.
+ * Detaches mappings until one can be taken over; the others are left to the
+ * worker. When enough ranges are on their way back from there, nothing more is
+ * left to it. They are not waited for, since its answers may be long in coming.
  */
 static int fuse_dax_reclaim_steal(struct fuse_dax_window *win,
 				  unsigned int want, struct fuse_dax_run *run)
 {
+	struct fuse_dax_reclaim_look look = {
+		.want = want,
+		.fitting = fuse_dax_window_awaits(win, want),
+		.spares = min(READ_ONCE(win->nr_runs), FUSE_DAX_RECLAIM_SPARES),
+	};
 	struct fuse_dax_map *map;
 	unsigned int nr = 0;
 
-	while (nr < want && (map = fuse_dax_reclaim_one(win))) {
-		if (map->run.nr <= want && map->run.nr >= DIV_ROUND_UP(want, 2)) {
+	while (nr < want && (map = fuse_dax_reclaim_one(win, &look))) {
+		if (fuse_dax_reclaim_fits(map, &look)) {
 			*run = map->run;
 			run->stale = true;
 			fuse_dax_map_put(map);

@@ -315,15 +315,16 @@ void fuse_dax_window_withdraw(struct fuse_dax_map *map)
  * fuse_dax_window_victim - choose the mapping to reclaim next
  * @win: the window
  * @spare: set to whether it was used since it was last looked at: then it should
- *	be left where it is, this once
+ *	get a second chance and be left where it is, this once
  *
- * Second chance: what somebody uses now is passed over.
+ * What somebody uses now is passed over.
  *
  * Context: Takes &fuse_dax_window.lock.
  * Return: the mapping, moved to the end of the list, with a reference for the
  * caller, and with its inode kept from eviction until the caller drops
- * &fuse_dax_inode.reclaimers; NULL if there is none. It may have changed when
- * the caller looks: he has to check its state under &fuse_dax_inode.sem.
+ * &fuse_dax_inode.reclaimers; NULL if there is none. It may be detached by
+ * others meanwhile: who wants to detach it has to check its state under
+ * &fuse_dax_inode.sem.
  */
 struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
 					    bool *spare)
@@ -374,12 +375,28 @@ void fuse_dax_window_bury(struct fuse_dax_map *map)
 		fuse_dax_window_clear(win, map->run.first, map->run.nr);
 	} else {
 		list_add_tail(&map->list, &win->dying);
+		win->nr_dying += map->run.nr;
 		queue_work(system_dfl_long_wq, &win->remove_work);
 	}
 	spin_unlock(&win->lock);
 
 	if (stopped)
 		fuse_dax_map_put(map);
+}
+
+/**
+ * fuse_dax_window_awaits - whether enough ranges are on their way back
+ * @win: the window
+ * @want: how many the caller wants; those who wait are taken to want one
+ *
+ * Return: true if no more removes are needed to have as many. A hint.
+ */
+bool fuse_dax_window_awaits(struct fuse_dax_window *win, unsigned int want)
+{
+	unsigned int waiters = READ_ONCE(win->nr_waiters);
+
+	/* The caller may be one of them */
+	return READ_ONCE(win->nr_dying) >= want + max(waiters, 1U) - 1;
 }
 
 /**
@@ -428,6 +445,7 @@ struct fuse_dax_map *fuse_dax_window_bad(struct fuse_dax_window *win)
 	if (map) {
 		list_del_init(&map->list);
 		win->nr_bad -= map->run.nr;
+		win->nr_dying += map->run.nr;
 	}
 	return map;
 }
@@ -448,6 +466,7 @@ void fuse_dax_window_removed(struct fuse_dax_window *win,
 
 	spin_lock(&win->lock);
 	list_for_each_entry_safe(map, next, batch, list) {
+		win->nr_dying -= map->run.nr;
 		if (error) {
 			list_move_tail(&map->list, &win->bad);
 			win->nr_bad += map->run.nr;

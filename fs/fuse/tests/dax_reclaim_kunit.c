@@ -222,17 +222,25 @@ static void reclaim_passes_over(struct kunit *test)
 static void reclaim_too_large(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
-	struct fuse_dax_run run = {};
+	struct fuse_dax_run run = {}, large = {};
 	struct fuse_dax_map *map[2];
 
 	reclaim_fill(test, map);
 	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 4, &run));
 	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->dying));
+	/* That is enough: nothing else is removed, but what fits is taken over */
+	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 4, &run));
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->dying));
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 32, &large));
+	KUNIT_EXPECT_TRUE(test, large.stale);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->dying));
 	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_dying, 0);
 	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 4, &run));
 	KUNIT_EXPECT_EQ(test, run.nr, 4);
 	KUNIT_EXPECT_FALSE(test, run.stale);
 	reclaim_give(test, &run);
+	reclaim_give(test, &large);
 }
 
 /* Mappings that are too small to be taken over are removed, as many as it takes */
@@ -307,6 +315,38 @@ static void reclaim_skips_pinned(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, refcount_read(&map[0]->ref), 1);
 	KUNIT_EXPECT_EQ(test, reclaim_count(test), 1);
 	reclaim_give(test, &run);
+}
+
+static int reclaim_all_pinned(struct kunit *test, struct fuse_dax_map *map)
+{
+	return -EBUSY;
+}
+
+static void reclaim_stop_work(struct work_struct *work)
+{
+	struct fuse_dax_kunit *kt = container_of(work, struct fuse_dax_kunit,
+						 late_work.work);
+
+	fuse_dax_window_stop(kt->win);
+}
+
+/* Who waits for pinned pages looks now and then: its own look wakes it not */
+static void reclaim_sleeps(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map[2];
+
+	reclaim_fill(test, map);
+	fuse_dax_kunit_zap(test, reclaim_all_pinned);
+	INIT_DELAYED_WORK(&kt->late_work, reclaim_stop_work);
+	schedule_delayed_work(&kt->late_work, HZ / 4);
+	KUNIT_EXPECT_EQ(test, -ENOTCONN,
+			fuse_dax_reclaim_run(kt->win, 1, true, &run));
+	KUNIT_EXPECT_GE(test, kt->nr_zaps, 2);
+	/* 16 for each look: at once, as the first in line, and then by the clock */
+	KUNIT_EXPECT_LE(test, kt->nr_zaps, 20 * 16);
+	flush_delayed_work(&kt->late_work);
 }
 
 static void reclaim_truncate(struct kunit *test, struct inode *inode, loff_t size)
@@ -516,6 +556,7 @@ static struct kunit_case fuse_dax_reclaim_cases[] = {
 	KUNIT_CASE(reclaim_takes_over),
 	KUNIT_CASE(reclaim_passes_over),
 	KUNIT_CASE(reclaim_skips_pinned),
+	KUNIT_CASE(reclaim_sleeps),
 	KUNIT_CASE(reclaim_too_large),
 	KUNIT_CASE(reclaim_too_small),
 	KUNIT_CASE(reclaim_what_there_is),
