@@ -224,11 +224,30 @@ static ssize_t fuse_dax_fallback_direct(struct fuse_io_priv *io,
 	return res;
 }
 
-/* What a write by the server changes of the inode */
-static ssize_t fuse_dax_fallback_written(struct inode *inode, loff_t pos,
-					 ssize_t res)
+/*
+ * A write in place leaves the size as it was, so that the next one, which may go
+ * to memory, need not ask for it.
+ */
+static void fuse_dax_fallback_in_place(struct inode *inode)
 {
-	fuse_write_update_attr(inode, pos + max(res, 0), res);
+	struct fuse_conn *fc = get_fuse_conn(inode);
+	struct fuse_inode *fi = get_fuse_inode(inode);
+
+	/* Answers that are under way may tell of what was before */
+	spin_lock(&fi->lock);
+	fi->attr_version = atomic64_inc_return(&fc->attr_version);
+	spin_unlock(&fi->lock);
+	fuse_invalidate_attr_mask(inode, FUSE_STATX_MODIFY);
+}
+
+/* What a write by the server changes of the inode */
+VISIBLE_IF_KUNIT
+ssize_t fuse_dax_fallback_written(struct inode *inode, loff_t pos, ssize_t res)
+{
+	if (res > 0 && pos + res <= i_size_read(inode))
+		fuse_dax_fallback_in_place(inode);
+	else
+		fuse_write_update_attr(inode, pos + max(res, 0), res);
 	if (!res)
 		return -EIO;
 	/* Times set here must not hide that the server's went on */

@@ -177,6 +177,33 @@ static void io_unblock_fails(struct kunit *test)
 			fuse_dax_unblock(&io.iocb, &io.iter, -EFAULT, 1));
 }
 
+static bool io_written_size(struct inode *inode, loff_t pos, ssize_t res,
+			    ssize_t want)
+{
+	struct fuse_inode *fi = get_fuse_inode(inode);
+	u64 version = fi->attr_version;
+
+	fi->inval_mask = 0;
+	return fuse_dax_fallback_written(inode, pos, res) == want &&
+	       fi->attr_version != version &&
+	       (fi->inval_mask & FUSE_STATX_MODIFY) == FUSE_STATX_MODIFY &&
+	       !(fi->inval_mask & STATX_SIZE);
+}
+
+/* After a write in place the size is known; after others it is not */
+static void io_written(struct kunit *test)
+{
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 1);
+	const loff_t end = i_size_read(inode);
+
+	KUNIT_EXPECT_TRUE(test, io_written_size(inode, end - 10, 10, 10));
+	KUNIT_EXPECT_FALSE(test, io_written_size(inode, end - 9, 10, 10));
+	KUNIT_EXPECT_EQ(test, i_size_read(inode), end + 1);
+	KUNIT_EXPECT_FALSE(test, io_written_size(inode, 0, 0, -EIO));
+	KUNIT_EXPECT_FALSE(test, io_written_size(inode, 0, -ENOSPC, -ENOSPC));
+	KUNIT_EXPECT_EQ(test, i_size_read(inode), end + 1);
+}
+
 static int io_iomap(struct inode *inode, loff_t pos, unsigned int flags,
 		    struct iomap *iomap)
 {
@@ -355,6 +382,7 @@ static struct kunit_case fuse_dax_io_cases[] = {
 	KUNIT_CASE_PARAM(io_size_matters, matters_gen_params),
 	KUNIT_CASE_PARAM(io_unblock, unblock_gen_params),
 	KUNIT_CASE(io_unblock_fails),
+	KUNIT_CASE(io_written),
 	KUNIT_CASE(io_iomap_begin),
 	KUNIT_CASE(io_iomap_end),
 	KUNIT_CASE_PARAM(io_fault, fault_gen_params),
