@@ -723,8 +723,9 @@ static int fuse_dax_map_upgrade(struct inode *inode, pgoff_t index,
  * Waits until a mapping in the tree serves @want or is out of the way. Takes over
  * the caller's reference.
  */
-static int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
-			       unsigned int want)
+VISIBLE_IF_KUNIT
+int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
+			unsigned int want)
 {
 	enum fuse_dax_state state = READ_ONCE(map->state);
 	struct inode *inode = map->inode;
@@ -737,7 +738,11 @@ static int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 		err = -EAGAIN;
 	fuse_dax_map_put(map);
 
-	if (state == FUSE_DAX_LIVE)
+	/*
+	 * One that came to life since it was looked for serves who reads. To take
+	 * it away he might wait for pages that he has pinned himself.
+	 */
+	if (state == FUSE_DAX_LIVE && (want & FUSE_DAX_WANT_WRITE))
 		err = fuse_dax_map_upgrade(inode, index, want);
 	return err;
 }

@@ -393,6 +393,8 @@ int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 			struct fuse_dax_plan *plan);
 void fuse_dax_map_discard(struct fuse_dax_map *map);
 int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
+int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
+			unsigned int want);
 void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
 bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
 size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);

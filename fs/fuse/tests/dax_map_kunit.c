@@ -357,6 +357,24 @@ static void map_upgrade(struct kunit *test)
 }
 
 /* All of the window is mapped for reading: it stays, whatever is next to go */
+/* Who reads does not take a readonly mapping away that has come to life */
+static void map_settle_reader(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
+	struct fuse_dax_map *map = map_find(inode, 0, 0);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
+	KUNIT_EXPECT_EQ(test, 0,
+			fuse_dax_map_settle(map, 0, FUSE_DAX_WANT_WAIT));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 1);
+	KUNIT_EXPECT_PTR_EQ(test, map, fuse_dax_kunit_map(test, inode, 0, 0));
+	fuse_dax_map_get(map);
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_map_settle(map, 0, FUSE_DAX_WANT_WAIT |
+						     FUSE_DAX_WANT_WRITE));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
+}
+
 static void map_upgrade_full(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
@@ -822,6 +840,7 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_ahead_rest),
 	KUNIT_CASE(map_ahead_limit),
 	KUNIT_CASE(map_upgrade),
+	KUNIT_CASE(map_settle_reader),
 	KUNIT_CASE(map_upgrade_full),
 	KUNIT_CASE(map_upgrade_refused),
 	KUNIT_CASE(map_upgrade_waits),
