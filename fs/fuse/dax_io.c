@@ -226,28 +226,42 @@ static ssize_t fuse_dax_fallback_direct(struct fuse_io_priv *io,
 
 /*
  * A write in place leaves the size as it was, so that the next one, which may go
- * to memory, need not ask for it.
+ * to memory, need not ask for it. Whether this one, up to @end, was.
  */
-static void fuse_dax_fallback_in_place(struct inode *inode)
+static bool fuse_dax_fallback_in_place(struct inode *inode, loff_t end)
 {
 	struct fuse_conn *fc = get_fuse_conn(inode);
 	struct fuse_inode *fi = get_fuse_inode(inode);
+	bool in_place;
 
 	/* Answers that are under way may tell of what was before */
-	spin_lock(&fi->lock);
-	fi->attr_version = atomic64_inc_return(&fc->attr_version);
-	spin_unlock(&fi->lock);
-	fuse_invalidate_attr_mask(inode, FUSE_STATX_MODIFY);
+	scoped_guard(spinlock, &fi->lock) {
+		in_place = end <= i_size_read(inode);
+		if (in_place)
+			fi->attr_version = atomic64_inc_return(&fc->attr_version);
+	}
+	if (in_place)
+		fuse_invalidate_attr_mask(inode, FUSE_STATX_MODIFY);
+	return in_place;
+}
+
+/* Whether the server chooses where to write, which it does by the open file */
+static bool fuse_dax_appends(struct kiocb *iocb)
+{
+	return (iocb->ki_flags & IOCB_APPEND) ||
+	       (iocb->ki_filp->f_flags & O_APPEND);
 }
 
 /* What a write by the server changes of the inode */
 VISIBLE_IF_KUNIT
-ssize_t fuse_dax_fallback_written(struct inode *inode, loff_t pos, ssize_t res)
+ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res)
 {
-	if (res > 0 && pos + res <= i_size_read(inode))
-		fuse_dax_fallback_in_place(inode);
-	else
-		fuse_write_update_attr(inode, pos + max(res, 0), res);
+	struct inode *inode = file_inode(iocb->ki_filp);
+	loff_t end = iocb->ki_pos + max(res, 0);
+
+	if (res <= 0 || fuse_dax_appends(iocb) ||
+	    !fuse_dax_fallback_in_place(inode, end))
+		fuse_write_update_attr(inode, end, res);
 	if (!res)
 		return -EIO;
 	/* Times set here must not hide that the server's went on */
@@ -314,7 +328,7 @@ ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 	trace_fuse_dax_fallback(get_node_id(inode), iocb->ki_pos, len, write);
 	if (write) {
 		res = fuse_dax_fallback_send(iocb, iter, len);
-		res = fuse_dax_fallback_written(inode, iocb->ki_pos, res);
+		res = fuse_dax_fallback_written(iocb, res);
 	} else {
 		res = fuse_dax_fallback_read(iocb, iter, len);
 	}
@@ -594,6 +608,17 @@ static ssize_t fuse_dax_write_through(struct kiocb *iocb, struct iov_iter *from)
 	return done ?: ret;
 }
 
+/*
+ * Whether a write is to change the size. One that appends is, even if the file
+ * has grown on the server since its position was chosen: what others have put
+ * there must stay.
+ */
+VISIBLE_IF_KUNIT
+bool fuse_dax_write_extends(struct kiocb *iocb, struct iov_iter *from)
+{
+	return (iocb->ki_flags & IOCB_APPEND) || fuse_dax_past_eof(iocb, from);
+}
+
 static ssize_t fuse_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct mnt_idmap *idmap = file_mnt_idmap(iocb->ki_filp);
@@ -613,7 +638,7 @@ static ssize_t fuse_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	 * Data and size change together on the server, and so do data and the
 	 * mode bits that a write by an unprivileged task clears.
 	 */
-	if (fuse_dax_past_eof(iocb, from) ||
+	if (fuse_dax_write_extends(iocb, from) ||
 	    setattr_should_drop_suidgid(idmap, inode))
 		return fuse_dax_write_through(iocb, from);
 

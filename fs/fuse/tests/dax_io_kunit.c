@@ -177,14 +177,15 @@ static void io_unblock_fails(struct kunit *test)
 			fuse_dax_unblock(&io.iocb, &io.iter, -EFAULT, 1));
 }
 
-static bool io_written_size(struct inode *inode, loff_t pos, ssize_t res,
+static bool io_written_size(struct kiocb *iocb, loff_t pos, ssize_t res,
 			    ssize_t want)
 {
-	struct fuse_inode *fi = get_fuse_inode(inode);
+	struct fuse_inode *fi = get_fuse_inode(file_inode(iocb->ki_filp));
 	u64 version = fi->attr_version;
 
 	fi->inval_mask = 0;
-	return fuse_dax_fallback_written(inode, pos, res) == want &&
+	iocb->ki_pos = pos;
+	return fuse_dax_fallback_written(iocb, res) == want &&
 	       fi->attr_version != version &&
 	       (fi->inval_mask & FUSE_STATX_MODIFY) == FUSE_STATX_MODIFY &&
 	       !(fi->inval_mask & STATX_SIZE);
@@ -193,15 +194,42 @@ static bool io_written_size(struct inode *inode, loff_t pos, ssize_t res,
 /* After a write in place the size is known; after others it is not */
 static void io_written(struct kunit *test)
 {
-	struct inode *inode = fuse_dax_kunit_inode(test, 0, 1);
-	const loff_t end = i_size_read(inode);
+	struct inode *inode;
+	struct io io;
+	loff_t end;
 
-	KUNIT_EXPECT_TRUE(test, io_written_size(inode, end - 10, 10, 10));
-	KUNIT_EXPECT_FALSE(test, io_written_size(inode, end - 9, 10, 10));
+	io_init(test, &io, true, 0, 10);
+	inode = file_inode(io.iocb.ki_filp);
+	end = i_size_read(inode);
+	KUNIT_EXPECT_TRUE(test, io_written_size(&io.iocb, end - 10, 10, 10));
+	KUNIT_EXPECT_FALSE(test, io_written_size(&io.iocb, end - 9, 10, 10));
 	KUNIT_EXPECT_EQ(test, i_size_read(inode), end + 1);
-	KUNIT_EXPECT_FALSE(test, io_written_size(inode, 0, 0, -EIO));
-	KUNIT_EXPECT_FALSE(test, io_written_size(inode, 0, -ENOSPC, -ENOSPC));
+	KUNIT_EXPECT_FALSE(test, io_written_size(&io.iocb, 0, 0, -EIO));
+	KUNIT_EXPECT_FALSE(test, io_written_size(&io.iocb, 0, -ENOSPC, -ENOSPC));
 	KUNIT_EXPECT_EQ(test, i_size_read(inode), end + 1);
+
+	/* Where the server has put it is not known */
+	io.iocb.ki_flags = IOCB_APPEND;
+	KUNIT_EXPECT_FALSE(test, io_written_size(&io.iocb, 0, 10, 10));
+	io.iocb.ki_flags = 0;
+	io.iocb.ki_filp->f_flags |= O_APPEND;
+	KUNIT_EXPECT_FALSE(test, io_written_size(&io.iocb, 0, 10, 10));
+	KUNIT_EXPECT_EQ(test, i_size_read(inode), end + 1);
+}
+
+/* What appends goes to the server, though the file may have grown since */
+static void io_write_extends(struct kunit *test)
+{
+	const loff_t end = 3 * FUSE_DAX_RANGE_SIZE;
+	struct io io;
+
+	io_init(test, &io, true, end - 10, 10);
+	KUNIT_EXPECT_FALSE(test, fuse_dax_write_extends(&io.iocb, &io.iter));
+	io.iocb.ki_flags = IOCB_APPEND;
+	KUNIT_EXPECT_TRUE(test, fuse_dax_write_extends(&io.iocb, &io.iter));
+	io.iocb.ki_flags = 0;
+	io.iocb.ki_pos++;
+	KUNIT_EXPECT_TRUE(test, fuse_dax_write_extends(&io.iocb, &io.iter));
 }
 
 static int io_iomap(struct inode *inode, loff_t pos, unsigned int flags,
@@ -383,6 +411,7 @@ static struct kunit_case fuse_dax_io_cases[] = {
 	KUNIT_CASE_PARAM(io_unblock, unblock_gen_params),
 	KUNIT_CASE(io_unblock_fails),
 	KUNIT_CASE(io_written),
+	KUNIT_CASE(io_write_extends),
 	KUNIT_CASE(io_iomap_begin),
 	KUNIT_CASE(io_iomap_end),
 	KUNIT_CASE_PARAM(io_fault, fault_gen_params),
