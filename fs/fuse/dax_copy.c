@@ -310,8 +310,22 @@ bool fuse_dax_copy_begins(struct kiocb *iocb, struct iov_iter *to)
 	size_t len = iov_iter_count(to);
 
 	return !iocb->ki_pos && size <= FUSE_DAX_COPY_MAX &&
-	       (len >= PAGE_SIZE || len > size / 8) &&
-	       fuse_dax_attr_fresh(get_fuse_inode(inode));
+	       (len >= PAGE_SIZE || len > size / 8);
+}
+
+/*
+ * Asks for the attributes, if that makes them fresh: those that a write here has
+ * changed. Whether they are.
+ */
+static bool fuse_dax_attr_refresh(struct kiocb *iocb)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	struct fuse_inode *fi = get_fuse_inode(inode);
+
+	if (time_before64(get_jiffies_64(), READ_ONCE(fi->i_time)) &&
+	    fuse_update_attributes(inode, iocb->ki_filp, FUSE_STATX_MODSIZE))
+		return false;
+	return fuse_dax_attr_fresh(fi);
 }
 
 /* Memory for a copy of @len bytes; NULL: none to spare */
@@ -418,9 +432,12 @@ ssize_t fuse_dax_copy_fetch(struct kiocb *iocb, void *data, size_t len)
 ssize_t fuse_dax_copy_make(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
-	struct fuse_dax_copy *copy = fuse_dax_copy_new(inode);
+	struct fuse_dax_copy *copy;
 	ssize_t res;
 
+	if (!fuse_dax_attr_refresh(iocb))
+		return -ENOMEM;
+	copy = fuse_dax_copy_new(inode);
 	if (!copy)
 		return -ENOMEM;
 	res = fuse_dax_copy_fetch(iocb, copy->data, copy->len);

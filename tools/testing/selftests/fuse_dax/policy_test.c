@@ -146,6 +146,20 @@ TEST_F(policy, copy_gives_way)
 }
 
 /*
+ * Rule: a small file that was written to here is kept too when it is read.
+ * Wrong: none is kept until somebody asks for its attributes.
+ * Right: the first read brings a copy.
+ */
+TEST_F(policy, copy_after_write)
+{
+	EXPECT_EQ(0, read_pieces(self->fd, 0, SIZE, WHOLE, SEED));
+	ASSERT_EQ(0, file_write(self->fd, 0, 1, SEED));
+	EXPECT_EQ(0, counter(&self->fs, "copy_bytes"));
+	EXPECT_EQ(0, read_pieces(self->fd, 0, SIZE, WHOLE, SEED));
+	EXPECT_LE(SIZE, counter(&self->fs, "copy_bytes"));
+}
+
+/*
  * Rule: a read sees what was written before it.
  * Wrong: a piece from before the write.
  * Right: the new data, written through memory, by the server, or by a store.
