@@ -297,6 +297,7 @@ void fuse_dax_window_limit(struct fuse_dax_window *win);
 void fuse_dax_window_publish(struct fuse_dax_map *map);
 void fuse_dax_window_withdraw(struct fuse_dax_map *map);
 struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
+					    unsigned int min, unsigned int max,
 					    bool *spare);
 void fuse_dax_window_bury(struct fuse_dax_map *map);
 bool fuse_dax_window_awaits(struct fuse_dax_window *win, unsigned int want);

@@ -155,21 +155,18 @@ void fuse_dax_reclaim_unmap(struct fuse_dax_map *map)
 				    fuse_dax_run_len(&map->run), 0);
 }
 
-/* What one call of fuse_dax_reclaim_steal() looks for */
+/* What one call of fuse_dax_reclaim_steal() looks for: sizes, ranges */
 struct fuse_dax_reclaim_look {
-	unsigned int want;
-	/* Only what can be taken over */
-	bool fitting;
+	unsigned int min, max;
 	/* Victims that may still be spared */
 	unsigned int spares;
 };
 
 /* Whether a mapping is of about the size wanted, and so can be taken over */
 static bool fuse_dax_reclaim_fits(const struct fuse_dax_map *map,
-				  const struct fuse_dax_reclaim_look *look)
+				  unsigned int want)
 {
-	return map->run.nr <= look->want &&
-	       map->run.nr >= DIV_ROUND_UP(look->want, 2);
+	return map->run.nr <= want && map->run.nr >= DIV_ROUND_UP(want, 2);
 }
 
 /* Detaches the coldest mapping that can be; it comes with one reference */
@@ -182,7 +179,8 @@ fuse_dax_reclaim_one(struct fuse_dax_window *win,
 	bool spare;
 
 	while (tries < FUSE_DAX_RECLAIM_TRIES &&
-	       (map = fuse_dax_window_victim(win, &spare))) {
+	       (map = fuse_dax_window_victim(win, look->min, look->max,
+					     &spare))) {
 		if (spare && look->spares) {
 			look->spares--;
 			fuse_dax_reclaim_unmap(map);
@@ -190,9 +188,7 @@ fuse_dax_reclaim_one(struct fuse_dax_window *win,
 			continue;
 		}
 		tries++;
-		if (look->fitting && !fuse_dax_reclaim_fits(map, look))
-			fuse_dax_reclaim_release(map);
-		else if (!fuse_dax_reclaim_victim(map))
+		if (!fuse_dax_reclaim_victim(map))
 			return map;
 	}
 	return NULL;
@@ -206,16 +202,17 @@ fuse_dax_reclaim_one(struct fuse_dax_window *win,
 static int fuse_dax_reclaim_steal(struct fuse_dax_window *win,
 				  unsigned int want, struct fuse_dax_run *run)
 {
+	bool fitting = fuse_dax_window_awaits(win, want);
 	struct fuse_dax_reclaim_look look = {
-		.want = want,
-		.fitting = fuse_dax_window_awaits(win, want),
+		.min = fitting ? DIV_ROUND_UP(want, 2) : 1,
+		.max = fitting ? want : UINT_MAX,
 		.spares = min(READ_ONCE(win->nr_runs), FUSE_DAX_RECLAIM_SPARES),
 	};
 	struct fuse_dax_map *map;
 	unsigned int nr = 0;
 
 	while (nr < want && (map = fuse_dax_reclaim_one(win, &look))) {
-		if (fuse_dax_reclaim_fits(map, &look)) {
+		if (fuse_dax_reclaim_fits(map, want)) {
 			*run = map->run;
 			run->stale = true;
 			fuse_dax_map_put(map);

@@ -314,10 +314,14 @@ void fuse_dax_window_withdraw(struct fuse_dax_map *map)
 /**
  * fuse_dax_window_victim - choose the mapping to reclaim next
  * @win: the window
- * @spare: set to whether it was used since it was last looked at: then it should
- *	get a second chance and be left where it is, this once
+ * @min: least number of ranges that it should have
+ * @max: the greatest
+ * @spare: set to whether it was used since it was last looked at, other than by
+ *	a first burst: then it should get a second chance and be left where it
+ *	is, this once
  *
- * What somebody uses now is passed over.
+ * What somebody uses now is passed over. What is of another size stays where it is
+ * in the order, and its use is not forgotten.
  *
  * Context: Takes &fuse_dax_window.lock.
  * Return: the mapping, moved to the end of the list, with a reference for the
@@ -327,16 +331,18 @@ void fuse_dax_window_withdraw(struct fuse_dax_map *map)
  * &fuse_dax_inode.sem.
  */
 struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
+					    unsigned int min, unsigned int max,
 					    bool *spare)
 {
-	struct fuse_dax_map *map, *end = NULL;
+	struct fuse_dax_map *map, *next, *end = NULL;
 
 	guard(spinlock)(&win->lock);
-	while ((map = list_first_entry_or_null(&win->lru, struct fuse_dax_map,
-					       list))) {
-		list_move_tail(&map->list, &win->lru);
+	list_for_each_entry_safe(map, next, &win->lru, list) {
 		if (map == end)
 			return NULL;
+		if (map->run.nr < min || map->run.nr > max)
+			continue;
+		list_move_tail(&map->list, &win->lru);
 		if (!end)
 			end = map;
 		if (refcount_read(&map->ref) > 1) {

@@ -798,7 +798,7 @@ static void map_evict_waits(struct kunit *test)
 	bool spare;
 
 	fuse_dax_kunit_map(test, inode, 0, 0);
-	later.map = fuse_dax_window_victim(kt->win, &spare);
+	later.map = fuse_dax_window_victim(kt->win, 1, UINT_MAX, &spare);
 	KUNIT_ASSERT_NOT_NULL(test, later.map);
 	fuse_dax_map_put(later.map);
 	INIT_DELAYED_WORK_ONSTACK(&later.work, map_reclaimer_work);

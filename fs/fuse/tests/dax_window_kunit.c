@@ -200,7 +200,8 @@ static void win_expect_look(struct kunit *test, struct fuse_dax_map *map,
 			    bool spared)
 {
 	bool spare = !spared;
-	struct fuse_dax_map *victim = fuse_dax_window_victim(test->priv, &spare);
+	struct fuse_dax_map *victim = fuse_dax_window_victim(test->priv, 1,
+							     UINT_MAX, &spare);
 
 	KUNIT_EXPECT_PTR_EQ(test, victim, map);
 	if (!victim)
@@ -222,7 +223,8 @@ static void win_expect_none(struct kunit *test)
 {
 	bool spare;
 
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, &spare));
+	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, 1, UINT_MAX,
+						       &spare));
 }
 
 static void window_victim_order(struct kunit *test)
@@ -279,6 +281,35 @@ static void window_victim_in_use(struct kunit *test)
 	win_expect_victim(test, used);
 	win_discard(used);
 	win_discard(idle);
+}
+
+/* Others than those that fit keep their place, and what is known of their use */
+static void window_victim_fits(struct kunit *test)
+{
+	struct fuse_dax_map *map[4], *victim;
+	bool spare;
+
+	for (int i = 0; i < 4; i++) {
+		map[i] = win_map(test, i + 1, 1);
+		win_publish(map[i]);
+	}
+	map[0]->referenced = true;
+	victim = fuse_dax_window_victim(test->priv, 2, 3, &spare);
+	KUNIT_EXPECT_PTR_EQ(test, victim, map[1]);
+	KUNIT_EXPECT_FALSE(test, spare);
+	/* In use now */
+	victim = fuse_dax_window_victim(test->priv, 2, 3, &spare);
+	KUNIT_EXPECT_PTR_EQ(test, victim, map[2]);
+	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, 2, 3, &spare));
+	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, 5, 9, &spare));
+	for (int i = 1; i < 3; i++) {
+		atomic_dec(&map[i]->di->reclaimers);
+		fuse_dax_map_put(map[i]);
+	}
+	win_expect_look(test, map[0], true);
+	win_expect_victim(test, map[3]);
+	for (int i = 0; i < 4; i++)
+		win_discard(map[i]);
 }
 
 static void win_expect_batch(struct kunit *test, unsigned int max,
@@ -560,6 +591,7 @@ static struct kunit_case fuse_dax_window_cases[] = {
 	KUNIT_CASE(window_victim_order),
 	KUNIT_CASE(window_victim_second_chance),
 	KUNIT_CASE(window_victim_in_use),
+	KUNIT_CASE(window_victim_fits),
 	KUNIT_CASE(window_dying_batch),
 	KUNIT_CASE(window_bury_queues_work),
 	KUNIT_CASE(window_bury_stopped),
