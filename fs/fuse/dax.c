@@ -430,7 +430,7 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 		else if (sequential && di->run)
 			run = min(di->run * 2, win->max_run);
 		plan->start = sequential || roomy ? range :
-						    round_down(range, run);
+						    rounddown(range, run);
 		plan->nr = min_t(unsigned long, run, total - plan->start);
 	}
 

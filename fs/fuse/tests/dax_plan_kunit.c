@@ -143,6 +143,23 @@ static void plan_small_window(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, plan.nr, 1);
 }
 
+/* Runs of three do not overlap, so that none has to be cut */
+static void plan_runs_of_three(struct kunit *test)
+{
+	struct plan *p = test->priv;
+	struct fuse_dax_plan plan;
+
+	plan_window(test, 48);
+	plan_free(p, 0);
+	for (unsigned long range = 10; range < 20; range++) {
+		p->di.next = 0;
+		KUNIT_ASSERT_EQ(test, 0, plan_make(p, RANGES(100), range,
+						   FUSE_DAX_WANT_WAIT, &plan));
+		KUNIT_EXPECT_EQ(test, plan.start, range / 3 * 3);
+		KUNIT_EXPECT_EQ(test, plan.nr, 3);
+	}
+}
+
 /* While the window is full the first touch of a place is not worth a range */
 static void plan_defer_pressed(struct kunit *test)
 {
@@ -380,6 +397,7 @@ static void plan_shrink_shows(struct kunit *test)
 static struct kunit_case fuse_dax_plan_cases[] = {
 	KUNIT_CASE_PARAM(plan_policy, plan_gen_params),
 	KUNIT_CASE(plan_small_window),
+	KUNIT_CASE(plan_runs_of_three),
 	KUNIT_CASE(plan_defer_pressed),
 	KUNIT_CASE(plan_defer_not),
 	KUNIT_CASE(plan_defer_small),
