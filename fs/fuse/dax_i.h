@@ -155,7 +155,7 @@ enum fuse_dax_stat {
 	FUSE_DAX_REMOVES,
 	/** @FUSE_DAX_RECLAIMED: mappings taken from an inode for reuse */
 	FUSE_DAX_RECLAIMED,
-	/** @FUSE_DAX_WAITS: faults that waited for a range */
+	/** @FUSE_DAX_WAITS: faults that waited for a range or for write access */
 	FUSE_DAX_WAITS,
 	/** @FUSE_DAX_FALLBACK_READS: reads served by FUSE_READ */
 	FUSE_DAX_FALLBACK_READS,
@@ -393,9 +393,9 @@ void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
 int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 			struct fuse_dax_plan *plan);
 void fuse_dax_map_discard(struct fuse_dax_map *map);
-int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
 int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 			unsigned int want);
+int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
 void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
 bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
 size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);
