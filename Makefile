@@ -48,7 +48,8 @@ check: setup
 soak: kernel kernel-debug kernel-kcsan daemon
 	scripts/soak
 ## make bench           our driver, the in-tree one, no DAX, and others, side by side:
-##                      build/bench/report.md (QUICK=1: less of it, 15 minutes)
+##                      build/bench/report.md; 2 hours, 16 GiB of memory (QUICK=1:
+##                      less of it, 15 minutes)
 bench: tree
 	bench/run
 ## make check-intree    what the in-tree driver fails of our selftests

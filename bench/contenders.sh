@@ -15,8 +15,8 @@ has_window() { case $1 in ours | intree) ;; *) return 1 ;; esac; }
 # is_limited NAME: one with a page cache, run again with as much as the window
 is_limited() { case $1 in nodax | virtiofsd) ;; *) return 1 ;; esac; }
 
-# is_reference NAME: one that no bar is about
-is_reference() { case $1 in virtiofsd | pmem | 9p) ;; *) return 1 ;; esac; }
+# is_reference NAME: one that no bar is about, and which takes long
+is_reference() { case $1 in virtiofsd | 9p) ;; *) return 1 ;; esac; }
 
 # runs NAME PREFIX: whether rows with this prefix make sense for a contender
 runs() {
