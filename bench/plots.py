@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bar charts by gnuplot: how many times ours is faster, by workload and window."""
+"""Bar charts by gnuplot, by workload and window, with a logarithmic axis."""
 import math
 import subprocess
 
@@ -11,7 +11,7 @@ set style data histograms
 set style histogram clustered gap 1
 set style fill solid 0.9
 set boxwidth 0.9
-set ylabel "times faster"
+set ylabel "{ylabel}"
 set ytics ({ytics})
 set grid ytics
 set rmargin 16
@@ -25,37 +25,49 @@ plot {series}, 0 with lines linecolor "black" notitle
 """
 
 
-def series_of(results, row, windows):
-    """(label, ratios by contender) for each window of a row."""
-    for window in windows:
-        limited = results.limited(row, window, "nodax")
-        yield f"{row} {window}", {
-            "in-tree DAX": results.ratio(row, window, "ours", "intree"),
-            "no DAX, as much memory": results.ratio(row, window, "ours", limited),
-            "no DAX": results.ratio(row, window, "ours", "nodax"),
-        }
-
-
-def ytics():
-    """Labels of the powers of two: the bars begin at 1, so the axis is the logarithm."""
-    return ", ".join(f'"{2**i}" {i}' if i >= 0 else f'"1/{2**-i}" {i}' for i in range(-16, 17, 2))
-
-
-def plot(results, out, name, title, pattern):
-    """Write out/name.svg; returns whether there was anything to show."""
-    lines, keys = [], []
-    for row in results.rows(pattern):
-        for label, ratios in series_of(results, row, results.windows(row)):
-            if not any(ratios.values()):
-                continue
-            keys = list(ratios)
-            numbers = (f"{math.log2(r):.3f}" if r else "?" for r in ratios.values())
-            lines.append(f'"{label}" ' + " ".join(numbers))
-    if not lines:
+def draw(out, name, bars, **text):
+    """bars: (label, powers by title), a power is None if there is no bar."""
+    bars = [bar for bar in bars if any(power is not None for power in bar[1].values())]
+    if not bars:
         return False
-    series = ", ".join(f'$data using {i + 2}:xtic(1) title "ours / {key}"'
-                       for i, key in enumerate(keys))
-    script = SCRIPT.format(name=name, title=title, data="\n".join(lines), series=series,
-                           ytics=ytics(), width=max(640, 60 * len(lines) + 200))
+    data = "\n".join(f'"{label}" ' + " ".join("?" if p is None else f"{p:.3f}" for p in powers.values())
+                     for label, powers in bars)
+    series = ", ".join(f'$data using {i + 2}:xtic(1) title "{title}"'
+                       for i, title in enumerate(bars[0][1]))
+    script = SCRIPT.format(name=name, data=data, series=series,
+                           width=max(640, 60 * len(bars) + 200), **text)
     subprocess.run(["gnuplot"], input=script, text=True, cwd=out, check=True)
     return True
+
+
+def cells(results, patterns):
+    """(row, window, label) of ours."""
+    for row in (row for pattern in patterns.split() for row in results.rows(pattern)):
+        for window in results.windows(row):
+            yield row, window, f"{row} {window}"
+
+
+def speed(results, out, name, title, patterns):
+    """Write out/name.svg: how many times ours is faster. Whether there was anything."""
+    bars = []
+    for row, window, label in cells(results, patterns):
+        others = {"ours / in-tree DAX": "intree",
+                  "ours / no DAX, as much memory": results.limited(row, window, "nodax"),
+                  "ours / no DAX": "nodax"}
+        ratios = {key: results.ratio(row, window, "ours", other) for key, other in others.items()}
+        bars.append((label, {key: math.log2(r) if r else None for key, r in ratios.items()}))
+    ticks = ", ".join(f'"{2**i}" {i}' if i >= 0 else f'"1/{2**-i}" {i}' for i in range(-16, 17, 2))
+    return draw(out, name, bars, title=title, ylabel="times faster", ytics=ticks)
+
+
+def requests(results, out, name, title, patterns):
+    """Write out/name.svg: what the server was asked. No bar: one request or none."""
+    bars = []
+    for row, window, label in cells(results, patterns):
+        names = {"ours": "ours", "in-tree DAX": "intree", "no DAX": "nodax"}
+        counts = {key: results.median(row, window, other, "requests")
+                  for key, other in names.items()}
+        bars.append((label, {key: None if n is None else math.log10(max(n, 1))
+                             for key, n in counts.items()}))
+    ticks = ", ".join(f'"{10**i}" {i}' for i in range(8))
+    return draw(out, name, bars, title=title, ylabel="requests", ytics=ticks)

@@ -53,7 +53,7 @@ class Results:
         return [row for row in names if self.unit(row) and fnmatch.fnmatch(row, pattern)]
 
     def windows(self, row, contender="ours"):
-        found = {w for r, w, c in self.cells if r == row and c == contender}
+        found = {w for r, w, c in (*self.cells, *self.failed) if r == row and c == contender}
         return sorted(found, key=size)
 
     def values(self, row, window, contender, unit=None):
@@ -86,11 +86,11 @@ class Results:
         return contender + "-limited" if size(window) < 2 * self.data else contender
 
     def ratio(self, row, window, ours, other, other_row=None, other_window=None):
-        """How many times ours is better than the other, or None."""
+        """How many times ours is better than the other; None if that is not a number."""
         a = self.median(row, window, ours)
         b = self.median(other_row or row, other_window or window, other)
         if a is None or b is None:
             return None
         if not self.unit(row).endswith("/s"):
             a, b = b, a
-        return a / b if b else float("inf")
+        return a / b if b else None
