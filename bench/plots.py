@@ -30,10 +30,10 @@ def draw(out, name, bars, **text):
     bars = [bar for bar in bars if any(power is not None for power in bar[1].values())]
     if not bars:
         return False
-    data = "\n".join(f'"{label}" ' + " ".join("?" if p is None else f"{p:.3f}" for p in powers.values())
-                     for label, powers in bars)
-    series = ", ".join(f'$data using {i + 2}:xtic(1) title "{title}"'
-                       for i, title in enumerate(bars[0][1]))
+    titles = [t for t in bars[0][1] if any(powers[t] is not None for _, powers in bars)]
+    data = "\n".join(f'"{label}" ' + " ".join("?" if powers[t] is None else f"{powers[t]:.3f}"
+                                              for t in titles) for label, powers in bars)
+    series = ", ".join(f'$data using {i + 2}:xtic(1) title "{t}"' for i, t in enumerate(titles))
     script = SCRIPT.format(name=name, data=data, series=series,
                            width=max(640, 60 * len(bars) + 200), **text)
     subprocess.run(["gnuplot"], input=script, text=True, cwd=out, check=True)
@@ -47,6 +47,14 @@ def cells(results, patterns):
             yield row, window, f"{row} {window}"
 
 
+def speed_ticks(bars):
+    """Labels of powers of two: of some, or of quarters if no bar is longer than two."""
+    lengths = [abs(power) for _, powers in bars for power in powers.values() if power]
+    if max(lengths, default=0) <= 2:
+        return ", ".join(f'"{2**(i / 4):.2f}" {i / 4}' for i in range(-8, 9))
+    return ", ".join(f'"{2**i}" {i}' if i >= 0 else f'"1/{2**-i}" {i}' for i in range(-16, 17, 2))
+
+
 def speed(results, out, name, title, patterns):
     """Write out/name.svg: how many times ours is faster. Whether there was anything."""
     bars = []
@@ -56,8 +64,7 @@ def speed(results, out, name, title, patterns):
                   "ours / no DAX": "nodax"}
         ratios = {key: results.ratio(row, window, "ours", other) for key, other in others.items()}
         bars.append((label, {key: math.log2(r) if r else None for key, r in ratios.items()}))
-    ticks = ", ".join(f'"{2**i}" {i}' if i >= 0 else f'"1/{2**-i}" {i}' for i in range(-16, 17, 2))
-    return draw(out, name, bars, title=title, ylabel="times faster", ytics=ticks)
+    return draw(out, name, bars, title=title, ylabel="times faster", ytics=speed_ticks(bars))
 
 
 def requests(results, out, name, title, patterns):
