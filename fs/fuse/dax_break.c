@@ -7,12 +7,20 @@
 
 #include <linux/dax.h>
 
-/* Lets go of invalidate_lock while dax_break_layout() waits for a page */
+/* How often to look for pages that were mapped again while they are waited for */
+#define FUSE_DAX_BREAK_LOOK	(HZ / 10)
+
+/*
+ * Lets go of invalidate_lock while dax_break_layout() waits for a page. Who
+ * touches that page meanwhile maps it again. Then it is not idle when it is
+ * unpinned, and nobody is woken: so it is unmapped here, and looked at in any case.
+ */
 static void fuse_dax_break_wait(struct inode *inode)
 {
 	filemap_invalidate_unlock(inode->i_mapping);
-	schedule();
+	schedule_timeout(FUSE_DAX_BREAK_LOOK);
 	filemap_invalidate_lock(inode->i_mapping);
+	unmap_mapping_range(inode->i_mapping, 0, 0, 0);
 }
 
 /* Breaks whole PMDs, which are entries as a whole. @wait may be NULL */
@@ -48,8 +56,11 @@ int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
  * @inode: a DAX file
  * @size: its new size, bytes
  *
- * Mappings in use or pinned stay: what is past the end of the file is not
- * accessed, and what is mapped there is right again when the file grows.
+ * What is past the end is zapped, so that an access gets SIGBUS here and does
+ * not reach pages that the host no longer has. Pinned pages are not waited for:
+ * their entries stay, which tell reclaim that they are pinned. So do mappings
+ * in use: what is past the end of the file is not accessed, and what is mapped
+ * there is right again when the file grows.
  *
  * Context: invalidate_lock held for write.
  */
@@ -61,6 +72,9 @@ void fuse_dax_truncated(struct inode *inode, loff_t size)
 	struct fuse_dax_map *map;
 
 	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	/* Private copies too */
+	unmap_mapping_range(inode->i_mapping, round_up(size, PAGE_SIZE), 0, 1);
+	fuse_dax_break_range(inode, size, LLONG_MAX, NULL);
 	if (!di)
 		return;
 
@@ -87,10 +101,7 @@ void fuse_dax_truncated(struct inode *inode, loff_t size)
  * @oldsize: size before, bytes
  * @size: size now, bytes; i_size has been set
  *
- * What is past the end is zapped, so that an access gets SIGBUS here and does
- * not reach pages that the host no longer has. Pinned pages are not waited for.
- *
- * Context: Takes invalidate_lock for write.
+ * Context: See fuse_dax_truncated(), but for the lock. Takes invalidate_lock for write.
  */
 void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size)
 {
@@ -100,7 +111,6 @@ void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size)
 		return;
 
 	filemap_invalidate_lock(mapping);
-	fuse_dax_break_range(inode, size, LLONG_MAX, NULL);
 	fuse_dax_truncated(inode, size);
 	filemap_invalidate_unlock(mapping);
 }

@@ -433,6 +433,37 @@ TEST_F(truncate, waits_for_pinned_page)
 }
 
 /*
+ * Rule: so it does if somebody touches the page while it is waited for.
+ * Wrong: the page is mapped again then, nobody wakes truncate when it is
+ * unpinned, and it never returns.
+ * Right: it ends once the pipe is read.
+ * in-tree 7.3: never returns.
+ */
+TEST_F(truncate, waits_for_pinned_page_in_use)
+{
+	struct iovec iov = { self->map + RANGE, PAGE };
+	char page[PAGE];
+	int pipefd[2];
+	pid_t pid;
+
+	NEED_DAX(&self->fs);
+	ASSERT_EQ(0, pipe(pipefd));
+	ASSERT_EQ(PAGE, vmsplice(pipefd[1], &iov, 1, 0));
+	pid = fork();
+	if (!pid)
+		_exit(ftruncate(self->fd, 0) ? 1 : 0);
+	EXPECT_EQ(-1, wait_within(pid, 300));
+	EXPECT_NE(-1, touch_read(self->map + RANGE));
+	ASSERT_EQ(PAGE, read(pipefd[0], page, PAGE));
+	EXPECT_EQ(0, wait_within(pid, 5000)) {
+		kill_within(pid, 1000);
+	}
+	EXPECT_EQ(-1, touch_read(self->map + RANGE));
+	close(pipefd[0]);
+	close(pipefd[1]);
+}
+
+/*
  * Rule: a task that waits in truncate for a pinned page can be killed.
  * Wrong: it stays until the page is released.
  * Right: gone within a second of SIGKILL; the file works on.
