@@ -63,7 +63,7 @@ void fuse_dax_conn_stop(struct fuse_conn *fc);
 void fuse_dax_conn_drained(struct fuse_conn *fc);
 void fuse_dax_conn_cut(struct fuse_conn *fc);
 void fuse_dax_conn_unplug(struct fuse_conn *fc);
-bool fuse_dax_conn_fit(u64 *start, u64 *len);
+bool fuse_dax_conn_fit(u64 start, u64 *len);
 void fuse_dax_conn_free(struct fuse_conn *fc);
 const char *fuse_dax_conn_option(const struct fuse_conn *fc);
 u64 fuse_dax_conn_init_flags(const struct fuse_conn *fc);
@@ -167,7 +167,7 @@ static inline void fuse_dax_conn_unplug(struct fuse_conn *fc)
 {
 }
 
-static inline bool fuse_dax_conn_fit(u64 *start, u64 *len)
+static inline bool fuse_dax_conn_fit(u64 start, u64 *len)
 {
 	return false;
 }

@@ -239,27 +239,24 @@ EXPORT_SYMBOL_GPL(fuse_dax_conn_drained);
 
 /**
  * fuse_dax_conn_fit - cut a window to what can be used as memory
- * @start: address of the memory, bytes; rounded up to a range
- * @len: bytes; rounded down
+ * @start: address of the memory, bytes
+ * @len: bytes; rounded down to a range
  *
- * The device is not trusted: a window may be of any size, anywhere.
+ * The device is not trusted: a window may be of any size, anywhere. One that does
+ * not start with a range is not used: the server counts from its start, and no
+ * huge page could be mapped there.
  *
  * Return: false if nothing is left.
  */
-bool fuse_dax_conn_fit(u64 *start, u64 *len)
+bool fuse_dax_conn_fit(u64 start, u64 *len)
 {
-	u64 end, first;
+	u64 end;
 
-	if (check_add_overflow(*start, *len, &end) ||
-	    check_add_overflow(*start, FUSE_DAX_RANGE_SIZE - 1, &first))
+	if (check_add_overflow(start, *len, &end) ||
+	    !IS_ALIGNED(start, FUSE_DAX_RANGE_SIZE))
 		return false;
-	first = round_down(first, FUSE_DAX_RANGE_SIZE);
-	end = round_down(end, FUSE_DAX_RANGE_SIZE);
-	if (end <= first)
-		return false;
-	*start = first;
-	*len = end - first;
-	return true;
+	*len = round_down(*len, FUSE_DAX_RANGE_SIZE);
+	return *len;
 }
 EXPORT_SYMBOL_GPL(fuse_dax_conn_fit);
 
