@@ -19,12 +19,12 @@ static void handle_free(struct pt *pt, struct handle *handle)
 
 int handle_open(struct pt *pt, struct node *node, int fd, uint64_t *fh)
 {
-	struct handle *handle = calloc(1, sizeof(*handle));
-	int ret;
+	int ret = fd_spared(fd);
+	struct handle *handle = ret ? NULL : calloc(1, sizeof(*handle));
 
 	if (!handle) {
 		close(fd);
-		return -ENOMEM;
+		return ret ?: -ENOMEM;
 	}
 	handle->fd = fd;
 	handle->node = node_ref(pt, node);

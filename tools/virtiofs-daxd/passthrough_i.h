@@ -121,6 +121,9 @@ struct lock_table {
  * @hash_count: nodes in @hash
  * @locks: file locks
  */
+/* Descriptors that the guest's nodes and handles leave over; a quarter if less */
+#define FD_RESERVE ((rlim_t)1024)
+
 struct pt {
 	struct pt_options opts;
 	int proc_fd;
@@ -153,6 +156,17 @@ static inline struct proc_name proc_name(int fd)
 }
 
 /* passthrough_node.c */
+
+/**
+ * fd_spared - whether the guest may keep a descriptor
+ * @fd: one that was just opened for it
+ *
+ * Those that are left then are for what the guest has in its window, and for the
+ * VMM: without them a queue could be started that signals nobody.
+ *
+ * Return: 0 or -EMFILE.
+ */
+int fd_spared(int fd);
 
 /**
  * node_get - the node of an id, with a reference; NULL if there is none

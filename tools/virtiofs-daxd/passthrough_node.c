@@ -14,11 +14,13 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "passthrough_i.h"
+#include "util.h"
 
 #define HASH_MIN 256
 
@@ -240,6 +242,17 @@ static int fd_stat(int fd, struct stat *st, uint64_t *mnt)
 	return 0;
 }
 
+int fd_spared(int fd)
+{
+	struct rlimit limit;
+
+	/* The lowest that is free is taken, so the number tells how many are not */
+	if (getrlimit(RLIMIT_NOFILE, &limit) ||
+	    (rlim_t)fd < limit.rlim_cur - min(limit.rlim_cur / 4, FD_RESERVE))
+		return 0;
+	return -EMFILE;
+}
+
 int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 {
 	struct node *node;
@@ -250,7 +263,7 @@ int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 		.attr_timeout = pt->timeout,
 		.entry_timeout = pt->timeout,
 	};
-	ret = fd_stat(fd, &e->attr, &mnt);
+	ret = fd_spared(fd) ?: fd_stat(fd, &e->attr, &mnt);
 	if (ret) {
 		close(fd);
 		return ret;
