@@ -8,6 +8,7 @@
 #include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -279,17 +280,24 @@ static struct node *xattr_begin(struct pt *pt, fuse_ino_t ino, const char *name,
 	return node;
 }
 
-/* As for a caller who may not keep S_ISGID, if the guest says he may not. */
-static int xattr_set(const struct node *node, const char *name,
-		     const char *value, size_t size, int flags)
+/*
+ * As for a caller who may not keep S_ISGID, if the guest says he may not: without
+ * the privilege, and in the caller's group, as it may be kept in one's own.
+ */
+static int xattr_set(struct pt *pt, fuse_req_t req, const struct node *node,
+		     const char *name, const char *value, size_t size, int flags)
 {
-	bool dropped = request_acl_kill_sgid() && pt_drop_fsetid();
+	bool kill = request_acl_kill_sgid() && pt_drop_fsetid();
 	int ret = 0;
 
+	if (kill)
+		setfsgid(fuse_req_ctx(req)->gid);
 	if (setxattr(proc_name(node->fd).s, name, value, size, flags))
 		ret = -errno;
-	if (dropped)
+	if (kill) {
+		setfsgid(pt->gid);
 		pt_regain_fsetid();
+	}
 	return ret;
 }
 
@@ -303,7 +311,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 	if (!ret && pt->opts.readonly)
 		ret = -EROFS;
 	if (!ret)
-		ret = xattr_set(node, name, value, size, flags);
+		ret = xattr_set(pt, req, node, name, value, size, flags);
 	node_put(pt, node);
 	fuse_reply_err(req, -ret);
 }
