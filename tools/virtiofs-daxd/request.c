@@ -14,6 +14,9 @@
 /* Longest reply of more than one piece: what libfuse sends. */
 #define REQUEST_REPLY_PIECES 16
 
+/* How many of those not in use are kept. */
+#define REQUEST_SPARES 64
+
 /* Requests that are registered, and those not in use. */
 static struct {
 	pthread_mutex_t lock;
@@ -21,6 +24,7 @@ static struct {
 	uint32_t generation;
 	uint32_t next_slot;
 	struct request *unused;
+	unsigned int nr_unused;
 } requests = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct request *request_alloc(void)
@@ -29,8 +33,10 @@ static struct request *request_alloc(void)
 
 	pthread_mutex_lock(&requests.lock);
 	req = requests.unused;
-	if (req)
+	if (req) {
 		requests.unused = req->next;
+		requests.nr_unused--;
+	}
 	pthread_mutex_unlock(&requests.lock);
 	return req ?: malloc(sizeof(*req));
 }
@@ -38,9 +44,14 @@ static struct request *request_alloc(void)
 static void request_free(struct request *req)
 {
 	pthread_mutex_lock(&requests.lock);
-	req->next = requests.unused;
-	requests.unused = req;
+	if (requests.nr_unused < REQUEST_SPARES) {
+		req->next = requests.unused;
+		requests.unused = req;
+		requests.nr_unused++;
+		req = NULL;
+	}
 	pthread_mutex_unlock(&requests.lock);
+	free(req);
 }
 
 /* The bytes to copy: all, but of a WRITE only what comes before the data. */
