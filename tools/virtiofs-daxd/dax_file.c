@@ -111,24 +111,11 @@ static bool may_have_hole(const struct dax_file *file, const struct stat *st,
 	return lseek(file->fd, start, SEEK_HOLE) < end;
 }
 
-/* Keeping the size: a truncation meanwhile must not be undone. */
-static int allocate(int fd, int mode, uint64_t offset, uint64_t len)
-{
-	while (fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, offset, len)) {
-		if (errno == EOPNOTSUPP)
-			return 0;
-		if (errno != EINTR)
-			return -errno;
-	}
-	return 0;
-}
-
 int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 		     uint64_t len, uint64_t size, bool write)
 {
 	struct stat st;
 	uint64_t end;
-	int ret = 0;
 
 	if (!file->writable || !(write || file->volatile_holes))
 		return 0;
@@ -138,13 +125,14 @@ int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 		size = st.st_size;
 	end = min(offset + len, size);
 	/* The end of the file counts as a hole, and so does what is behind. */
-	if (offset >= end)
+	if (offset >= end || !may_have_hole(file, &st, offset, end))
 		return 0;
-	if (may_have_hole(file, &st, offset, end))
-		ret = allocate(file->fd, 0, offset, end - offset);
-	/* A store to what is shared with another file takes space too. */
-	if (!ret && write)
-		ret = allocate(file->fd, FALLOC_FL_UNSHARE_RANGE, offset,
-			       end - offset);
-	return ret;
+	/* Keeping the size: a truncation meanwhile must not be undone. */
+	while (fallocate(file->fd, FALLOC_FL_KEEP_SIZE, offset, end - offset)) {
+		if (errno == EOPNOTSUPP)
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
 }

@@ -73,22 +73,15 @@ static int reserve_before(const struct request *req)
 	return 0;
 }
 
-/*
- * So does what takes something out of a file, or makes room in it, or has it
- * share what it had for itself.
- */
+/* So does what takes something out of a file, or makes room in it. */
 static int reserve_after(const struct request *req)
 {
-	const struct fuse_copy_file_range_in *copy = (void *)req->body;
 	const struct fuse_fallocate_in *alloc = (void *)req->body;
 	const uint32_t modes = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_INSERT_RANGE |
 			       FALLOC_FL_COLLAPSE_RANGE;
 
-	if (!transport.direct.map)
-		return 0;
-	if (req->header.opcode == FUSE_COPY_FILE_RANGE)
-		return reserve(copy->nodeid_out, 0);
-	if (req->header.opcode != FUSE_FALLOCATE || !(alloc->mode & modes))
+	if (!transport.direct.map || req->header.opcode != FUSE_FALLOCATE ||
+	    !(alloc->mode & modes))
 		return 0;
 	return reserve(req->header.nodeid, 0);
 }
