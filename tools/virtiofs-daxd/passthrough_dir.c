@@ -122,7 +122,7 @@ static void make_entry(fuse_req_t req, fuse_ino_t parent, const char *name,
 	struct node *dir = dir_for_change(pt, parent, name, &ret);
 
 	if (!ret)
-		ret = cred_enter(pt, req);
+		ret = fd_probe(pt) ?: cred_enter(pt, req);
 	if (!ret) {
 		ret = make_at(dir->fd, name, make);
 		cred_leave(pt, req);

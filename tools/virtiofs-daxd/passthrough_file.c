@@ -148,7 +148,7 @@ static int create_as(fuse_req_t req, struct node *dir, const char *name,
 		     int flags, mode_t mode)
 {
 	struct pt *pt = req_pt(req);
-	int fd = cred_enter(pt, req);
+	int fd = fd_probe(pt) ?: cred_enter(pt, req);
 
 	if (fd)
 		return fd;

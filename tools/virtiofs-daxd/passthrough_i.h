@@ -123,6 +123,8 @@ struct lock_table {
  */
 /* Descriptors that the guest's nodes and handles leave over; a quarter if less */
 #define FD_RESERVE ((rlim_t)1024)
+/* More than are opened while something is created, by all threads */
+#define FD_PROBE 16
 
 struct pt {
 	struct pt_options opts;
@@ -167,6 +169,13 @@ static inline struct proc_name proc_name(int fd)
  * Return: 0 or -EMFILE.
  */
 int fd_spared(int fd);
+
+/**
+ * fd_probe - whether what is about to be created can be looked up then
+ *
+ * Return: 0 or -EMFILE.
+ */
+int fd_probe(const struct pt *pt);
 
 /**
  * node_get - the node of an id, with a reference; NULL if there is none

@@ -253,6 +253,17 @@ int fd_spared(int fd)
 	return -EMFILE;
 }
 
+int fd_probe(const struct pt *pt)
+{
+	int fd = fcntl(pt->proc_fd, F_DUPFD_CLOEXEC, 0), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = fd_spared(fd + FD_PROBE);
+	close(fd);
+	return ret;
+}
+
 int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 {
 	struct node *node;
