@@ -7,30 +7,19 @@
 
 #include <linux/dax.h>
 
-/* How often to look for pages that were mapped again while they are waited for */
-#define FUSE_DAX_BREAK_LOOK	(HZ / 10)
+/* How long to wait at most before a pinned page is looked at again, ms */
+#define FUSE_DAX_BREAK_MAX	64
 
 /*
- * Lets go of invalidate_lock while dax_break_layout() waits for a page. Who
- * touches that page meanwhile maps it again. Then it is not idle when it is
- * unpinned, and nobody is woken: so it is unmapped here, and looked at in any case.
+ * Breaks whole PMDs, which are entries as a whole; -ERESTARTSYS if a page is
+ * pinned.
  */
-static void fuse_dax_break_wait(struct inode *inode)
-{
-	filemap_invalidate_unlock(inode->i_mapping);
-	schedule_timeout(FUSE_DAX_BREAK_LOOK);
-	filemap_invalidate_lock(inode->i_mapping);
-	unmap_mapping_range(inode->i_mapping, 0, 0, 0);
-}
-
-/* Breaks whole PMDs, which are entries as a whole. @wait may be NULL */
-static int fuse_dax_break_range(struct inode *inode, loff_t start, loff_t end,
-				void (*wait)(struct inode *inode))
+static int fuse_dax_break_range(struct inode *inode, loff_t start, loff_t end)
 {
 	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
 	start = round_down(start, PMD_SIZE);
 	end |= PMD_SIZE - 1;
-	return dax_break_layout(inode, start, end, wait);
+	return dax_break_layout(inode, start, end, NULL);
 }
 
 /**
@@ -41,14 +30,29 @@ static int fuse_dax_break_range(struct inode *inode, loff_t start, loff_t end,
  *
  * Before the server changes what the pages are: truncation, punching, copying.
  *
+ * A page that is pinned is not waited for to become idle, as by
+ * dax_break_layout(): who touches it meanwhile maps it again, and once it was
+ * idle for a moment reclaim may have it show another file. All that there is then
+ * is looked at again.
+ *
  * Context: invalidate_lock held for write; it is dropped and taken again while
  * somebody else has a page pinned.
  * Return: 0, or -ERESTARTSYS if a signal came while waiting.
  */
 int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
 {
+	unsigned int delay = 1;
+
 	fuse_dax_changed(inode);
-	return fuse_dax_break_range(inode, start, end, fuse_dax_break_wait);
+	while (fuse_dax_break_range(inode, start, end)) {
+		filemap_invalidate_unlock(inode->i_mapping);
+		schedule_timeout_interruptible(msecs_to_jiffies(delay));
+		filemap_invalidate_lock(inode->i_mapping);
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+		delay = min(2 * delay, FUSE_DAX_BREAK_MAX);
+	}
+	return 0;
 }
 
 /**
@@ -74,7 +78,7 @@ void fuse_dax_truncated(struct inode *inode, loff_t size)
 	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
 	/* Private copies too */
 	unmap_mapping_range(inode->i_mapping, round_up(size, PAGE_SIZE), 0, 1);
-	fuse_dax_break_range(inode, size, LLONG_MAX, NULL);
+	fuse_dax_break_range(inode, size, LLONG_MAX);
 	if (!di)
 		return;
 
