@@ -296,11 +296,19 @@ static bool fuse_dax_is_readonly(int error)
 	       error == -EPERM;
 }
 
+/* Whether it may mean that there is no space for the holes of the file */
+static bool fuse_dax_is_full(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT;
+}
+
 static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 {
 	struct fuse_dax_window *win = map->win;
 
-	if (fuse_dax_is_limit(error))
+	if (map->writable && fuse_dax_is_full(error))
+		; /* Says nothing of other files */
+	else if (fuse_dax_is_limit(error))
 		fuse_dax_window_limit(win);
 	else if (error == -ENOSYS || error == -EOPNOTSUPP)
 		fuse_dax_conn_disable(win);
@@ -581,36 +589,28 @@ static int fuse_dax_map_setup(struct fuse_dax_map *map, bool write)
  * @inode: the file
  * @index: page of the file to be shown
  * @want: &enum fuse_dax_want
- *
- * Write access is asked for when the file is open for writing, even if only a
- * read needs the mapping, because it could not be added later without taking
- * the mapping away.
+ * @write: whether to ask for write access
  *
  * Return: the live mapping with a reference for the caller; -EEXIST if somebody
  * else was faster; other -errno.
  */
 static struct fuse_dax_map *fuse_dax_map_make(struct inode *inode,
-					      pgoff_t index, unsigned int want)
+					      pgoff_t index, unsigned int want,
+					      bool write)
 {
-	bool need = want & FUSE_DAX_WANT_WRITE;
-	bool write = need || inode_is_open_for_write(inode);
 	struct fuse_dax_map *map;
 	int err;
 
 	/* Not across a round trip, and not while waiting for a range */
 	lockdep_assert_not_held(&inode->i_mapping->invalidate_lock);
-	for (;;) {
-		map = fuse_dax_map_place(inode, index, want);
-		if (IS_ERR(map))
-			return map;
-		err = fuse_dax_map_setup(map, write);
-		if (!err)
-			return map;
-		fuse_dax_map_put(map);
-		if (need || !write || !fuse_dax_is_readonly(err))
-			return ERR_PTR(err);
-		write = false;
-	}
+	map = fuse_dax_map_place(inode, index, want);
+	if (IS_ERR(map))
+		return map;
+	err = fuse_dax_map_setup(map, write);
+	if (!err)
+		return map;
+	fuse_dax_map_put(map);
+	return ERR_PTR(err);
 }
 
 /**
@@ -748,10 +748,17 @@ int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 }
 
 /* Whether to look again after a mapping could not be made */
-static bool fuse_dax_map_again(int error, unsigned int want, int *refused)
+static bool fuse_dax_map_again(int error, unsigned int want, bool *write,
+			       int *refused)
 {
 	if (error == -EEXIST)
 		return true;
+	if (*write && !(want & FUSE_DAX_WANT_WRITE) &&
+	    (fuse_dax_is_readonly(error) || fuse_dax_is_full(error))) {
+		*write = false;
+		++*refused;
+		return true;
+	}
 	/* A fault reclaims, which frees resources of the server; others fall back */
 	return (want & FUSE_DAX_WANT_WAIT) && !(want & FUSE_DAX_WANT_ONCE) &&
 	       fuse_dax_is_limit(error) && ++*refused < FUSE_DAX_SETUP_TRIES;
@@ -768,6 +775,10 @@ static bool fuse_dax_map_again(int error, unsigned int want, int *refused)
  * server's answer to a setup. No error of the server makes it repeat without
  * end.
  *
+ * Write access is asked for when the file is open for writing, even if only a
+ * read needs the mapping, because it could not be added later without taking
+ * the mapping away. A read can do without, if the server refuses.
+ *
  * Context: May sleep; see fuse_dax_reclaim_run() for what may not be held.
  * Return: a live mapping with a reference for the caller; -EAGAIN if there is no
  * memory to be had now; -EINTR if killed; -ENOTCONN if the connection goes down;
@@ -777,6 +788,8 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want)
 {
 	struct fuse_dax_window *win = fuse_dax_window_of(inode);
+	bool write = (want & FUSE_DAX_WANT_WRITE) ||
+		     inode_is_open_for_write(inode);
 	int refused = 0, err;
 
 	for (;;) {
@@ -797,12 +810,12 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 
 		if (READ_ONCE(win->disabled))
 			return ERR_PTR(-EOPNOTSUPP);
-		map = fuse_dax_map_make(inode, index, want);
+		map = fuse_dax_map_make(inode, index, want, write);
 		if (!IS_ERR(map))
 			return map;
 		if (fatal_signal_pending(current))
 			return ERR_PTR(-EINTR);
-		if (!fuse_dax_map_again(PTR_ERR(map), want, &refused))
+		if (!fuse_dax_map_again(PTR_ERR(map), want, &write, &refused))
 			return map;
 	}
 }
