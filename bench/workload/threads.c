@@ -44,12 +44,16 @@ static size_t pass(int fd, char *buf, size_t size)
 	return size;
 }
 
-/* One block of each file after the other, until all slices are done */
-static size_t pass_many(const int *fd, size_t files, char *buf, size_t slice)
+/*
+ * One block of each file after the other, until all slices are done, which are at
+ * one of several @places in each.
+ */
+static size_t pass_many(const int *fd, size_t files, char *buf, size_t slice,
+			size_t places)
 {
 	for (size_t pos = 0; pos + BLOCK <= slice; pos += BLOCK)
 		for (size_t i = 0; i < files; i++)
-			read_block(fd[i], buf, pos + i % 16 * slice);
+			read_block(fd[i], buf, pos + i % places * slice);
 	return files * slice;
 }
 
@@ -100,18 +104,21 @@ void work_threads(char **arg)
 
 void work_many(char **arg)
 {
-	size_t slice = number(arg[0]), files = 0, bytes = 0;
+	size_t slice = number(arg[0]), files = 0, bytes = 0, places;
 	double seconds = number(arg[1]) / 1e3, start;
 	char *buf = allocate(BLOCK);
 	int fd[MAX_FILES];
 
 	for (arg += 2; *arg && files < MAX_FILES; arg++)
 		fd[files++] = open_file(*arg, O_RDONLY);
-	pass_many(fd, files, buf, slice);
-	pass_many(fd, files, buf, slice);
+	places = files ? file_size(fd[0]) / slice : 0;
+	if (!places)
+		errx(2, "a slice of %zu is too large", slice);
+	pass_many(fd, files, buf, slice, places);
+	pass_many(fd, files, buf, slice, places);
 	begin();
 	start = now();
 	while (now() < start + seconds)
-		bytes += pass_many(fd, files, buf, slice);
+		bytes += pass_many(fd, files, buf, slice, places);
 	report(bytes / 1e6 / end(), "MB/s");
 }
