@@ -306,9 +306,9 @@ static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 {
 	struct fuse_dax_window *win = map->win;
 
-	if (map->writable && fuse_dax_is_full(error))
-		; /* Says nothing of other files */
-	else if (fuse_dax_is_limit(error))
+	/* That a file is full says nothing of others */
+	if (fuse_dax_is_limit(error) &&
+	    !(map->writable && fuse_dax_is_full(error)))
 		fuse_dax_window_limit(win);
 	else if (error == -ENOSYS || error == -EOPNOTSUPP)
 		fuse_dax_conn_disable(win);
@@ -754,7 +754,8 @@ static bool fuse_dax_map_again(int error, unsigned int want, bool *write,
 	if (error == -EEXIST)
 		return true;
 	if (*write && !(want & FUSE_DAX_WANT_WRITE) &&
-	    (fuse_dax_is_readonly(error) || fuse_dax_is_full(error))) {
+	    (fuse_dax_is_readonly(error) ||
+	     (fuse_dax_is_full(error) && !(want & FUSE_DAX_WANT_ONCE)))) {
 		*write = false;
 		++*refused;
 		return true;
@@ -789,7 +790,8 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 {
 	struct fuse_dax_window *win = fuse_dax_window_of(inode);
 	bool write = (want & FUSE_DAX_WANT_WRITE) ||
-		     inode_is_open_for_write(inode);
+		     (!(want & FUSE_DAX_WANT_LEAST) &&
+		      inode_is_open_for_write(inode));
 	int refused = 0, err;
 
 	for (;;) {

@@ -63,8 +63,9 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write, bool may_unlock,
 	if (may_unlock && fault_flag_allow_retry_first(vmf->flags))
 		return fuse_dax_fault_unlocked(vmf, want);
 
+	/* What was refused before may have been to write */
 	if (vmf->flags & FAULT_FLAG_TRIED)
-		want |= FUSE_DAX_WANT_ONCE;
+		want |= FUSE_DAX_WANT_ONCE | FUSE_DAX_WANT_LEAST;
 	*map = fuse_dax_map_find(inode, vmf->pgoff, want);
 	return IS_ERR(*map) ? VM_FAULT_SIGBUS : 0;
 }

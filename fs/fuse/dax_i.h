@@ -361,6 +361,8 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_RANDOM	= BIT(4),
 	/** @FUSE_DAX_WANT_FREE: no ranges of others */
 	FUSE_DAX_WANT_FREE	= BIT(5),
+	/** @FUSE_DAX_WANT_LEAST: no write access that is not needed now */
+	FUSE_DAX_WANT_LEAST	= BIT(6),
 };
 
 /**
