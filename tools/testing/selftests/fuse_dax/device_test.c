@@ -171,7 +171,6 @@ TEST_F_TIMEOUT(device, unbind_in_use, 120)
  */
 TEST_F_TIMEOUT(device, unbind_pinned, 120)
 {
-	struct iovec iov;
 	char page[PAGE];
 	int pipefd[2], fd;
 	pid_t pid;
@@ -184,10 +183,7 @@ TEST_F_TIMEOUT(device, unbind_pinned, 120)
 	map = map_file(fd, SIZE, RW, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, mem_is_pattern(map, 0, SIZE, SEED));
-	ASSERT_EQ(0, pipe(pipefd));
-	iov.iov_base = map + 5 * PAGE;
-	iov.iov_len = PAGE;
-	ASSERT_EQ(PAGE, vmsplice(pipefd[1], &iov, 1, 0));
+	ASSERT_EQ(0, pin_page(map + 5 * PAGE, pipefd));
 
 	pid = fork();
 	if (!pid) {

@@ -696,6 +696,15 @@ int touch_read(const volatile void *p)
 	return *(const volatile unsigned char *)p;
 }
 
+int pin_page(void *page, int pipefd[2])
+{
+	struct iovec iov = { page, PAGE };
+
+	if (pipe(pipefd))
+		return -1;
+	return vmsplice(pipefd[1], &iov, 1, 0) == PAGE ? 0 : -1;
+}
+
 int touch_write(volatile void *p, unsigned char value)
 {
 	catch_sigbus();

@@ -120,6 +120,9 @@ int touch_read(const volatile void *p);
 int touch_write(volatile void *p, unsigned char value);
 unsigned long touch_pages(const void *p, size_t len);
 
+/* Pins a page in a new pipe, until it is read; 0, or -1. */
+int pin_page(void *page, int pipefd[2]);
+
 /* Ends @pid with SIGKILL; true if it was gone within @ms. */
 bool kill_within(pid_t pid, long ms);
 

@@ -682,7 +682,6 @@ static int fill_window(struct dax_fs *fs, int ranges, char **maps)
  */
 TEST_F_TIMEOUT(small, one_pinned_page, 60)
 {
-	struct iovec iov;
 	char page[PAGE], *map, *whole, *fill[SMALL];
 	int others = self->window / RANGE - 1, pipefd[2], fd, i;
 
@@ -690,10 +689,7 @@ TEST_F_TIMEOUT(small, one_pinned_page, 60)
 	ASSERT_LE(0, fd);
 	map = map_file(fd, RANGE, PROT_READ, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, map);
-	ASSERT_EQ(0, pipe(pipefd));
-	iov.iov_base = map + 5 * PAGE;
-	iov.iov_len = PAGE;
-	ASSERT_EQ(PAGE, vmsplice(pipefd[1], &iov, 1, 0));
+	ASSERT_EQ(0, pin_page(map + 5 * PAGE, pipefd));
 	ASSERT_EQ(0, fill_window(&self->fs, others, fill));
 	EXPECT_EQ(0, file_is_pattern(self->fd, 0, self->size, SEED));
 	EXPECT_EQ(0, file_is_pattern(self->fd, 0, self->size, SEED));

@@ -399,6 +399,16 @@ TEST_F(truncate, copy_file_range_extends)
 	munmap(map, 2 * SIZE);
 }
 
+/* Truncates to nothing in a task of its own, whose status is 0 if it could. */
+static pid_t go_truncate(int fd)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(ftruncate(fd, 0) ? 1 : 0);
+	return pid;
+}
+
 /*
  * Rule: truncate waits for pages that are pinned, and for no longer.
  * Wrong: it frees memory that is in use, or never returns.
@@ -408,21 +418,13 @@ TEST_F(truncate, copy_file_range_extends)
  */
 TEST_F(truncate, waits_for_pinned_page)
 {
-	struct iovec iov = { self->map + RANGE, PAGE };
 	char page[PAGE];
 	int pipefd[2];
 	pid_t pid;
 
 	NEED_DAX(&self->fs);
-	ASSERT_EQ(0, pipe(pipefd));
-	ASSERT_EQ(PAGE, vmsplice(pipefd[1], &iov, 1, 0));
-	pid = fork();
-	if (!pid) {
-		/* Its copy of the pipe would not pin, but be tidy. */
-		close(pipefd[0]);
-		close(pipefd[1]);
-		_exit(ftruncate(self->fd, 0) ? 1 : 0);
-	}
+	ASSERT_EQ(0, pin_page(self->map + RANGE, pipefd));
+	pid = go_truncate(self->fd);
 	EXPECT_EQ(-1, wait_within(pid, 500));
 	ASSERT_EQ(PAGE, read(pipefd[0], page, PAGE));
 	EXPECT_EQ(0, mem_is_pattern(page, RANGE, PAGE, OLD));
@@ -441,17 +443,13 @@ TEST_F(truncate, waits_for_pinned_page)
  */
 TEST_F(truncate, waits_for_pinned_page_in_use)
 {
-	struct iovec iov = { self->map + RANGE, PAGE };
 	char page[PAGE];
 	int pipefd[2];
 	pid_t pid;
 
 	NEED_DAX(&self->fs);
-	ASSERT_EQ(0, pipe(pipefd));
-	ASSERT_EQ(PAGE, vmsplice(pipefd[1], &iov, 1, 0));
-	pid = fork();
-	if (!pid)
-		_exit(ftruncate(self->fd, 0) ? 1 : 0);
+	ASSERT_EQ(0, pin_page(self->map + RANGE, pipefd));
+	pid = go_truncate(self->fd);
 	EXPECT_EQ(-1, wait_within(pid, 300));
 	EXPECT_NE(-1, touch_read(self->map + RANGE));
 	ASSERT_EQ(PAGE, read(pipefd[0], page, PAGE));
@@ -471,17 +469,13 @@ TEST_F(truncate, waits_for_pinned_page_in_use)
  */
 TEST_F(truncate, wait_is_killable)
 {
-	struct iovec iov = { self->map + RANGE, PAGE };
 	char page[PAGE];
 	int pipefd[2];
 	pid_t pid;
 
 	NEED_DAX(&self->fs);
-	ASSERT_EQ(0, pipe(pipefd));
-	ASSERT_EQ(PAGE, vmsplice(pipefd[1], &iov, 1, 0));
-	pid = fork();
-	if (!pid)
-		_exit(ftruncate(self->fd, 0) ? 1 : 0);
+	ASSERT_EQ(0, pin_page(self->map + RANGE, pipefd));
+	pid = go_truncate(self->fd);
 	sleep_ms(200);
 	EXPECT_TRUE(kill_within(pid, 1000));
 	EXPECT_EQ(0, mem_is_pattern(self->map, 0, SIZE, OLD));

@@ -655,7 +655,6 @@ TEST_F_TIMEOUT(write, upgrade_by_several, 60)
 {
 	char page[PAGE], *map;
 	int pipefd[2], ro, i;
-	struct iovec iov;
 	pid_t pids[4];
 
 	NEED_DAX(&self->fs);
@@ -665,10 +664,7 @@ TEST_F_TIMEOUT(write, upgrade_by_several, 60)
 	ASSERT_LE(0, ro);
 	map = map_file(ro, SIZE, PROT_READ, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, map);
-	ASSERT_EQ(0, pipe(pipefd));
-	iov.iov_base = map + PAGE;
-	iov.iov_len = PAGE;
-	ASSERT_EQ(PAGE, vmsplice(pipefd[1], &iov, 1, 0));
+	ASSERT_EQ(0, pin_page(map + PAGE, pipefd));
 	munmap(map, SIZE);
 
 	self->fd = openat(self->fs.dirfd, "file", O_RDWR);
