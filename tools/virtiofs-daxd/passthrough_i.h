@@ -121,11 +121,6 @@ struct lock_table {
  * @hash_count: nodes in @hash
  * @locks: file locks
  */
-/* Descriptors that the guest's nodes and handles leave over; a quarter if less */
-#define FD_RESERVE ((rlim_t)1024)
-/* More than are opened while something is created, by all threads */
-#define FD_PROBE 16
-
 struct pt {
 	struct pt_options opts;
 	int proc_fd;

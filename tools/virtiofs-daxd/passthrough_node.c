@@ -24,6 +24,11 @@
 
 #define HASH_MIN 256
 
+/* Descriptors that the guest's nodes and handles leave over; a quarter if less */
+#define FD_RESERVE ((rlim_t)1024)
+/* More than are opened while something is created, by all threads */
+#define FD_PROBE 16
+
 bool name_valid(const char *name)
 {
 	return name[0] && !strchr(name, '/') && strcmp(name, ".") &&

@@ -437,7 +437,7 @@ static void many_files(void)
 
 static void too_many_files(void)
 {
-	int i, error = 0;
+	int i, used, error = 0;
 
 	CHECK(!mkdir(M("full"), 0755));
 	for (i = 0; i < 100; i++) {
@@ -446,6 +446,7 @@ static void too_many_files(void)
 		snprintf(name, sizeof(name), "full/f%d", i);
 		CHECK(!close(open(H(name), O_CREAT | O_WRONLY, 0644)));
 	}
+	used = fs_server_ask(&server, 'f');
 	CHECK(!fs_server_ask(&server, 'l'));
 	for (i = 0; i < 100 && !error; i++) {
 		struct stat st;
@@ -454,6 +455,13 @@ static void too_many_files(void)
 		snprintf(name, sizeof(name), "full/f%d", i);
 		error = stat(M(name), &st) ? errno : 0;
 	}
+	/* Some are left over, and nothing is made that could not be told of. */
+	CHECK(fs_server_ask(&server, 'f') < used + 28);
+	CHECK(mkdir(M("full/dir"), 0755) == -1 && errno == EMFILE);
+	CHECK(open(M("full/file"), O_CREAT | O_WRONLY, 0644) == -1 &&
+	      errno == EMFILE);
+	CHECK(access(H("full/dir"), F_OK) == -1 && errno == ENOENT);
+	CHECK(access(H("full/file"), F_OK) == -1 && errno == ENOENT);
 	CHECK(!fs_server_ask(&server, 'L'));
 	CHECK(error == EMFILE && i > 8);
 	CHECK(!access(M("full/f99"), R_OK));
