@@ -333,10 +333,26 @@ static void refuse(struct request *req, int err)
 		request_reply(req, err, NULL, 0);
 }
 
-static void catch_reset(void)
+/*
+ * A READ or WRITE keeps queue_stop() waiting, so it must neither wait for the gate
+ * nor end a session: QEMU, which is asked to unmap then, may wait for
+ * queue_stop(). A guest that behaves sends none while a session begins or ends.
+ */
+static bool gate_enter(const struct request *req)
+{
+	if (req->ticket.busy)
+		return !pthread_rwlock_tryrdlock(&transport.gate);
+	pthread_rwlock_rdlock(&transport.gate);
+	return true;
+}
+
+/* False if there was one that @req must not handle. */
+static bool catch_reset(const struct request *req)
 {
 	if (!__atomic_load_n(&transport.reset, __ATOMIC_ACQUIRE))
-		return;
+		return true;
+	if (req->ticket.busy)
+		return false;
 	pthread_rwlock_wrlock(&transport.gate);
 	if (__atomic_exchange_n(&transport.reset, false, __ATOMIC_ACQ_REL)) {
 		session_end();
@@ -344,14 +360,18 @@ static void catch_reset(void)
 			dax_map_forget(transport.direct.map);
 	}
 	pthread_rwlock_unlock(&transport.gate);
+	return true;
 }
 
 void transport_serve(struct request *req)
 {
 	int err;
 
-	catch_reset();
 	stats_count(req->header.opcode);
+	if (!catch_reset(req)) {
+		refuse(req, -EBUSY);
+		return;
+	}
 	if (!request_valid(req)) {
 		log_warn_once("guest: a malformed request");
 		refuse(req, req->ticket.chain.fault ? -EFAULT : -EINVAL);
@@ -367,9 +387,10 @@ void transport_serve(struct request *req)
 		serve_init(req);
 	} else if (req->header.opcode == FUSE_DESTROY) {
 		serve_destroy(req);
-	} else {
-		pthread_rwlock_rdlock(&transport.gate);
+	} else if (gate_enter(req)) {
 		serve_checked(req);
 		pthread_rwlock_unlock(&transport.gate);
+	} else {
+		refuse(req, -EBUSY);
 	}
 }

@@ -661,6 +661,68 @@ static void reset_during_a_map(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* Of a guest that does not wait for the answer to DESTROY. */
+static void stop_during_a_read_after_destroy(void)
+{
+	struct fuse_read_in read = { .size = 100 };
+	struct fuse_init_out out;
+	uint64_t node;
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(fe_file(&fe, "f", 10000));
+	node = fe_lookup(&fe, "f", NULL);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	fe.hold = true;
+	fe_request_begin(&fe, FUSE_DESTROY, 0, NULL, 0, 0);
+	CHECK(wait_held(true));
+	CHECK(fe_request(&fe, FUSE_READ, node, &read, sizeof(read), NULL, 100,
+			 NULL) == -EBUSY);
+	CHECK(fe_stop_queues(&fe));
+	release_held();
+	CHECK(wait_held(false));
+	usleep(50000);
+	fe_start_queues(&fe, false);
+	CHECK(fe_complete(&fe, 1) == sizeof(struct fuse_out_header));
+	CHECK(fe_init(&fe, &out) == 0 && fe_num_maps(&fe) == 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* Of one that begins with a READ while a map from before is there or under way. */
+static void stop_during_a_read_after_reset(void)
+{
+	struct fuse_setupmapping_in setup = { .len = RANGE };
+	struct fuse_read_in read = { .size = 100 };
+	struct fuse_init_out out;
+	uint64_t node;
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(fe_file(&fe, "f", 10000));
+	node = fe_lookup(&fe, "f", NULL);
+	fe.hold = true;
+	fe_request_begin(&fe, FUSE_SETUPMAPPING, node, &setup, sizeof(setup), 0);
+	CHECK(wait_held(true));
+	CHECK(fe_stop_queues(&fe));
+	fe_reset(&fe);
+	fe_start_queues(&fe, true);
+	CHECK(fe_request(&fe, FUSE_READ, node, &read, sizeof(read), NULL, 100,
+			 NULL) == -EBUSY);
+	CHECK(fe_stop_queues(&fe));
+	release_held();
+	CHECK(wait_held(false));
+	usleep(50000);
+	fe.hold = true;
+	fe_start_queues(&fe, true);
+	CHECK(fe_request(&fe, FUSE_READ, node, &read, sizeof(read), NULL, 100,
+			 NULL) == -EBUSY);
+	CHECK(fe_stop_queues(&fe) && !fe.held);
+	release_held();
+	fe_reset(&fe);
+	fe_start_queues(&fe, true);
+	CHECK(fe_init(&fe, &out) == 0);
+	CHECK(fe_num_maps(&fe) == 0 && fe.unmaps_refused == 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* The front-end goes while a request waits for it. */
 static void disconnect_during_a_map(void)
 {
@@ -1142,6 +1204,8 @@ static const struct fs_test tests[] = {
 	TEST(reset_forgets_maps),
 	TEST(stop_during_a_map),
 	TEST(reset_during_a_map),
+	TEST(stop_during_a_read_after_destroy),
+	TEST(stop_during_a_read_after_reset),
 	TEST(disconnect_during_a_map),
 	TEST(own_maps_are_no_memory),
 	TEST(reads_of_any_size),

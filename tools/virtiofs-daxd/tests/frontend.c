@@ -271,12 +271,12 @@ static uint64_t fe_backend_message(struct frontend *fe, uint32_t request,
 	bool ok = true;
 
 	pthread_mutex_lock(&fe->lock);
+	fe->held = fe->hold;
+	pthread_cond_broadcast(&fe->changed);
+	while (fe->hold)
+		pthread_cond_wait(&fe->changed, &fe->lock);
+	fe->held = false;
 	if (request == VU_BACKEND_SHMEM_MAP) {
-		fe->held = fe->hold;
-		pthread_cond_broadcast(&fe->changed);
-		while (fe->hold)
-			pthread_cond_wait(&fe->changed, &fe->lock);
-		fe->held = false;
 		ok = fe_map(fe, map, fd);
 		fe->maps_refused += !ok;
 	} else if (request == VU_BACKEND_SHMEM_UNMAP) {

@@ -46,8 +46,8 @@ struct fe_queue {
  * @memory: the guest's memory, FE_MEMORY bytes from FE_GUEST_BASE on
  * @window: reservation of FE_WINDOW bytes
  * @lock: protects @maps and what follows
- * @hold: MAP is not answered while set
- * @held: a MAP waits for @hold
+ * @hold: no message of the backend channel is answered while set
+ * @held: one waits for @hold
  * @refuse: MAP is answered with failure
  * @keep_fd: leave the descriptor of the last MAP in @last_fd
  */
