@@ -262,22 +262,32 @@ static bool fuse_dax_copy_valid(struct inode *inode,
 		READ_ONCE(fi->attr_version) == copy->attr_version);
 }
 
+/* Whether a read may be served from a copy: not if it is to bypass caches */
+static bool fuse_dax_copy_allowed(const struct kiocb *iocb)
+{
+	const struct fuse_file *ff = iocb->ki_filp->private_data;
+
+	return !(iocb->ki_flags & IOCB_DIRECT) &&
+	       !(ff->open_flags & FOPEN_DIRECT_IO);
+}
+
 /**
  * fuse_dax_copy_read - serve a read from the copy of the file
  * @iocb: where; its position advances
  * @to: the caller's buffer; advances
  *
  * Context: i_rwsem held. Takes &fuse_dax_copies.lock, and page faults.
- * Return: bytes served, 0 if there is no good copy, or -EFAULT.
+ * Return: bytes served, 0 if there is no copy that will do, or -EFAULT.
  */
 ssize_t fuse_dax_copy_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	struct fuse_dax_window *win = fuse_dax_window_of(inode);
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
-	struct fuse_dax_copy *copy = di ? fuse_dax_copy_get(di) : NULL;
+	struct fuse_dax_copy *copy;
 	ssize_t res = 0;
 
+	copy = di && fuse_dax_copy_allowed(iocb) ? fuse_dax_copy_get(di) : NULL;
 	if (!copy)
 		return 0;
 	if (!fuse_dax_copy_valid(inode, copy)) {
@@ -310,7 +320,8 @@ bool fuse_dax_copy_begins(struct kiocb *iocb, struct iov_iter *to)
 	size_t len = iov_iter_count(to);
 
 	return !iocb->ki_pos && size <= FUSE_DAX_COPY_MAX &&
-	       (len >= PAGE_SIZE || len > size / 8);
+	       (len >= PAGE_SIZE || len > size / 8) &&
+	       fuse_dax_copy_allowed(iocb);
 }
 
 /*

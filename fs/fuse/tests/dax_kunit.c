@@ -302,9 +302,12 @@ unsigned int fuse_dax_kunit_count(struct inode *inode)
 struct file *fuse_dax_kunit_file(struct kunit *test, struct inode *inode)
 {
 	struct file *file = kunit_kzalloc(test, sizeof(*file), GFP_KERNEL);
+	struct fuse_file *ff = kunit_kzalloc(test, sizeof(*ff), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, file);
+	KUNIT_ASSERT_NOT_NULL(test, ff);
 	file->f_inode = inode;
+	file->private_data = ff;
 	return file;
 }
 

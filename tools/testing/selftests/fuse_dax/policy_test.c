@@ -109,6 +109,27 @@ TEST_F(policy, small_file_often)
 }
 
 /*
+ * Rule: O_DIRECT reads what the server has.
+ * Wrong: a copy that the guest keeps.
+ * Right: a READ each time, and no copy is made.
+ */
+TEST_F(policy, direct_read_asks)
+{
+	int direct = openat(self->fs.dirfd, "file", O_RDONLY | O_DIRECT);
+
+	ASSERT_LE(0, direct);
+	EXPECT_EQ(0, read_pieces(direct, 0, SIZE, WHOLE, SEED));
+	EXPECT_EQ(0, counter(&self->fs, "copy_bytes"));
+	EXPECT_EQ(0, read_pieces(self->fd, 0, SIZE, WHOLE, SEED));
+	EXPECT_LE(SIZE, counter(&self->fs, "copy_bytes"));
+	EXPECT_REQUESTS(2, 0);
+	ASSERT_EQ(0, trace_start());
+	EXPECT_EQ(0, read_pieces(direct, 0, SIZE, WHOLE, SEED));
+	EXPECT_REQUESTS(1, 0);
+	close(direct);
+}
+
+/*
  * Rule: copies of small files give way when memory is short, and with the file.
  * Wrong: they stay.
  * Right: none is left when caches are dropped, when the file is mapped, when it
