@@ -277,10 +277,14 @@ static ssize_t fuse_dax_fallback_send(struct kiocb *iocb, struct iov_iter *iter,
 {
 	struct fuse_io_priv io = FUSE_IO_PRIV_SYNC(iocb);
 	int flags = iov_iter_rw(iter) == WRITE ? FUSE_DIO_WRITE : 0;
+	ssize_t res = -EFAULT;
 
 	if (fuse_dax_buffer_reachable(iter, len))
-		return fuse_dax_fallback_direct(&io, iter, len, iocb->ki_pos,
-						flags);
+		res = fuse_dax_fallback_direct(&io, iter, len, iocb->ki_pos,
+					       flags);
+	if (res != -EFAULT)
+		return res;
+	/* There is memory that can be copied but not pinned */
 	return fuse_dax_fallback_bounced(&io, iter, len, iocb->ki_pos, flags);
 }
 

@@ -512,6 +512,26 @@ TEST_F(write, nowait)
 }
 
 /*
+ * Rule: memory that can be read can be written from.
+ * Wrong: EFAULT, because its pages cannot be lent to the server: they are those
+ * of a mapping without PROT_READ here, of a device or of memfd_secret() elsewhere.
+ * Right: all of it.
+ * in-tree 7.3: EFAULT.
+ */
+TEST_F(write, extending_from_unpinnable)
+{
+	size_t len = 256 * KiB;
+	char *from;
+
+	from = mmap(NULL, len, PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, from);
+	/* Pages that are present could be had without a look at the vma */
+	EXPECT_EQ(len, pwrite(self->fd, from, len, SIZE));
+	EXPECT_EQ(0, file_is_zero(self->fd, SIZE, len));
+	munmap(from, len);
+}
+
+/*
  * Rule: a bad source ends a write, in place and extending.
  * Wrong: an endless loop, or bytes of nowhere in the file.
  * Right: EFAULT or the bytes up to the bad page, and a size that fits.
