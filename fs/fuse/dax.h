@@ -50,6 +50,8 @@ void fuse_dax_changed(struct inode *inode);
 
 void fuse_dax_keep_times(struct inode *inode, struct fuse_attr *attr);
 void fuse_dax_times_sent(struct inode *inode, struct timespec64 mtime);
+bool fuse_dax_times_pending(struct inode *inode);
+void fuse_dax_changed_there(struct inode *inode, bool pending);
 
 void fuse_dax_inode_init(struct inode *inode, unsigned int flags);
 void fuse_dax_inode_evict(struct inode *inode);
@@ -113,6 +115,15 @@ static inline void fuse_dax_changed(struct inode *inode)
 
 static inline void fuse_dax_keep_times(struct inode *inode,
 				       struct fuse_attr *attr)
+{
+}
+
+static inline bool fuse_dax_times_pending(struct inode *inode)
+{
+	return false;
+}
+
+static inline void fuse_dax_changed_there(struct inode *inode, bool pending)
 {
 }
 

@@ -110,6 +110,32 @@ void fuse_dax_times_sent(struct inode *inode, struct timespec64 mtime)
 	spin_unlock(&fi->lock);
 }
 
+/**
+ * fuse_dax_times_pending - whether times were set here that the server has not got
+ * @inode: the file
+ *
+ * Return: true also while they are being sent.
+ */
+bool fuse_dax_times_pending(struct inode *inode)
+{
+	return test_bit(FUSE_I_DAX_TIMES, &get_fuse_inode(inode)->state);
+}
+
+/**
+ * fuse_dax_changed_there - a request of ours has changed a file on the server
+ * @inode: the file
+ * @pending: fuse_dax_times_pending() before the request
+ *
+ * Times set here must not hide that the server's went on, nor set them back.
+ *
+ * Context: Takes &fuse_inode.lock.
+ */
+void fuse_dax_changed_there(struct inode *inode, bool pending)
+{
+	if (pending || fuse_dax_times_pending(inode))
+		fuse_dax_touch(inode);
+}
+
 /*
  * What one fallback request carries. A request that the transport would split
  * gains nothing.
@@ -254,7 +280,7 @@ static bool fuse_dax_appends(struct kiocb *iocb)
 
 /* What a write by the server changes of the inode */
 VISIBLE_IF_KUNIT
-ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res)
+ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res, bool pending)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	loff_t end = iocb->ki_pos + max(res, 0);
@@ -264,10 +290,8 @@ ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res)
 		fuse_write_update_attr(inode, end, res);
 	if (!res)
 		return -EIO;
-	/* Times set here must not hide that the server's went on */
-	if (res > 0 &&
-	    test_bit(FUSE_I_DAX_TIMES, &get_fuse_inode(inode)->state))
-		fuse_dax_touch(inode);
+	if (res > 0)
+		fuse_dax_changed_there(inode, pending);
 	return res;
 }
 
@@ -331,8 +355,10 @@ ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 			       FUSE_DAX_FALLBACK_READS);
 	trace_fuse_dax_fallback(get_node_id(inode), iocb->ki_pos, len, write);
 	if (write) {
+		bool pending = fuse_dax_times_pending(inode);
+
 		res = fuse_dax_fallback_send(iocb, iter, len);
-		res = fuse_dax_fallback_written(iocb, res);
+		res = fuse_dax_fallback_written(iocb, res, pending);
 	} else {
 		res = fuse_dax_fallback_read(iocb, iter, len);
 	}

@@ -185,7 +185,7 @@ static bool io_written_size(struct kiocb *iocb, loff_t pos, ssize_t res,
 
 	fi->inval_mask = 0;
 	iocb->ki_pos = pos;
-	return fuse_dax_fallback_written(iocb, res) == want &&
+	return fuse_dax_fallback_written(iocb, res, false) == want &&
 	       fi->attr_version != version &&
 	       (fi->inval_mask & FUSE_STATX_MODIFY) == FUSE_STATX_MODIFY &&
 	       !(fi->inval_mask & STATX_SIZE);

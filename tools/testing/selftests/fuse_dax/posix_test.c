@@ -4,6 +4,7 @@
  * on DAX files of a virtiofs mount. What is said here of the server was tried
  * with virtiofs-daxd.
  */
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <linux/falloc.h>
@@ -78,7 +79,16 @@ static int stat_on_server(struct dax_fs *fs, int *fd, char **map,
 	return fstatat(fs->dirfd, "file", st, 0);
 }
 
-enum change { BY_WRITE, BY_STORE, BY_PUNCH, BY_COPY };
+static int reopen_truncated(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fd = open(path, O_WRONLY | O_TRUNC);
+	return fd < 0 ? -1 : close(fd);
+}
+
+enum change { BY_WRITE, BY_STORE, BY_PUNCH, BY_COPY, BY_OPEN };
 
 static int change(enum change how, int fd, char *map)
 {
@@ -94,6 +104,8 @@ static int change(enum change how, int fd, char *map)
 				 FALLOC_FL_KEEP_SIZE, MiB, MiB);
 	case BY_COPY:
 		return copy_file_range(fd, &from, fd, &to, 1000, 0) - 1000;
+	case BY_OPEN:
+		return reopen_truncated(fd);
 	}
 	return -1;
 }
@@ -115,6 +127,7 @@ FIXTURE_VARIANT_ADD(changed, by_write) { .how = BY_WRITE };
 FIXTURE_VARIANT_ADD(changed, by_store) { .how = BY_STORE };
 FIXTURE_VARIANT_ADD(changed, by_punch) { .how = BY_PUNCH };
 FIXTURE_VARIANT_ADD(changed, by_copy) { .how = BY_COPY };
+FIXTURE_VARIANT_ADD(changed, by_open) { .how = BY_OPEN };
 
 FIXTURE_SETUP(changed)
 {
@@ -173,6 +186,28 @@ TEST_F(changed, times_after_close)
 }
 
 /*
+ * Rule: of two changes the later one gives the file its times, whoever makes it.
+ * Wrong: what the server changed at a request gets the time of a store before it,
+ * which was still to be sent.
+ * Right: a later mtime, at once and on the server.
+ * in-tree 7.3: by write fails, nothing updates the times; the others pass.
+ */
+TEST_F(changed, later_one_counts)
+{
+	struct stat first, st;
+
+	ASSERT_EQ(0, touch_write(self->map + 3 * MiB, 1));
+	ASSERT_EQ(0, fstat(self->fd, &first));
+	/* The server's clock may be another one */
+	sleep_ms(2000);
+	ASSERT_EQ(0, change(variant->how, self->fd, self->map));
+	ASSERT_EQ(0, fstat(self->fd, &st));
+	EXPECT_TRUE(is_later(&st.st_mtim, &first.st_mtim));
+	ASSERT_EQ(0, stat_on_server(&self->fs, &self->fd, &self->map, &st));
+	EXPECT_TRUE(is_later(&st.st_mtim, &first.st_mtim));
+}
+
+/*
  * Rule: a change leaves the atime alone.
  * Wrong: the write, or the request that brings the times to the server, sets
  * it.
@@ -191,6 +226,73 @@ TEST_F(changed, atime_stays)
 	ASSERT_EQ(0, fstat(self->fd, &st));
 	EXPECT_TRUE(variant->how == BY_COPY ? st.st_atime >= LONG_AGO :
 					      st.st_atime == LONG_AGO);
+}
+
+/*
+ * Rule: times that were set are the file's until it is changed again.
+ * Wrong: they come back after an append, because something before them had been
+ * still to be sent.
+ * Right: the time of the append.
+ * in-tree 7.3: passes.
+ */
+TEST_F(times, append_after_set_times)
+{
+	struct stat st;
+
+	ASSERT_EQ(0, file_write(self->fd, 0, 100, NEW));
+	ASSERT_EQ(0, set_old_times(self->fd, &self->before));
+	ASSERT_EQ(0, file_write(self->fd, SIZE, 100, NEW));
+	ASSERT_EQ(0, stat_on_server(&self->fs, &self->fd, &self->map, &st));
+	EXPECT_LT(LONG_AGO, st.st_mtime);
+}
+
+struct transfer {
+	int from, to;
+	ssize_t res;
+};
+
+static void *move_page(void *arg)
+{
+	struct transfer *t = arg;
+	loff_t pos = 0;
+
+	t->res = splice(t->from, NULL, t->to, &pos, PAGE, 0);
+	return NULL;
+}
+
+/*
+ * Rule: a write that is still under way when the file is closed counts too.
+ * Wrong: nobody brings its time to the server, or a warning that an inode is
+ * evicted which is dirty.
+ * Right: a new mtime after the next mount.
+ * in-tree 7.3: passes.
+ */
+TEST_F(times, written_after_close)
+{
+	struct transfer t = { .to = self->fd };
+	char page[PAGE] = {};
+	pthread_t thread;
+	struct stat st;
+	int pipefd[2];
+
+	munmap(self->map, SIZE);
+	self->map = NULL;
+	ASSERT_EQ(0, set_old_times(self->fd, &self->before));
+	ASSERT_EQ(0, pipe(pipefd));
+	t.from = pipefd[0];
+	ASSERT_EQ(0, pthread_create(&thread, NULL, move_page, &t));
+	/* It waits for the pipe, and keeps the file open */
+	sleep_ms(200);
+	close(self->fd);
+	self->fd = -1;
+	ASSERT_EQ(PAGE, write(pipefd[1], page, PAGE));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(PAGE, t.res);
+	close(pipefd[0]);
+	close(pipefd[1]);
+	ASSERT_EQ(0, fs_remount(&self->fs, fs_first_options()));
+	ASSERT_EQ(0, fstatat(self->fs.dirfd, "file", &st, 0));
+	EXPECT_LT(LONG_AGO, st.st_mtime);
 }
 
 /*
