@@ -11,7 +11,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
-/* More than any copy takes */
+/* More than a copy takes, as a rule; what takes longer fails when it ends */
 #define FUSE_DAX_COPY_TIME	(HZ / 2)
 
 static bool fuse_dax_sb_each(struct super_block *sb,
@@ -127,15 +127,16 @@ static bool fuse_dax_inode_cut(struct inode *inode)
 	return true;
 }
 
-/* Deletes the entries of a file; false if one of its pages is pinned */
+/* Deletes the entries of a file; false if its pages are pinned or being copied */
 static bool fuse_dax_inode_unplug(struct inode *inode)
 {
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	int err;
 
 	filemap_invalidate_lock(inode->i_mapping);
 	err = dax_break_layout(inode, 0, LLONG_MAX, NULL);
 	filemap_invalidate_unlock(inode->i_mapping);
-	return !err;
+	return !err && (!di || fuse_dax_inode_idle(di));
 }
 
 /**
@@ -173,11 +174,24 @@ static bool fuse_dax_conn_pinned(struct fuse_dax_window *win)
 	return false;
 }
 
+/* Whether entries are left: of inodes that are being evicted, which nobody finds */
+static bool fuse_dax_conn_entries(struct fuse_dax_window *win)
+{
+	struct fuse_dax_map *map;
+
+	guard(spinlock)(&win->lock);
+	/* An inode that is evicted loses its entries before its mappings */
+	list_for_each_entry(map, &win->lru, list)
+		if (READ_ONCE(map->inode->i_mapping->nrpages))
+			return true;
+	return false;
+}
+
 /**
  * fuse_dax_conn_unplug - the memory of the window is about to go
  * @fc: the connection, after fuse_dax_conn_cut(), and without requests
  *
- * Context: Sleeps until no page of the window is pinned any more.
+ * Context: Sleeps until no page of the window is pinned or known to a file.
  */
 void fuse_dax_conn_unplug(struct fuse_conn *fc)
 {
@@ -186,7 +200,7 @@ void fuse_dax_conn_unplug(struct fuse_conn *fc)
 	if (!fc->dax)
 		return;
 	while (!fuse_dax_conn_each(fc, fuse_dax_inode_unplug) ||
-	       fuse_dax_conn_pinned(fc->dax)) {
+	       fuse_dax_conn_entries(fc->dax) || fuse_dax_conn_pinned(fc->dax)) {
 		if (!told)
 			pr_notice("DAX window is to go, waiting for who has pinned its pages\n");
 		told = true;

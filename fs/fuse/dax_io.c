@@ -368,6 +368,24 @@ ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 }
 
 /*
+ * A copy of @len bytes has ended. One that takes long is not waited for when the
+ * window goes, see fuse_dax_conn_cut(), and an emptied window is not the file.
+ */
+static ssize_t fuse_dax_transferred(struct kiocb *iocb, struct iov_iter *iter,
+				    ssize_t len)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+
+	/* First the copy, then this look: the window is stopped, then emptied */
+	smp_rmb();
+	if (likely(!READ_ONCE(fuse_dax_window_of(inode)->stopped)))
+		return len;
+	iocb->ki_pos -= len;
+	iov_iter_revert(iter, len);
+	return -ENOTCONN;
+}
+
+/*
  * Copies what is mapped. Page faults on the caller's buffer are disabled: the
  * buffer may be a DAX mapping whose fault waits for the very ranges that we hold
  * references to here.
@@ -380,7 +398,7 @@ static ssize_t fuse_dax_transfer_mapped(struct kiocb *iocb,
 	pagefault_disable();
 	ret = dax_iomap_rw(iocb, iter, &fuse_dax_iomap_ops);
 	pagefault_enable();
-	return ret;
+	return ret > 0 ? fuse_dax_transferred(iocb, iter, ret) : ret;
 }
 
 /* Brings in the caller's buffer; 0 or -EFAULT */
