@@ -13,6 +13,7 @@ struct fuse_conn;
 struct fuse_dax_inode;
 struct fuse_dax_window;
 struct fuse_inode;
+struct fuse_mount;
 struct kobject;
 
 /* Whether data of @inode is reached through the DAX window */
@@ -63,6 +64,7 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc, unsigned int alignment);
 void fuse_dax_conn_stop(struct fuse_conn *fc);
 void fuse_dax_conn_drained(struct fuse_conn *fc);
+void fuse_dax_mount_drain(struct fuse_mount *fm);
 void fuse_dax_conn_cut(struct fuse_conn *fc);
 void fuse_dax_conn_unplug(struct fuse_conn *fc);
 bool fuse_dax_conn_fit(u64 start, u64 *len);
@@ -167,6 +169,10 @@ static inline void fuse_dax_conn_stop(struct fuse_conn *fc)
 }
 
 static inline void fuse_dax_conn_drained(struct fuse_conn *fc)
+{
+}
+
+static inline void fuse_dax_mount_drain(struct fuse_mount *fm)
 {
 }
 

@@ -18,6 +18,13 @@ struct fuse_dax_setup {
 	struct llist_node put;
 };
 
+/* A setup does not hold its inode any more: the mount may go */
+static void fuse_dax_req_gone(struct fuse_mount *fm)
+{
+	if (atomic_dec_and_test(&fm->dax_setups))
+		wake_up_var(&fm->dax_setups);
+}
+
 /**
  * fuse_dax_req_put_work - drop references to inodes
  * @work: &fuse_dax_window.put_work
@@ -29,7 +36,10 @@ void fuse_dax_req_put_work(struct work_struct *work)
 	struct fuse_dax_setup *req, *next;
 
 	llist_for_each_entry_safe(req, next, puts, put) {
+		struct fuse_mount *fm = get_fuse_mount(req->inode);
+
 		iput(req->inode);
+		fuse_dax_req_gone(fm);
 		kfree(req);
 	}
 }
@@ -41,7 +51,10 @@ void fuse_dax_req_put_work(struct work_struct *work)
 static void fuse_dax_req_put(struct fuse_dax_window *win,
 			     struct fuse_dax_setup *req)
 {
+	struct fuse_mount *fm = get_fuse_mount(req->inode);
+
 	if (atomic_add_unless(&req->inode->i_count, -1, 1)) {
+		fuse_dax_req_gone(fm);
 		kfree(req);
 		return;
 	}
@@ -82,6 +95,7 @@ static void fuse_dax_req_setup_end(struct fuse_args *args, int error)
 int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 		       void (*done)(struct fuse_dax_map *map, int error))
 {
+	struct fuse_mount *fm = get_fuse_mount(map->inode);
 	struct fuse_dax_setup *req;
 	int err;
 
@@ -107,14 +121,15 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 	req->inode = map->inode;
 
 	ihold(map->inode);
+	atomic_inc(&fm->dax_setups);
 	fuse_dax_map_get(map);
-	err = fuse_simple_background(get_fuse_mount(map->inode), &req->args,
-				     GFP_KERNEL);
+	err = fuse_simple_background(fm, &req->args, GFP_KERNEL);
 	if (err) {
 		kfree(req);
 		fuse_dax_map_put(map);
 		/* Not the last reference: the caller has one */
 		iput(map->inode);
+		fuse_dax_req_gone(fm);
 	}
 	return err;
 }
