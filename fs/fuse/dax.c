@@ -306,8 +306,11 @@ static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 {
 	struct fuse_dax_window *win = map->win;
 
-	/* That a file is full says nothing of others */
-	if (fuse_dax_is_limit(error) &&
+	/*
+	 * That a file is full says nothing of others, and to replace a mapping
+	 * takes no resources that the server has not got already.
+	 */
+	if (fuse_dax_is_limit(error) && !map->run.stale &&
 	    !(map->writable && fuse_dax_is_full(error)))
 		fuse_dax_window_limit(win);
 	else if (error == -ENOSYS || error == -EOPNOTSUPP)
@@ -320,7 +323,7 @@ static int fuse_dax_map_wait(struct fuse_dax_map *map,
 			     enum fuse_dax_state state)
 {
 	if (wait_var_event_killable(&map->state,
-				    READ_ONCE(map->state) != state))
+				    smp_load_acquire(&map->state) != state))
 		return -EINTR;
 	return 0;
 }

@@ -243,16 +243,16 @@ void fuse_dax_window_trim(struct fuse_dax_window *win,
  * fuse_dax_window_limit - remember that the server has no resources for more
  * @win: the window
  *
- * To be called with the run of the refused setup still taken. The limit is kept
- * until the window goes: the server's resources are a configured budget.
+ * To be called with the run of the refused setup still taken, once for each of
+ * those that are refused at the same time. The limit is kept until the window
+ * goes: the server's resources are a configured budget.
  *
  * Context: Takes &fuse_dax_window.lock.
  */
 void fuse_dax_window_limit(struct fuse_dax_window *win)
 {
 	guard(spinlock)(&win->lock);
-	if (win->nr_runs <= win->max_runs)
-		win->max_runs = max(win->nr_runs, 2U) - 1;
+	win->max_runs = max(min(win->max_runs, win->nr_runs), 2U) - 1;
 }
 
 /*

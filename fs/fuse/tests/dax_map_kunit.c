@@ -224,6 +224,24 @@ static void map_limit_replaces(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kt->win->nr_runs, 1);
 }
 
+/* To be refused the place of another mapping does not lower the limit */
+static void map_limit_stays(struct kunit *test)
+{
+	struct inode *first = fuse_dax_kunit_inode(test, 0, 3);
+	struct inode *second = fuse_dax_kunit_inode(test, 1, 3);
+	struct inode *third = fuse_dax_kunit_inode(test, 2, 3);
+	struct fuse_dax_kunit *kt = test->priv;
+
+	kt->setup_errors[2] = kt->setup_errors[3] = -ENFILE;
+	fuse_dax_kunit_map(test, first, 0, 0);
+	fuse_dax_kunit_map(test, second, 0, 0);
+	fuse_dax_kunit_map(test, third, 0, FUSE_DAX_WANT_WAIT);
+	KUNIT_ASSERT_EQ(test, kt->nr_setups, 5);
+	KUNIT_EXPECT_FALSE(test, kt->setups[2].run.stale);
+	KUNIT_EXPECT_TRUE(test, kt->setups[3].run.stale);
+	KUNIT_EXPECT_EQ(test, kt->win->max_runs, 2);
+}
+
 /* Fills the window with two mappings, and has a third file take one over */
 static struct inode *map_full(struct kunit *test)
 {
@@ -836,6 +854,7 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE_PARAM(map_setup_error, error_gen_params),
 	KUNIT_CASE(map_unsent),
 	KUNIT_CASE(map_limit_replaces),
+	KUNIT_CASE(map_limit_stays),
 	KUNIT_CASE(map_stale),
 	KUNIT_CASE(map_stale_error),
 	KUNIT_CASE(map_stale_unsent),

@@ -174,6 +174,21 @@ static void window_limit(struct kunit *test)
 	fuse_dax_window_give(win, &runs[0]);
 }
 
+/* Three that were under way together: each refusal tells of one mapping too many */
+static void window_limit_each(struct kunit *test)
+{
+	struct fuse_dax_window *win = test->priv;
+	struct fuse_dax_run runs[5];
+
+	for (int i = 0; i < 5; i++)
+		runs[i] = win_take(test, 1);
+	for (int i = 0; i < 3; i++)
+		fuse_dax_window_limit(win);
+	KUNIT_EXPECT_EQ(test, win->max_runs, 2);
+	for (int i = 0; i < 5; i++)
+		fuse_dax_window_give(win, &runs[i]);
+}
+
 /* A limit is never raised again, and never so low that nothing can be mapped */
 static void window_limit_bounds(struct kunit *test)
 {
@@ -582,6 +597,7 @@ static struct kunit_case fuse_dax_window_cases[] = {
 	KUNIT_CASE_PARAM(window_hole, hole_gen_params),
 	KUNIT_CASE(window_trim),
 	KUNIT_CASE(window_limit),
+	KUNIT_CASE(window_limit_each),
 	KUNIT_CASE(window_limit_bounds),
 	KUNIT_CASE(window_victim_order),
 	KUNIT_CASE(window_victim_second_chance),
