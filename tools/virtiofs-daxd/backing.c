@@ -470,8 +470,16 @@ static int backing_show(struct backing *backing, int fd, bool copy)
 	shown = fd_send(backing->orders, &iov, 1, fd);
 	if (!shown)
 		shown = openat(backing->root, name, O_RDWR | O_CLOEXEC);
-	if (shown == -1)
+	if (shown == -1) {
+		struct stat st;
+
 		shown = -errno;
+		/*
+		 * Without a descriptor to spare the name was not looked up, and
+		 * that is what takes the order.
+		 */
+		(void)!fstatat(backing->root, name, &st, AT_SYMLINK_NOFOLLOW);
+	}
 	pthread_mutex_unlock(&backing->lock);
 	return shown;
 }

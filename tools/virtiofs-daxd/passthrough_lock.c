@@ -105,6 +105,10 @@ static struct lock_owner *owner_get(struct pt *pt, struct handle *handle,
 		if (fd == -EACCES || fd == -EROFS || fd == -ETXTBSY ||
 		    fd == -EPERM)
 			fd = node_reopen(pt, node, O_RDONLY);
+		if (fd >= 0 && fd_spared(fd)) {
+			close(fd);
+			fd = -EMFILE;
+		}
 		if (fd < 0) {
 			free(owner);
 			errno = -fd;
