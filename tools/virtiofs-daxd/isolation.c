@@ -105,7 +105,8 @@ static void raise_nofile(void)
 		if (!setrlimit(RLIMIT_NOFILE, &more))
 			return;
 	}
-	limit.rlim_cur = limit.rlim_max;
+	/* No more even if it may: the guest decides how many are used. */
+	limit.rlim_cur = min(limit.rlim_max, (rlim_t)NOFILE_WANTED);
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 

@@ -16,6 +16,8 @@
 
 /* What one getdents64() may bring, and what one reply may hold. */
 #define DIRENTS_SIZE (32u << 10)
+/* For so many directories it is kept: the guest may open any number of them. */
+#define DIRENTS_KEPT 64
 #define READDIR_MAX (1u << 20)
 
 #define RENAME_FLAGS (RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)
@@ -170,6 +172,8 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
 
 	if (!ret && !node)
 		ret = -ENOENT;
+	if (!ret)
+		ret = fd_probe(pt);
 	/* Follows the name in /proc, which is the file, never further. */
 	if (!ret && linkat(pt->proc_fd, proc_name(node->fd).s, dir->fd, name,
 			   AT_SYMLINK_FOLLOW))
@@ -251,8 +255,17 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 }
 
+void dir_drop(struct pt *pt, struct handle *handle)
+{
+	if (!handle->dirents)
+		return;
+	free(handle->dirents);
+	handle->dirents = NULL;
+	__atomic_sub_fetch(&pt->nr_dirents, 1, __ATOMIC_RELAXED);
+}
+
 /* Make the entries at a cookie available. Caller holds handle->lock. */
-static int dir_fill(struct handle *handle, off_t off)
+static int dir_fill(struct pt *pt, struct handle *handle, off_t off)
 {
 	ssize_t len;
 
@@ -260,7 +273,10 @@ static int dir_fill(struct handle *handle, off_t off)
 		handle->dirents = malloc(DIRENTS_SIZE);
 		if (!handle->dirents)
 			return -ENOMEM;
+		__atomic_add_fetch(&pt->nr_dirents, 1, __ATOMIC_RELAXED);
 		handle->dir_off = -1;
+		handle->dir_pos = 0;
+		handle->dir_len = 0;
 	}
 	/* From the start means afresh, as rewinddir() does. */
 	if (off && off == handle->dir_off && handle->dir_pos < handle->dir_len)
@@ -341,7 +357,7 @@ static ssize_t dir_read(fuse_req_t req, struct handle *handle, off_t off,
 		const struct dirent64 *d;
 		size_t len;
 
-		ret = dir_fill(handle, off);
+		ret = dir_fill(req_pt(req), handle, off);
 		if (ret || !handle->dir_len)
 			break;
 		d = (void *)(handle->dirents + handle->dir_pos);
@@ -392,6 +408,9 @@ static void do_readdir(fuse_req_t req, size_t size, off_t off,
 	if (buf) {
 		pthread_mutex_lock(&handle->lock);
 		len = dir_read(req, handle, off, buf, size, add);
+		if (__atomic_load_n(&pt->nr_dirents, __ATOMIC_RELAXED) >
+		    DIRENTS_KEPT)
+			dir_drop(pt, handle);
 		pthread_mutex_unlock(&handle->lock);
 	}
 	if (len < 0)

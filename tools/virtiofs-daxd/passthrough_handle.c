@@ -13,7 +13,7 @@ static void handle_free(struct pt *pt, struct handle *handle)
 	close(handle->fd);
 	node_put(pt, handle->node);
 	pthread_mutex_destroy(&handle->lock);
-	free(handle->dirents);
+	dir_drop(pt, handle);
 	free(handle);
 }
 

@@ -111,6 +111,7 @@ struct lock_table {
  * @gid: group the daemon runs as; constant
  * @switch_creds: whether it may act as other users; constant
  * @setxattr_ext: FUSE_SETXATTR_EXT was negotiated; changes at FUSE_INIT only
+ * @nr_dirents: handles with &handle.dirents; atomic
  * @timeout: for entries and attributes, in seconds; constant
  * @root: the share; constant
  * @lock: protects @nodes, @handles and @hash; innermost
@@ -128,6 +129,7 @@ struct pt {
 	gid_t gid;
 	bool switch_creds;
 	bool setxattr_ext;
+	unsigned int nr_dirents;
 	double timeout;
 	struct node *root;
 	pthread_mutex_t lock;
@@ -367,6 +369,14 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	      int op);
 
 /* passthrough_dir.c */
+
+/**
+ * dir_drop - free what was read ahead of a directory
+ * @pt: the share
+ * @handle: its handle; the caller holds its lock, or the last reference
+ */
+void dir_drop(struct pt *pt, struct handle *handle);
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
 void op_forget_multi(fuse_req_t req, size_t count,

@@ -435,6 +435,41 @@ static void many_files(void)
 	CHECK(fs_server_ask(&server, 'f') < 60);
 }
 
+static void see(const struct dirent *d, char *seen)
+{
+	if (d->d_name[0] == 'f')
+		seen[atoi(d->d_name + 1)]++;
+}
+
+/* More of them than the server keeps entries for: each goes on where it was. */
+static void many_directories(void)
+{
+	static char seen[100][300];
+	struct dirent *d;
+	DIR *dirs[100];
+
+	CHECK(!mkdir(M("dirs"), 0755));
+	for (int i = 0; i < 300; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "dirs/f%d", i);
+		CHECK(!close(open(H(name), O_CREAT | O_WRONLY, 0644)));
+	}
+	memset(seen, 0, sizeof(seen));
+	for (int i = 0; i < 100; i++) {
+		dirs[i] = opendir(M("dirs"));
+		CHECK(dirs[i] && (d = readdir(dirs[i])));
+		see(d, seen[i]);
+	}
+	for (int i = 0; i < 100; i++) {
+		while ((d = readdir(dirs[i])))
+			see(d, seen[i]);
+		for (int j = 0; j < 300; j++)
+			CHECK(seen[i][j] == 1);
+		CHECK(!closedir(dirs[i]));
+	}
+}
+
 static void too_many_files(void)
 {
 	int i, used, error = 0;
@@ -790,8 +825,8 @@ static const struct fs_test tests[] = {
 	TEST(hard_links), TEST(special_files), TEST(renames), TEST(tmpfiles),
 	TEST(open_flags), TEST(attributes), TEST(file_system),
 	TEST(extended_attributes), TEST(space), TEST(copies), TEST(many_files),
-	TEST(too_many_files), TEST(posix_locks), TEST(ofd_locks),
-	TEST(bsd_locks), TEST(posix_lock_holder), TEST(locks_in_order),
+	TEST(too_many_files), TEST(many_directories), TEST(posix_locks),
+	TEST(ofd_locks), TEST(bsd_locks), TEST(posix_lock_holder), TEST(locks_in_order),
 	TEST(owner_of_created), TEST(set_id_bits), TEST(mapped_files),
 	TEST(reset),
 };
