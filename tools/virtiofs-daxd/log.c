@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 
 static const char *const log_names[] = { "error", "warn", "info", "debug" };
 static const int log_priorities[] = {
@@ -40,6 +41,8 @@ int log_open(enum log_level level, const char *file, bool syslog)
 	if (syslog) {
 		/* Connect now: there may be no /dev/log later. */
 		openlog("virtiofs-daxd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+		/* Nor the host's /etc/localtime, but perhaps the guest's. */
+		tzset();
 		log_to_syslog = true;
 	}
 	return 0;

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -34,6 +35,9 @@
 #include "util.h"
 #include "vhost_user.h"
 #include "vu_backend.h"
+
+/* More than that would not make requests faster. */
+#define MALLOC_ARENAS 8
 
 /**
  * struct fs_config - configuration space of the device
@@ -364,6 +368,8 @@ int main(int argc, char **argv)
 	code = options_parse(&daemon.opts, argc, argv);
 	if (code >= 0)
 		return code;
+	/* Else malloc() asks for the number of processors, in the guest's /sys. */
+	mallopt(M_ARENA_MAX, MALLOC_ARENAS);
 	vu_backend_init(&daemon.backend);
 	code = EXIT_FAILED;
 	if (open_outside(&daemon))

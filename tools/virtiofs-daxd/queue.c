@@ -280,8 +280,8 @@ static bool queue_pop(struct queue *queue, struct queue_ticket *ticket)
 		n = virtq_pop(&queue->ring, queue->mem, &ticket->chain);
 	} while (n == 0 && !virtq_arm(&queue->ring));
 	if (n < 0) {
-		log_warn("queue %u: the ring makes no sense, left alone",
-			 queue->index);
+		log_warn_once("queue %u: the ring makes no sense, left alone",
+			      queue->index);
 		queue->broken = true;
 	}
 	return n > 0;

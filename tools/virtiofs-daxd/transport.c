@@ -20,6 +20,9 @@
 /* 7.31 brought virtio-fs; older layouts need not be known. */
 #define TRANSPORT_MIN_MINOR 31
 
+/* Errors of libfuse that are logged as such. */
+#define LIBFUSE_LINES 100
+
 /* Stands for no request: the reply goes nowhere. */
 #define TRANSPORT_NO_REQUEST UINT64_MAX
 
@@ -138,11 +141,14 @@ static ssize_t transport_read(int fd, void *buf, size_t len, void *userdata)
 static void libfuse_log(enum fuse_log_level level, const char *fmt,
 			va_list args)
 {
+	static unsigned int lines;
 	char line[512];
 
 	vsnprintf(line, sizeof(line), fmt, args);
 	line[strcspn(line, "\n")] = 0;
-	if (level <= FUSE_LOG_ERR)
+	/* The guest can have as many errors as it likes. */
+	if (level <= FUSE_LOG_ERR &&
+	    __atomic_add_fetch(&lines, 1, __ATOMIC_RELAXED) <= LIBFUSE_LINES)
 		log_err("%s", line);
 	else
 		log_debug("%s", line);
@@ -289,7 +295,7 @@ static void serve_init(struct request *req)
 	session_drop_maps();
 	if (in->major == FUSE_KERNEL_VERSION &&
 	    in->minor < TRANSPORT_MIN_MINOR) {
-		log_err("guest: FUSE 7.%u is too old", in->minor);
+		log_warn_once("guest: FUSE 7.%u is too old", in->minor);
 		request_reply(req, -EPROTO, NULL, 0);
 	} else {
 		transport.begun = in->major == FUSE_KERNEL_VERSION;
