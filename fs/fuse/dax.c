@@ -318,12 +318,18 @@ static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 	fuse_dax_map_answered(map, error);
 }
 
+static bool fuse_dax_map_left(struct fuse_dax_map *map,
+			      enum fuse_dax_state state)
+{
+	/* The error, which was stored before the state, is read after it */
+	return smp_load_acquire(&map->state) != state;
+}
+
 /* Waits until the state is no longer @state; 0, -EINTR */
 static int fuse_dax_map_wait(struct fuse_dax_map *map,
 			     enum fuse_dax_state state)
 {
-	if (wait_var_event_killable(&map->state,
-				    smp_load_acquire(&map->state) != state))
+	if (wait_var_event_killable(&map->state, fuse_dax_map_left(map, state)))
 		return -EINTR;
 	return 0;
 }

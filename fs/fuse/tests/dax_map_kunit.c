@@ -232,7 +232,8 @@ static void map_limit_stays(struct kunit *test)
 	struct inode *third = fuse_dax_kunit_inode(test, 2, 3);
 	struct fuse_dax_kunit *kt = test->priv;
 
-	kt->setup_errors[2] = kt->setup_errors[3] = -ENFILE;
+	kt->setup_errors[2] = -ENFILE;
+	kt->setup_errors[3] = -ENFILE;
 	fuse_dax_kunit_map(test, first, 0, 0);
 	fuse_dax_kunit_map(test, second, 0, 0);
 	fuse_dax_kunit_map(test, third, 0, FUSE_DAX_WANT_WAIT);
