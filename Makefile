@@ -48,7 +48,7 @@ check: setup
 soak: kernel kernel-debug kernel-kcsan daemon
 	scripts/soak
 ## make bench           our driver, the in-tree one, no DAX, and others, side by side:
-##                      build/bench/report.md; 2 hours, 16 GiB of memory (QUICK=1:
+##                      build/bench/report.md; 2.5 hours, 16 GiB of memory (QUICK=1:
 ##                      less of it, 15 minutes)
 bench: tree
 	bench/run
