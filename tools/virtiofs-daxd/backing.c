@@ -478,7 +478,7 @@ static int backing_show(struct backing *backing, int fd, bool copy)
 		 * Without a descriptor to spare the name was not looked up, and
 		 * that is what takes the order.
 		 */
-		(void)!fstatat(backing->root, name, &st, AT_SYMLINK_NOFOLLOW);
+		fstatat(backing->root, name, &st, AT_SYMLINK_NOFOLLOW);
 	}
 	pthread_mutex_unlock(&backing->lock);
 	return shown;

@@ -609,21 +609,33 @@ static void release_held(void)
 	pthread_mutex_unlock(&fe.lock);
 }
 
+/* A daemon with a window and a file of 10000 bytes: its node, or 0. */
+static uint64_t begin_with_file(void)
+{
+	if (!fe_begin(&fe, with_window) || !fe_file(&fe, "f", 10000))
+		return 0;
+	return fe_lookup(&fe, "f", NULL);
+}
+
+/* Asks for a map of the file; the front-end is asked to make it and waits. */
+static bool hold_map(uint64_t node)
+{
+	struct fuse_setupmapping_in in = { .len = RANGE };
+
+	fe.hold = true;
+	fe_request_begin(&fe, FUSE_SETUPMAPPING, node, &in, sizeof(in), 0);
+	return wait_held(true);
+}
+
 /*
  * QEMU stops the queues while a request waits for QEMU to map. The daemon must
  * not wait in turn; the reply is there when the queues go on.
  */
 static void stop_during_a_map(void)
 {
-	struct fuse_setupmapping_in in = { .len = RANGE };
-	uint64_t node;
+	uint64_t node = begin_with_file();
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
-	fe.hold = true;
-	fe_request_begin(&fe, FUSE_SETUPMAPPING, node, &in, sizeof(in), 0);
-	CHECK(wait_held(true));
+	CHECK(node && hold_map(node));
 	CHECK(fe_stop_queues(&fe));
 	release_held();
 	CHECK(wait_held(false));
@@ -638,17 +650,12 @@ static void stop_during_a_map(void)
 /* The same, but the guest is reset: no reply, and the map does not stay. */
 static void reset_during_a_map(void)
 {
-	struct fuse_setupmapping_in in = { .len = RANGE };
 	struct fuse_init_out out;
-	uint64_t node;
+	uint64_t node = begin_with_file();
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 0, RANGE, RANGE, false) == 0);
-	fe.hold = true;
-	fe_request_begin(&fe, FUSE_SETUPMAPPING, node, &in, sizeof(in), 0);
-	CHECK(wait_held(true));
+	CHECK(hold_map(node));
 	CHECK(fe_stop_queues(&fe));
 	fe_reset(&fe);
 	release_held();
@@ -666,11 +673,9 @@ static void stop_during_a_read_after_destroy(void)
 {
 	struct fuse_read_in read = { .size = 100 };
 	struct fuse_init_out out;
-	uint64_t node;
+	uint64_t node = begin_with_file();
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
 	fe.hold = true;
 	fe_request_begin(&fe, FUSE_DESTROY, 0, NULL, 0, 0);
@@ -690,17 +695,11 @@ static void stop_during_a_read_after_destroy(void)
 /* Of one that begins with a READ while a map from before is there or under way. */
 static void stop_during_a_read_after_reset(void)
 {
-	struct fuse_setupmapping_in setup = { .len = RANGE };
 	struct fuse_read_in read = { .size = 100 };
 	struct fuse_init_out out;
-	uint64_t node;
+	uint64_t node = begin_with_file();
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
-	fe.hold = true;
-	fe_request_begin(&fe, FUSE_SETUPMAPPING, node, &setup, sizeof(setup), 0);
-	CHECK(wait_held(true));
+	CHECK(node && hold_map(node));
 	CHECK(fe_stop_queues(&fe));
 	fe_reset(&fe);
 	fe_start_queues(&fe, true);
@@ -726,15 +725,9 @@ static void stop_during_a_read_after_reset(void)
 /* The front-end goes while a request waits for it. */
 static void disconnect_during_a_map(void)
 {
-	struct fuse_setupmapping_in in = { .len = RANGE };
-	uint64_t node;
+	uint64_t node = begin_with_file();
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
-	fe.hold = true;
-	fe_request_begin(&fe, FUSE_SETUPMAPPING, node, &in, sizeof(in), 0);
-	CHECK(wait_held(true));
+	CHECK(node && hold_map(node));
 	shutdown(fe.conn, SHUT_RDWR);
 	CHECK(fe_wait(&fe) == 0);
 	release_held();
