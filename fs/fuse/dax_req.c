@@ -70,8 +70,8 @@ static void fuse_dax_req_setup_end(struct fuse_args *args, int error)
 
 	fuse_dax_count(win, error ? FUSE_DAX_SETUP_ERRORS : FUSE_DAX_SETUPS);
 	trace_fuse_dax_setup(map, error);
+	/* From here on others may take the mapping away */
 	req->done(map, error);
-	fuse_dax_map_put(map);
 	fuse_dax_req_put(win, req);
 }
 
@@ -83,7 +83,9 @@ static void fuse_dax_req_setup_end(struct fuse_args *args, int error)
  *
  * A background request: the task that needs the mapping may be killed and walk
  * away, and the outcome is still known, because @done runs whoever waits. The
- * inode and @map stay referenced until then.
+ * inode stays referenced until then. @map does by the tree, which nobody takes a
+ * placeholder from: a reference of the request's own would outlive @done by a
+ * moment, in which the mapping would seem to be used.
  *
  * The file handle is -1 as the protocol allows for a mapping, which outlives
  * all handles.
@@ -122,11 +124,9 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 
 	ihold(map->inode);
 	atomic_inc(&fm->dax_setups);
-	fuse_dax_map_get(map);
 	err = fuse_simple_background(fm, &req->args, GFP_KERNEL);
 	if (err) {
 		kfree(req);
-		fuse_dax_map_put(map);
 		/* Not the last reference: the caller has one */
 		iput(map->inode);
 		fuse_dax_req_gone(fm);
