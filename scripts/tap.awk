@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Count the leaves of TAP or KTAP on stdin. Prints the results of the outermost
-# level and every failure as they come; `out` gets one line per failure and a
-# last line `PASSED FAILED SKIPPED`.
-function fail(text, quiet) {
+# level and every failure as they come, with what was said before it; `out` gets one
+# line per failure and a last line `PASSED FAILED SKIPPED`.
+function fail(text, quiet,    i) {
 	failed++
 	print stage ": " text >out
-	if (!quiet)
+	if (!quiet) {
+		for (i = said > 12 ? said - 11 : 1; i <= said; i++)
+			print "      " saying[i]
 		print "    FAILED: " text
+	}
 	fflush()
 }
 
@@ -49,8 +52,9 @@ function result(d, text,    leaf, not_ok, skip) {
 line ~ /^K?TAP version/ { close_level(depth); next }
 line ~ /^# Subtest: / { name[depth] = substr(line, 12); next }
 line ~ /^1\.\.[0-9]+/ { plan[depth] = substr(line, 4) + 0; next }
-line ~ /^(not )?ok( |$)/ { result(depth, line); next }
+line ~ /^(not )?ok( |$)/ { result(depth, line); said = 0; next }
 line ~ /^Bail out!/ { fail(line) }
+{ saying[++said] = line }
 END {
 	close_level(0)
 	print passed + 0, failed + 0, skipped + 0 >out
