@@ -48,6 +48,10 @@
  * A small file that is read, and not mapped, is fetched by one request, and read
  * from that *copy* until memory is short, see dax_copy.c.
  *
+ * While the window has nothing free, a page that is touched alone is not worth a
+ * mapping. It is a *cached page* then: in the page cache, as without DAX, until
+ * its range is mapped, see dax_cache.c.
+ *
  * Users of memory hold a reference to the mapping: a copy for its length, with
  * page faults disabled, and a fault until the page table entries are there: its
  * own, and for a read fault those of pages around it that were used before. Pages
@@ -77,8 +81,8 @@
  * - i_rwsem: shared by reads, exclusive in writes and truncation.
  * - killsb: shared while the inodes of a connection are visited whose memory
  *   goes. It has no order with i_rwsem.
- * - invalidate_lock: shared while a fault inserts an entry, exclusive to break.
- *   Reclaim only tries for it.
+ * - invalidate_lock: shared while a fault inserts an entry or a page is read into
+ *   the page cache, exclusive to break. Reclaim only tries for it.
  * - fuse_dax_inode.sem: the tree and the state of its mappings. Never held
  *   across a request, a copy or a break. Eviction takes it, which any allocation
  *   may lead to: there is none with it held.
@@ -105,6 +109,12 @@
  */
 #define FUSE_DAX_SMALL_FILE	SZ_256K
 #define FUSE_DAX_SMALL_MISSES	4
+
+/* Misses in turn in the same range that do without a mapping */
+#define FUSE_DAX_LONE_MISSES	2
+
+/* A pass over a file comes to a range with one of its first pages */
+#define FUSE_DAX_PASS_PAGES	64
 
 /* Attempts to set up a mapping for one fault when the server refuses */
 #define FUSE_DAX_SETUP_TRIES	3
@@ -379,6 +389,44 @@ static bool fuse_dax_plan_defer(struct fuse_dax_inode *di, loff_t size,
 	return false;
 }
 
+/**
+ * fuse_dax_plan_alone - whether a page is touched alone
+ * @inode: the file
+ * @index: the page, where a fault has missed; the window has nothing free
+ * @want: of the fault, &enum fuse_dax_want
+ *
+ * To map its range would take more from others than it gives, unless the range
+ * is in use, as three misses in turn say, or a pass over the file has come to it.
+ *
+ * Context: Takes &fuse_dax_inode.sem.
+ * Return: false also if there is a mapping by now.
+ */
+bool fuse_dax_plan_alone(struct inode *inode, pgoff_t index, unsigned int want)
+{
+	struct fuse_dax_inode *di = fuse_dax_inode_get(inode);
+	unsigned long range = fuse_dax_page_to_range(index);
+	pgoff_t offset = index - fuse_dax_range_to_page(range);
+
+	if (!di)
+		return false;
+
+	guard(rwsem_write)(&di->sem);
+	if (di->missed != range)
+		di->missed_alone = 0;
+	if (di->missed_alone >= FUSE_DAX_LONE_MISSES ||
+	    fuse_dax_map_first(di, index, index))
+		return false;
+	if (!(want & FUSE_DAX_WANT_RANDOM) &&
+	    (!index || (range - di->next < 2 && offset < FUSE_DAX_PASS_PAGES)))
+		return false;
+	/* The miss of a huge page is followed by that of a small one */
+	if (!(want & FUSE_DAX_WANT_HUGE)) {
+		di->missed = range;
+		di->missed_alone++;
+	}
+	return true;
+}
+
 /*
  * A pass over the file has come to the end of a mapping. All that it read there
  * has made the mapping look used, but it is the first to go: else a large file
@@ -527,6 +575,16 @@ void fuse_dax_map_discard(struct fuse_dax_map *map)
 	fuse_dax_map_put(map);
 }
 
+/* Whether a cached page that is pinned is in the way of a mapping */
+static bool fuse_dax_plan_blocked(struct inode *inode,
+				  const struct fuse_dax_plan *plan)
+{
+	pgoff_t first = fuse_dax_range_to_page(plan->start);
+	pgoff_t end = fuse_dax_range_to_page(plan->start + plan->nr);
+
+	return fuse_dax_cache_pinned(inode, first, end - 1);
+}
+
 /* Gets ranges and a place in the tree; the setup is the caller's to send */
 static struct fuse_dax_map *fuse_dax_map_place(struct inode *inode,
 					       pgoff_t index,
@@ -552,6 +610,8 @@ static struct fuse_dax_map *fuse_dax_map_place(struct inode *inode,
 	down_write(&di->sem);
 	err = fuse_dax_plan_make(map->win, di, size, range, want, &plan);
 	up_write(&di->sem);
+	if (!err && fuse_dax_plan_blocked(inode, &plan))
+		err = -EDEADLK;
 	if (!err && (want & FUSE_DAX_WANT_FREE))
 		err = fuse_dax_window_take(map->win, plan.nr, 1, &map->run);
 	else if (!err)
@@ -578,7 +638,8 @@ static int fuse_dax_map_send(struct fuse_dax_map *map, bool write)
 	int err;
 
 	map->writable = write;
-	err = fuse_dax_req_setup(map, write ? FUSE_DAX_WRITE : FUSE_DAX_READ,
+	err = fuse_dax_cache_evict(map) ?:
+	      fuse_dax_req_setup(map, write ? FUSE_DAX_WRITE : FUSE_DAX_READ,
 				 fuse_dax_map_setup_done);
 	/* Not sent: what the run showed it shows */
 	if (err)

@@ -46,7 +46,12 @@ int fuse_dax_fadvise(struct file *file, loff_t offset, loff_t len, int advice);
 int fuse_dax_break(struct inode *inode, loff_t start, loff_t end);
 void fuse_dax_truncated(struct inode *inode, loff_t size);
 void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size);
+void fuse_dax_attr_changed(struct inode *inode, loff_t oldsize,
+			   struct timespec64 old_mtime);
 
+void fuse_dax_cache_flush(struct inode *inode, loff_t start, loff_t last);
+void fuse_dax_cache_grows(struct inode *inode, loff_t size);
+void fuse_dax_cache_invalidate(struct inode *inode, pgoff_t first, pgoff_t last);
 void fuse_dax_changed(struct inode *inode);
 
 void fuse_dax_keep_times(struct inode *inode, struct fuse_attr *attr);
@@ -108,6 +113,25 @@ static inline void fuse_dax_truncated(struct inode *inode, loff_t size)
 
 static inline void fuse_dax_size_changed(struct inode *inode, loff_t oldsize,
 					 loff_t size)
+{
+}
+
+static inline void fuse_dax_attr_changed(struct inode *inode, loff_t oldsize,
+					 struct timespec64 old_mtime)
+{
+}
+
+static inline void fuse_dax_cache_flush(struct inode *inode, loff_t start,
+					loff_t last)
+{
+}
+
+static inline void fuse_dax_cache_grows(struct inode *inode, loff_t size)
+{
+}
+
+static inline void fuse_dax_cache_invalidate(struct inode *inode,
+					     pgoff_t first, pgoff_t last)
 {
 }
 

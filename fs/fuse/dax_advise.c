@@ -80,6 +80,7 @@ int fuse_dax_fadvise(struct file *file, loff_t offset, loff_t len, int advice)
 		/* The last range may be a part of one */
 		if (last >= (i_size_read(inode) - 1) >> PAGE_SHIFT)
 			last = ULONG_MAX;
+		fuse_dax_cache_forget(inode, first, last);
 		fuse_dax_advise_dontneed(inode, first, last);
 		break;
 	}

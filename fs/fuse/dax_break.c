@@ -35,8 +35,9 @@ static int fuse_dax_break_range(struct inode *inode, loff_t start, loff_t end)
  * idle for a moment reclaim may have it show another file. All that there is then
  * is looked at again.
  *
- * Context: invalidate_lock held for write; it is dropped and taken again while
- * somebody else has a page pinned.
+ * Context: i_rwsem and invalidate_lock held for write; the latter is dropped and
+ * taken again while somebody else has a page pinned. Waits for the server if
+ * there are cached pages to be written back.
  * Return: 0, or -ERESTARTSYS if a signal came while waiting.
  */
 int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
@@ -52,6 +53,7 @@ int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
 			return -ERESTARTSYS;
 		delay = min(2 * delay, FUSE_DAX_BREAK_MAX);
 	}
+	fuse_dax_cache_break(inode, start, end);
 	return 0;
 }
 
@@ -81,6 +83,7 @@ void fuse_dax_truncated(struct inode *inode, loff_t size)
 	fuse_dax_break_range(inode, size, LLONG_MAX);
 	if (!di)
 		return;
+	fuse_dax_cache_truncate(inode, size);
 
 	for (;;) {
 		down_read(&di->sem);
@@ -111,10 +114,38 @@ void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size)
 {
 	struct address_space *mapping = inode->i_mapping;
 
-	if (size >= oldsize || !READ_ONCE(get_fuse_inode(inode)->dax))
+	if (size == oldsize || !READ_ONCE(get_fuse_inode(inode)->dax))
 		return;
 
-	filemap_invalidate_lock(mapping);
-	fuse_dax_truncated(inode, size);
-	filemap_invalidate_unlock(mapping);
+	if (size < oldsize) {
+		filemap_invalidate_lock(mapping);
+		fuse_dax_truncated(inode, size);
+		filemap_invalidate_unlock(mapping);
+	}
+	/* Somebody else has written to it */
+	fuse_dax_cache_invalidate(inode, 0, ULONG_MAX);
+}
+
+/**
+ * fuse_dax_attr_changed - attributes came from the server
+ * @inode: a DAX file, with the new attributes
+ * @oldsize: size before, bytes
+ * @old_mtime: modification time before
+ *
+ * What the window shows is the server's own. Cached pages are as old as those of
+ * a file without DAX may be.
+ *
+ * Context: See fuse_dax_size_changed(). Locks pages.
+ */
+void fuse_dax_attr_changed(struct inode *inode, loff_t oldsize,
+			   struct timespec64 old_mtime)
+{
+	struct fuse_conn *fc = get_fuse_conn(inode);
+	struct timespec64 mtime = inode_get_mtime(inode);
+	loff_t size = i_size_read(inode);
+
+	fuse_dax_size_changed(inode, oldsize, size);
+	if (size == oldsize && fc->auto_inval_data &&
+	    !timespec64_equal(&mtime, &old_mtime))
+		fuse_dax_cache_invalidate(inode, 0, ULONG_MAX);
 }

@@ -5,6 +5,7 @@
 #include "dax_i.h"
 
 #include <linux/dax.h>
+#include <linux/memremap.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
@@ -17,18 +18,32 @@ MODULE_PARM_DESC(dax_max_ranges,
 static int fuse_dax_writepages(struct address_space *mapping,
 			       struct writeback_control *wbc)
 {
+	struct fuse_dax_window *win = fuse_dax_window_of(mapping->host);
+	int err = fuse_dax_cache_writepages(mapping, wbc);
+	int res;
+
 	/*
-	 * The data is in the host's page cache already. This write-protects it,
-	 * so that the next store sets the times again.
+	 * What is mapped is in the host's page cache already. This
+	 * write-protects it, so that the next store sets the times again.
 	 */
-	return dax_writeback_mapping_range(mapping,
-			fuse_dax_window_of(mapping->host)->dev, wbc);
+	res = dax_writeback_mapping_range(mapping, win->dev, wbc);
+	return err ?: res;
+}
+
+static bool fuse_dax_dirty_folio(struct address_space *mapping,
+				 struct folio *folio)
+{
+	if (folio_is_zone_device(folio))
+		return noop_dirty_folio(mapping, folio);
+	return filemap_dirty_folio(mapping, folio);
 }
 
 static const struct address_space_operations fuse_dax_aops = {
+	/* No read_folio: who adds a page has to know that it is not mapped */
 	.writepages	= fuse_dax_writepages,
 	.direct_IO	= noop_direct_IO,
-	.dirty_folio	= noop_dirty_folio,
+	.dirty_folio	= fuse_dax_dirty_folio,
+	.migrate_folio	= filemap_migrate_folio,
 };
 
 static bool fuse_dax_inode_wanted(struct fuse_conn *fc, unsigned int flags)

@@ -262,8 +262,13 @@ static bool fuse_dax_copy_valid(struct inode *inode,
 		READ_ONCE(fi->attr_version) == copy->attr_version);
 }
 
-/* Whether a read may be served from a copy: not if it is to bypass caches */
-static bool fuse_dax_copy_allowed(const struct kiocb *iocb)
+/**
+ * fuse_dax_copy_allowed - whether a read may be served from memory of the guest
+ * @iocb: where
+ *
+ * Return: false if it is to bypass caches.
+ */
+bool fuse_dax_copy_allowed(const struct kiocb *iocb)
 {
 	const struct fuse_file *ff = iocb->ki_filp->private_data;
 
@@ -388,7 +393,8 @@ static struct fuse_dax_copy *fuse_dax_copy_new(struct inode *inode)
 
 	scoped_guard(rwsem_read, &di->sem) {
 		copy->epoch = READ_ONCE(di->epoch);
-		if (!fuse_dax_map_first(di, 0, ULONG_MAX))
+		/* Pages of the page cache can be stored to as well */
+		if (!di->cached && !fuse_dax_map_first(di, 0, ULONG_MAX))
 			return copy;
 	}
 	fuse_dax_copy_put(copy);

@@ -135,6 +135,9 @@ static bool fuse_dax_inode_unplug(struct inode *inode)
 
 	filemap_invalidate_lock(inode->i_mapping);
 	err = dax_break_layout(inode, 0, LLONG_MAX, NULL);
+	/* There is nobody left to write them to */
+	if (!err)
+		truncate_inode_pages(inode->i_mapping, 0);
 	filemap_invalidate_unlock(inode->i_mapping);
 	return !err && (!di || fuse_dax_inode_idle(di));
 }

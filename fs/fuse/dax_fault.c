@@ -35,18 +35,17 @@ static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
 }
 
 /*
- * Gets the mapping for a fault, with a reference in *@map: then 0, else what the
- * fault is to return.
+ * Gets the mapping for a fault, with a reference in *@map, or NULL if the page
+ * cache is to serve it: then 0, else what the fault is to return.
  *
  * Any failure is SIGBUS, never VM_FAULT_OOM: more guest memory would not help,
  * and the fault would be retried for ever.
  */
 VISIBLE_IF_KUNIT
-vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write, bool may_unlock,
-			      struct fuse_dax_map **map)
+vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
+			      bool may_unlock, struct fuse_dax_map **map)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
-	unsigned int want = write ? FUSE_DAX_WANT_WRITE : 0;
 
 	if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
 		return VM_FAULT_SIGBUS;
@@ -58,6 +57,11 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write, bool may_unlock,
 	want |= FUSE_DAX_WANT_WAIT;
 	if (vmf->vma->vm_flags & VM_RAND_READ)
 		want |= FUSE_DAX_WANT_RANDOM;
+	if (!(want & FUSE_DAX_WANT_MAPPED) &&
+	    fuse_dax_cache_serves(vmf->vma->vm_file, vmf->pgoff, want)) {
+		*map = NULL;
+		return 0;
+	}
 	if (may_unlock && (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
 		return VM_FAULT_RETRY;
 	if (may_unlock && fault_flag_allow_retry_first(vmf->flags))
@@ -67,7 +71,24 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write, bool may_unlock,
 	if (vmf->flags & FAULT_FLAG_TRIED)
 		want |= FUSE_DAX_WANT_ONCE | FUSE_DAX_WANT_LEAST;
 	*map = fuse_dax_map_find(inode, vmf->pgoff, want);
+	/* A cached page is in the way, which is pinned */
+	if (*map == ERR_PTR(-EDEADLK)) {
+		*map = NULL;
+		return want & FUSE_DAX_WANT_MAPPED ? VM_FAULT_NOPAGE : 0;
+	}
 	return IS_ERR(*map) ? VM_FAULT_SIGBUS : 0;
+}
+
+/*
+ * Serves a fault from the page cache: a page of a readonly mapping that is to be
+ * stored to has gone, and comes as another fault.
+ */
+static vm_fault_t fuse_dax_fault_cached(struct vm_fault *vmf,
+					unsigned int order, bool may_unlock)
+{
+	if (order)
+		return VM_FAULT_FALLBACK;
+	return may_unlock ? fuse_dax_cache_fault(vmf) : VM_FAULT_NOPAGE;
 }
 
 /*
@@ -95,10 +116,22 @@ static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order,
 	/* A write fault on a private mapping only reads the file */
 	bool write = (vmf->flags & FAULT_FLAG_WRITE) &&
 		     (vma->vm_flags & VM_SHARED);
+	unsigned int want = 0;
 	struct fuse_dax_map *map;
 	vm_fault_t ret;
 
-	ret = fuse_dax_fault_map(vmf, write, may_unlock, &map);
+	if (write)
+		want |= FUSE_DAX_WANT_WRITE;
+	if (order)
+		want |= FUSE_DAX_WANT_HUGE;
+	ret = fuse_dax_fault_map(vmf, want, may_unlock, &map);
+	if (!ret && !map) {
+		ret = fuse_dax_fault_cached(vmf, order, may_unlock);
+		if (!ret)
+			ret = fuse_dax_fault_map(vmf,
+						 want | FUSE_DAX_WANT_MAPPED,
+						 may_unlock, &map);
+	}
 	if (ret)
 		return ret;
 
@@ -120,7 +153,8 @@ static vm_fault_t fuse_dax_fault(struct vm_fault *vmf)
 
 static vm_fault_t fuse_dax_fault_huge(struct vm_fault *vmf, unsigned int order)
 {
-	if (order && order != PMD_ORDER)
+	/* A larger one would be an entry for more than is mapped */
+	if (order && (order != PMD_ORDER || PMD_SIZE > FUSE_DAX_RANGE_SIZE))
 		return VM_FAULT_FALLBACK;
 	return fuse_dax_fault_do(vmf, order, true);
 }
@@ -131,7 +165,7 @@ static vm_fault_t fuse_dax_fault_huge(struct vm_fault *vmf, unsigned int order)
  * makes no call, so the fault speaks for all of them that it is referenced.
  *
  * The mapping is looked up with invalidate_lock held, as an ordinary fault does
- * it: see fuse_dax_inode_cut().
+ * it: see fuse_dax_inode_cut(). Where there is none there may be cached pages.
  */
 static vm_fault_t fuse_dax_fault_around(struct vm_fault *vmf, pgoff_t start,
 					pgoff_t end)
@@ -147,6 +181,8 @@ static vm_fault_t fuse_dax_fault_around(struct vm_fault *vmf, pgoff_t start,
 		ret = dax_map_pages(vmf, max(start, map->itn.start),
 				    min(end, map->itn.last));
 		fuse_dax_map_put(map);
+	} else if (map == ERR_PTR(-EAGAIN)) {
+		ret = fuse_dax_cache_around(vmf, start, end);
 	}
 	filemap_invalidate_unlock_shared(mapping);
 	return ret;
@@ -163,7 +199,8 @@ const struct vm_operations_struct fuse_dax_vm_ops = {
 	.fault		= fuse_dax_fault,
 	.huge_fault	= fuse_dax_fault_huge,
 	.map_pages	= fuse_dax_fault_around,
-	.page_mkwrite	= fuse_dax_fault_mkwrite,
+	/* A cached page; others come as pfns */
+	.page_mkwrite	= fuse_dax_cache_mkwrite,
 	.pfn_mkwrite	= fuse_dax_fault_mkwrite,
 };
 
@@ -179,6 +216,9 @@ int fuse_dax_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	if (READ_ONCE(fuse_dax_window_of(file_inode(file))->disabled))
 		return -ENODEV;
+	/* Cached pages are written back by way of an open file */
+	if ((vma->vm_flags & VM_SHARED) && (vma->vm_flags & VM_MAYWRITE))
+		fuse_link_write_file(file);
 	file_accessed(file);
 	vma->vm_ops = &fuse_dax_vm_ops;
 	vm_flags_set(vma, VM_HUGEPAGE);

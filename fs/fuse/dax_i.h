@@ -121,8 +121,11 @@ struct fuse_dax_map {
  * @next: range of the file behind the last planned mapping: a miss there is
  *	sequential use
  * @run: ranges in the last planned mapping
- * @missed: range of the file of the last miss that fell back
+ * @missed: range of the file of the last miss that fell back or was cached
+ * @missed_alone: times in turn that one there was cached
  * @small_misses: misses that fell back because the file is small
+ * @cached: the file has or had pages in the page cache; set once. READ_ONCE()
+ *	elsewhere
  * @epoch: changes with what may make a copy of the file out of date. Protected
  *	by &fuse_dax_copies.lock; READ_ONCE() elsewhere
  * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
@@ -137,8 +140,10 @@ struct fuse_dax_inode {
 	struct rb_root_cached tree;
 	unsigned long next;
 	unsigned long missed;
+	unsigned int missed_alone;
 	unsigned int run;
 	unsigned int small_misses;
+	bool cached;
 	unsigned long epoch;
 	unsigned long withdrawn;
 	struct fuse_dax_copy __rcu *copy;
@@ -161,6 +166,8 @@ enum fuse_dax_stat {
 	FUSE_DAX_FALLBACK_READS,
 	/** @FUSE_DAX_FALLBACK_WRITES: writes served by FUSE_WRITE */
 	FUSE_DAX_FALLBACK_WRITES,
+	/** @FUSE_DAX_CACHE_READS: pages read into the page cache */
+	FUSE_DAX_CACHE_READS,
 	FUSE_DAX_NR_STATS,
 };
 
@@ -260,10 +267,11 @@ static inline unsigned long fuse_dax_page_to_range(pgoff_t index)
 	return index >> FUSE_DAX_RANGE_PAGE_SHIFT;
 }
 
-static inline void fuse_dax_count(struct fuse_dax_window *win,
-				  enum fuse_dax_stat stat)
+/* Returns how many it are by now */
+static inline unsigned long fuse_dax_count(struct fuse_dax_window *win,
+					   enum fuse_dax_stat stat)
 {
-	atomic_long_inc(&win->stats[stat]);
+	return atomic_long_inc_return(&win->stats[stat]);
 }
 
 static inline struct fuse_dax_map *
@@ -299,6 +307,7 @@ void fuse_dax_window_withdraw(struct fuse_dax_map *map);
 struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
 					    unsigned int min, unsigned int max,
 					    bool *spare);
+bool fuse_dax_window_keep(struct fuse_dax_map *map);
 void fuse_dax_window_bury(struct fuse_dax_map *map);
 bool fuse_dax_window_awaits(struct fuse_dax_window *win, unsigned int want);
 unsigned int fuse_dax_window_dying(struct fuse_dax_window *win,
@@ -330,6 +339,7 @@ int fuse_dax_reclaim_detach(struct fuse_dax_map *map);
 int fuse_dax_reclaim_detach_locked(struct fuse_dax_map *map);
 int fuse_dax_reclaim_run(struct fuse_dax_window *win, unsigned int want,
 			 bool wait, struct fuse_dax_run *run);
+void fuse_dax_reclaim_age(struct fuse_dax_window *win);
 void fuse_dax_reclaim_work(struct work_struct *work);
 void fuse_dax_reclaim_retry_work(struct work_struct *work);
 
@@ -363,6 +373,10 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_FREE	= BIT(5),
 	/** @FUSE_DAX_WANT_LEAST: no write access that is not needed now */
 	FUSE_DAX_WANT_LEAST	= BIT(6),
+	/** @FUSE_DAX_WANT_HUGE: a fault of a huge page: a small one may do */
+	FUSE_DAX_WANT_HUGE	= BIT(7),
+	/** @FUSE_DAX_WANT_MAPPED: a fault that the page cache cannot serve */
+	FUSE_DAX_WANT_MAPPED	= BIT(8),
 };
 
 /**
@@ -383,6 +397,7 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want);
 struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
 void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last);
+bool fuse_dax_plan_alone(struct inode *inode, pgoff_t index, unsigned int want);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
@@ -408,8 +423,8 @@ ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
 			 int tries);
 bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter);
 ssize_t fuse_dax_copy_fetch(struct kiocb *iocb, void *data, size_t len);
-vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, bool write, bool may_unlock,
-			      struct fuse_dax_map **map);
+vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
+			      bool may_unlock, struct fuse_dax_map **map);
 #endif
 
 /* dax_io.c */
@@ -420,9 +435,29 @@ int fuse_dax_copies_init(struct fuse_dax_copies *copies);
 void fuse_dax_copies_exit(struct fuse_dax_copies *copies);
 void fuse_dax_copy_end(struct fuse_dax_window *win, struct fuse_dax_inode *di);
 void fuse_dax_copy_written(struct inode *inode);
+bool fuse_dax_copy_allowed(const struct kiocb *iocb);
 ssize_t fuse_dax_copy_read(struct kiocb *iocb, struct iov_iter *to);
 bool fuse_dax_copy_begins(struct kiocb *iocb, struct iov_iter *to);
 ssize_t fuse_dax_copy_make(struct kiocb *iocb, struct iov_iter *to);
+
+/* dax_cache.c */
+bool fuse_dax_cache_serves(struct file *file, pgoff_t index, unsigned int want);
+vm_fault_t fuse_dax_cache_fault(struct vm_fault *vmf);
+vm_fault_t fuse_dax_cache_mkwrite(struct vm_fault *vmf);
+vm_fault_t fuse_dax_cache_around(struct vm_fault *vmf, pgoff_t start,
+				 pgoff_t end);
+ssize_t fuse_dax_cache_read(struct kiocb *iocb, struct iov_iter *to);
+bool fuse_dax_cache_any(struct inode *inode);
+int fuse_dax_cache_write_begin(struct kiocb *iocb, struct iov_iter *from);
+void fuse_dax_cache_store(struct file *file, loff_t pos, const void *data,
+			  size_t len);
+void fuse_dax_cache_break(struct inode *inode, loff_t start, loff_t end);
+int fuse_dax_cache_evict(struct fuse_dax_map *map);
+bool fuse_dax_cache_pinned(struct inode *inode, pgoff_t first, pgoff_t last);
+void fuse_dax_cache_truncate(struct inode *inode, loff_t size);
+void fuse_dax_cache_forget(struct inode *inode, pgoff_t first, pgoff_t last);
+int fuse_dax_cache_writepages(struct address_space *mapping,
+			      struct writeback_control *wbc);
 
 /* dax_fault.c */
 extern const struct vm_operations_struct fuse_dax_vm_ops;

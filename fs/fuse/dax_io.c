@@ -223,6 +223,7 @@ static ssize_t fuse_dax_fallback_bounced(struct fuse_io_priv *io,
 					 loff_t pos, int flags)
 {
 	struct fuse_dax_bounce bounce;
+	loff_t start = pos;
 	ssize_t res;
 
 	res = fuse_dax_bounce_fill(&bounce, iter, len);
@@ -230,6 +231,9 @@ static ssize_t fuse_dax_fallback_bounced(struct fuse_io_priv *io,
 		res = fuse_direct_io(io, &bounce.iter, &pos, flags);
 	else
 		bounce.kvec.iov_len = 0;
+	if (res > 0 && iov_iter_rw(iter) == WRITE)
+		fuse_dax_cache_store(io->iocb->ki_filp, start,
+				     bounce.kvec.iov_base, res);
 	return fuse_dax_bounce_drain(&bounce, iter, res);
 }
 
@@ -300,10 +304,17 @@ static ssize_t fuse_dax_fallback_send(struct kiocb *iocb, struct iov_iter *iter,
 				      size_t len)
 {
 	struct fuse_io_priv io = FUSE_IO_PRIV_SYNC(iocb);
-	int flags = iov_iter_rw(iter) == WRITE ? FUSE_DIO_WRITE : 0;
+	bool write = iov_iter_rw(iter) == WRITE;
+	int flags = write ? FUSE_DIO_WRITE : 0;
+	struct inode *inode = file_inode(iocb->ki_filp);
 	ssize_t res = -EFAULT;
 
-	if (fuse_dax_buffer_reachable(iter, len))
+	if (!write)
+		fuse_dax_cache_flush(inode, iocb->ki_pos,
+				     iocb->ki_pos + len - 1);
+	/* Cached pages that are pinned are changed too, from kernel memory */
+	if (!(write && fuse_dax_cache_any(inode)) &&
+	    fuse_dax_buffer_reachable(iter, len))
 		res = fuse_dax_fallback_direct(&io, iter, len, iocb->ki_pos,
 					       flags);
 	if (res != -EFAULT)
@@ -452,14 +463,15 @@ static int fuse_dax_map_in(struct kiocb *iocb, struct iov_iter *iter)
 	return 0;
 }
 
-/* Serves a read that needs neither memory nor a request; else -EAGAIN */
+/* Serves a read that needs no memory of the window; else -EAGAIN */
 static ssize_t fuse_dax_read_without(struct kiocb *iocb, struct iov_iter *iter)
 {
 	if (iov_iter_rw(iter) == WRITE)
 		return -EAGAIN;
 	if (iocb->ki_pos >= i_size_read(file_inode(iocb->ki_filp)))
 		return 0;
-	return fuse_dax_copy_read(iocb, iter) ?: -EAGAIN;
+	return fuse_dax_copy_read(iocb, iter) ?:
+	       fuse_dax_cache_read(iocb, iter) ?: -EAGAIN;
 }
 
 /* Copies that may fail before the two sides are taken to exclude each other */
@@ -678,6 +690,9 @@ static ssize_t fuse_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	if (ret <= 0)
 		return ret;
 	ret = kiocb_modified(iocb);
+	if (ret)
+		return ret;
+	ret = fuse_dax_cache_write_begin(iocb, from);
 	if (ret)
 		return ret;
 	fuse_dax_copy_written(inode);

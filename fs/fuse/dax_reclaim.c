@@ -276,6 +276,33 @@ int fuse_dax_reclaim_run(struct fuse_dax_window *win, unsigned int want,
 	return err;
 }
 
+/**
+ * fuse_dax_reclaim_age - look at the mapping that has waited longest
+ * @win: the window
+ *
+ * For those who do without a range, and so take none from anybody: what nobody
+ * uses any more must not keep the window from them. A mapping that was not used
+ * since the last look is given up, any other is spared and gets its turn again.
+ *
+ * Context: Tries invalidate_lock of the mapping's inode.
+ */
+void fuse_dax_reclaim_age(struct fuse_dax_window *win)
+{
+	struct fuse_dax_map *map;
+	bool spare, fleeting;
+
+	map = fuse_dax_window_victim(win, 1, UINT_MAX, &spare);
+	if (!map)
+		return;
+	fleeting = fuse_dax_window_keep(map);
+	if (spare || fleeting) {
+		fuse_dax_reclaim_unmap(map);
+		fuse_dax_reclaim_release(map);
+	} else if (!fuse_dax_reclaim_victim(map)) {
+		fuse_dax_window_bury(map);
+	}
+}
+
 static int fuse_dax_reclaim_send(struct fuse_dax_window *win,
 				 struct list_head *batch)
 {

@@ -56,6 +56,7 @@ FUSE_DAX_SYSFS_STAT(reclaimed, FUSE_DAX_RECLAIMED);
 FUSE_DAX_SYSFS_STAT(waits, FUSE_DAX_WAITS);
 FUSE_DAX_SYSFS_STAT(fallback_reads, FUSE_DAX_FALLBACK_READS);
 FUSE_DAX_SYSFS_STAT(fallback_writes, FUSE_DAX_FALLBACK_WRITES);
+FUSE_DAX_SYSFS_STAT(cache_reads, FUSE_DAX_CACHE_READS);
 
 static struct attribute *fuse_dax_sysfs_attrs[] = {
 	&fuse_dax_sysfs_ranges_total.attr,
@@ -71,6 +72,7 @@ static struct attribute *fuse_dax_sysfs_attrs[] = {
 	&fuse_dax_sysfs_waits.attr,
 	&fuse_dax_sysfs_fallback_reads.attr,
 	&fuse_dax_sysfs_fallback_writes.attr,
+	&fuse_dax_sysfs_cache_reads.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(fuse_dax_sysfs);

@@ -358,7 +358,8 @@ static void io_fault(struct kunit *test)
 	for (int i = 0; i < FUSE_DAX_KUNIT_REQUESTS; i++)
 		kt->setup_errors[i] = c->answer;
 
-	ret = fuse_dax_fault_map(&vmf, c->write, c->may_unlock, &map);
+	ret = fuse_dax_fault_map(&vmf, c->write ? FUSE_DAX_WANT_WRITE : 0,
+				 c->may_unlock, &map);
 	KUNIT_EXPECT_TRUE(test, ret == c->ret);
 	KUNIT_EXPECT_EQ(test, c->setups, kt->nr_setups);
 	if (ret)

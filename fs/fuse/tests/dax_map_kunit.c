@@ -195,6 +195,52 @@ static void map_setup_error(struct kunit *test)
 	}
 }
 
+static bool map_is_alone(struct inode *inode, unsigned long range,
+			 unsigned int want)
+{
+	return fuse_dax_plan_alone(inode, fuse_dax_range_to_page(range) + 5,
+				   want);
+}
+
+/* A range that is missed three times in turn is worth a mapping */
+static void map_alone(struct kunit *test)
+{
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 100);
+
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 40, 0));
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 40, 0));
+	KUNIT_EXPECT_FALSE(test, map_is_alone(inode, 40, 0));
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 50, 0));
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 50, 0));
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 40, 0));
+	/* A huge page is missed first, and is the same miss */
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 60, FUSE_DAX_WANT_HUGE));
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 60, 0));
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 60, FUSE_DAX_WANT_HUGE));
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 60, 0));
+	KUNIT_EXPECT_FALSE(test, map_is_alone(inode, 60, FUSE_DAX_WANT_HUGE));
+}
+
+/* So is the next one of a pass over the file, and its start */
+static void map_alone_in_pass(struct kunit *test)
+{
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 60);
+	pgoff_t end = fuse_dax_range_to_page(33);
+
+	KUNIT_EXPECT_FALSE(test, fuse_dax_plan_alone(inode, 0, 0));
+	KUNIT_EXPECT_TRUE(test, fuse_dax_plan_alone(inode, 0,
+						    FUSE_DAX_WANT_RANDOM));
+	/* 32 ranges: what is behind is next */
+	fuse_dax_kunit_map(test, inode, 0, 0);
+	KUNIT_EXPECT_FALSE(test, map_is_alone(inode, 32, 0));
+	KUNIT_EXPECT_FALSE(test, map_is_alone(inode, 33, 0));
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 34, 0));
+	KUNIT_EXPECT_TRUE(test, fuse_dax_plan_alone(inode, end - 1, 0));
+	KUNIT_EXPECT_TRUE(test, map_is_alone(inode, 32, FUSE_DAX_WANT_RANDOM));
+	/* What is mapped by now is not missed */
+	KUNIT_EXPECT_FALSE(test, map_is_alone(inode, 20, FUSE_DAX_WANT_RANDOM));
+}
+
 static void map_unsent(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
@@ -853,6 +899,8 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_write_access),
 	KUNIT_CASE(map_write_refused),
 	KUNIT_CASE_PARAM(map_setup_error, error_gen_params),
+	KUNIT_CASE(map_alone),
+	KUNIT_CASE(map_alone_in_pass),
 	KUNIT_CASE(map_unsent),
 	KUNIT_CASE(map_limit_replaces),
 	KUNIT_CASE(map_limit_stays),
