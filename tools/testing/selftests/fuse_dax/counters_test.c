@@ -17,7 +17,7 @@
 static const char * const names[] = {
 	"ranges_total", "ranges_free", "ranges_bad", "mappings_live", "setups",
 	"removes", "reclaimed", "waits", "fallback_reads", "fallback_writes",
-	"setup_errors",
+	"setup_errors", "cache_reads",
 };
 
 static const char * const events[] = {

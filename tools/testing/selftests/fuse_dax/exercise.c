@@ -186,6 +186,7 @@ static bool run_round(struct exercise *ex)
 
 static const char *const counted[] = {
 	"setups", "reclaimed", "waits", "fallback_reads", "fallback_writes",
+	"cache_reads",
 	"setup_errors", "ranges_bad",
 };
 

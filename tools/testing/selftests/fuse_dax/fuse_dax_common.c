@@ -696,6 +696,24 @@ int touch_read(const volatile void *p)
 	return *(const volatile unsigned char *)p;
 }
 
+int fill_window(struct dax_fs *fs, int ranges, char **maps)
+{
+	char name[16];
+	int fd, i;
+
+	for (i = 0; i < ranges; i++) {
+		snprintf(name, sizeof(name), "fill%d", i);
+		fd = file_make(fs, name, RANGE, i);
+		if (fd < 0)
+			return -1;
+		maps[i] = map_file(fd, RANGE, PROT_READ, MAP_SHARED);
+		close(fd);
+		if (maps[i] == MAP_FAILED || touch_read(maps[i]) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int pin_page(void *page, int pipefd[2])
 {
 	struct iovec iov = { page, PAGE };

@@ -120,6 +120,9 @@ int touch_read(const volatile void *p);
 int touch_write(volatile void *p, unsigned char value);
 unsigned long touch_pages(const void *p, size_t len);
 
+/* Takes ranges of the window by mapping a file of its own for each; 0 or -1. */
+int fill_window(struct dax_fs *fs, int ranges, char **maps);
+
 /* Pins a page in a new pipe, until it is read; 0, or -1. */
 int pin_page(void *page, int pipefd[2]);
 

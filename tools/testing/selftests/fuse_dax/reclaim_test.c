@@ -525,8 +525,8 @@ TEST_F_TIMEOUT(small, hot_file_stays, 120)
 /*
  * Rule: so does what is used through page tables, which makes no system call.
  * Wrong: it is taken for unused, and goes in its turn.
- * Right: it goes once in a while at most, while random pages of the same file
- * need all other ranges in turn.
+ * Right: it goes once in a while at most, while pages in threes all over the same
+ * file need all other ranges in turn.
  * in-tree 7.3: not run, it has no counters.
  */
 TEST_F_TIMEOUT(small, hot_mmap_stays, 120)
@@ -547,8 +547,12 @@ TEST_F_TIMEOUT(small, hot_mmap_stays, 120)
 	for (i = 0; i < 400; i++) {
 		pos = cold + rand_r(&seed) % (self->size - cold);
 		ASSERT_LE(0, touch_read(map + pos));
+		ASSERT_LE(0, touch_read(map + (pos ^ PAGE)));
+		ASSERT_LE(0, touch_read(map + (pos ^ (2 * PAGE))));
 		before = counter(&self->fs, "setups");
 		ASSERT_LE(0, touch_read(map + hot + i % RANGE));
+		ASSERT_LE(0, touch_read(map + hot + (i + PAGE) % RANGE));
+		ASSERT_LE(0, touch_read(map + hot + (i + 2 * PAGE) % RANGE));
 		misses += counter(&self->fs, "setups") - before;
 	}
 	reclaimed = counter(&self->fs, "reclaimed") - reclaimed;
@@ -651,25 +655,6 @@ static char *pin_window(struct dax_fs *fs, size_t window, int pipefd[2])
 			return NULL;
 	}
 	return map;
-}
-
-/* Take the ranges that are left, one file each; 0 or -1. */
-static int fill_window(struct dax_fs *fs, int ranges, char **maps)
-{
-	char name[16];
-	int fd, i;
-
-	for (i = 0; i < ranges; i++) {
-		snprintf(name, sizeof(name), "fill%d", i);
-		fd = file_make(fs, name, RANGE, i);
-		if (fd < 0)
-			return -1;
-		maps[i] = map_file(fd, RANGE, PROT_READ, MAP_SHARED);
-		close(fd);
-		if (maps[i] == MAP_FAILED || touch_read(maps[i]) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 /*
