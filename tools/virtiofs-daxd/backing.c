@@ -32,6 +32,7 @@
  * struct backing_file - a file of the private mount
  * @next: in the list of files
  * @node: its node id, never used a second time
+ * @lookups: what the kernel was told of it and has not forgotten
  * @fd: the real file
  * @copy: serve reads from @fd instead of passthrough
  * @open: by the kernel, until RELEASE
@@ -40,6 +41,7 @@
 struct backing_file {
 	struct backing_file *next;
 	fuse_ino_t node;
+	uint64_t lookups;
 	int fd;
 	bool copy;
 	bool open;
@@ -50,7 +52,7 @@ struct backing_file {
  * struct backing_server - what serves the mount: a thread with a table of
  * descriptors of its own
  * @session: libfuse's end of /dev/fuse
- * @orders: socket on which files are announced
+ * @orders: socket on which files are announced; does not block
  * @confine: called first
  * @files: files being opened, or open
  *
@@ -119,7 +121,10 @@ static void server_remove(struct backing_server *server, fuse_ino_t node)
 	}
 }
 
-/* One file is opened at a time: an older one is open by now, or never will be. */
+/*
+ * One file is opened at a time: an older one is open by now, or never will be.
+ * NULL if there is no order now, or no memory for it.
+ */
 static struct backing_file *server_take_order(struct backing_server *server)
 {
 	struct backing_order order;
@@ -142,6 +147,18 @@ static struct backing_file *server_take_order(struct backing_server *server)
 	file->next = server->files;
 	server->files = file;
 	return file;
+}
+
+/*
+ * An order is sent before its file is looked up, so what has not come yet is
+ * not to be waited for: anybody who gets at the root may look up any name.
+ */
+static struct backing_file *server_lookup(struct backing_server *server,
+					  fuse_ino_t node)
+{
+	while (server_take_order(server))
+		;
+	return server_find(server, node);
 }
 
 static struct stat backing_attr(fuse_ino_t node)
@@ -171,8 +188,8 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 }
 
 /*
- * A name is a node id, and is looked up once, after its order was sent. Orders
- * before it are of files that were not looked up after all.
+ * A name is a node id. The kernel keeps no name, so it looks one up each time it
+ * is used, and a second time after an open that failed.
  */
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
@@ -180,20 +197,32 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		.attr_timeout = BACKING_TIMEOUT,
 		.generation = 1,
 	};
-	fuse_ino_t node = strtoul(name, NULL, 10);
 	struct backing_file *file;
 
 	(void)parent;
-	do {
-		file = server_take_order(fuse_req_userdata(req));
-	} while (file && file->node != node);
+	file = server_lookup(fuse_req_userdata(req), strtoul(name, NULL, 10));
 	if (!file) {
-		fuse_reply_err(req, ENOMEM);
+		fuse_reply_err(req, ENOENT);
 		return;
 	}
 	entry.ino = file->node;
 	entry.attr = backing_attr(file->node);
-	fuse_reply_entry(req, &entry);
+	if (!fuse_reply_entry(req, &entry))
+		file->lookups++;
+}
+
+/* What was looked up and could not be opened goes; the others by RELEASE. */
+static void op_forget(fuse_req_t req, fuse_ino_t node, uint64_t count)
+{
+	struct backing_server *server = fuse_req_userdata(req);
+	struct backing_file *file = server_find(server, node);
+
+	if (file) {
+		file->lookups -= min(count, file->lookups);
+		if (!file->lookups && !file->open)
+			server_remove(server, node);
+	}
+	fuse_reply_none(req);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t node,
@@ -235,6 +264,9 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	struct backing_file *file = server_find(fuse_req_userdata(req), node);
 	int err = file ? 0 : ENOENT;
 
+	/* By its name in /proc; but the first RELEASE is the end of it. */
+	if (!err && file->open)
+		err = EBUSY;
 	if (!err && !file->copy)
 		err = server_pass(file, req);
 	if (err) {
@@ -293,6 +325,7 @@ static void op_release(fuse_req_t req, fuse_ino_t node,
 static const struct fuse_lowlevel_ops backing_ops = {
 	.init = op_init,
 	.lookup = op_lookup,
+	.forget = op_forget,
 	.getattr = op_getattr,
 	.setattr = op_setattr,
 	.open = op_open,
@@ -395,7 +428,9 @@ static int backing_serve(struct backing *backing, int dev_fuse)
 		return -errno;
 	backing->orders = pair[0];
 	backing->server.orders = pair[1];
-	err = server_start(&backing->server, dev_fuse);
+	err = fcntl(pair[1], F_SETFL, O_NONBLOCK) ? -errno : 0;
+	if (!err)
+		err = server_start(&backing->server, dev_fuse);
 	if (!err && recv(pair[0], &ret, sizeof(ret), MSG_WAITALL) !=
 	    sizeof(ret))
 		err = -EIO;
@@ -473,10 +508,12 @@ static int backing_show(struct backing *backing, int fd, bool copy)
 	if (shown == -1) {
 		struct stat st;
 
-		shown = -errno;
+		/* The server had no memory or descriptor for the order. */
+		shown = errno == ENOENT ? -ENOMEM : -errno;
 		/*
-		 * Without a descriptor to spare the name was not looked up, and
-		 * that is what takes the order.
+		 * Without a descriptor to spare here the name was not looked
+		 * up, which is what takes the order; once it is forgotten
+		 * again, the server closes the file.
 		 */
 		fstatat(backing->root, name, &st, AT_SYMLINK_NOFOLLOW);
 	}

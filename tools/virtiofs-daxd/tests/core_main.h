@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How a program begins whose tests drive the daemon by its socket.
+ */
+#ifndef VIRTIOFS_DAXD_CORE_MAIN_H
+#define VIRTIOFS_DAXD_CORE_MAIN_H
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "fs_tap.h"
+#include "frontend.h"
+
+/* Arguments: the daemon, and the only test to run. Returns the exit status. */
+static inline int core_main(int argc, char **argv, const struct fs_test *tests,
+			    size_t nr)
+{
+	fe_daemon = argc > 1 ? argv[1] : "./virtiofs-daxd";
+	signal(SIGPIPE, SIG_IGN);
+	if (geteuid())
+		return skip_all("needs root");
+	if (access("/dev/fuse", R_OK | W_OK))
+		return skip_all("needs /dev/fuse");
+	return run_tests(tests, nr, argc > 2 ? argv[2] : NULL);
+}
+
+#endif
