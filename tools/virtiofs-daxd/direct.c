@@ -9,6 +9,12 @@
 
 #include "util.h"
 
+/*
+ * Entries of one REMOVEMAPPING: a page of them, FUSE_REMOVEMAPPING_MAX_ENTRY of
+ * the protocol. Each may have the front-end make two maps anew.
+ */
+#define REMOVE_MAX (4096 / sizeof(struct fuse_removemapping_one))
+
 /* Bytes of a request's body; of a WRITE without its data. */
 static size_t body_len(const struct request *req)
 {
@@ -116,7 +122,8 @@ static void serve_write(const struct direct *direct, struct request *req)
 	ssize_t n;
 	int fd;
 
-	if (in->size > req->header.len - head || in->offset > INT64_MAX) {
+	if (in->size > min(req->header.len - head, (size_t)PT_IO_MAX) ||
+	    in->offset > INT64_MAX) {
 		request_reply(req, -EINVAL, NULL, 0);
 		return;
 	}
@@ -194,7 +201,8 @@ static void serve_removemapping(const struct direct *direct,
 
 	if (!direct->map)
 		err = -ENOSYS;
-	else if (in->count > room / sizeof(struct fuse_removemapping_one))
+	else if (in->count > room / sizeof(struct fuse_removemapping_one) ||
+		 in->count > REMOVE_MAX)
 		err = -EINVAL;
 	else
 		err = remove_entries(direct, req, in->count);

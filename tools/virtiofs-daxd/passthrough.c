@@ -105,6 +105,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	bool acl = pt->opts.posix_acl;
 
 	pt_reset(pt);
+	conn->max_write = PT_IO_MAX;
 	/* Who holds a node by its number only cannot be told it was forgotten. */
 	want(conn, FUSE_CAP_EXPORT_SUPPORT, false);
 	want(conn, FUSE_CAP_NO_EXPORT_SUPPORT, true);

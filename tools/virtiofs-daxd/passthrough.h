@@ -24,6 +24,9 @@
 
 struct pt;
 
+/* The most that one READ or WRITE may carry; INIT tells the guest. */
+#define PT_IO_MAX (1u << 20)
+
 /**
  * enum pt_cache - how long the guest may keep what it was told
  * @PT_CACHE_AUTO: names and attributes for a second, data while unchanged

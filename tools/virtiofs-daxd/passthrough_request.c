@@ -10,8 +10,9 @@
 #include <string.h>
 
 #include "passthrough_i.h"
+#include "util.h"
 
-/* No reply is larger than this; the transport negotiates less. */
+/* No buffer is made for more than this; the operations have less, or room. */
 #define REPLY_MAX (16u << 20)
 
 /*
@@ -139,12 +140,12 @@ static int batch_check(const char *body, size_t len)
 	return 0;
 }
 
-static int read_check(const char *body)
+static int read_check(const char *body, uint32_t max)
 {
 	struct fuse_read_in in;
 
 	memcpy(&in, body, sizeof(in));
-	return in.size > REPLY_MAX ? -EINVAL : 0;
+	return in.size > max ? -EINVAL : 0;
 }
 
 static int write_check(const char *body, size_t len)
@@ -153,7 +154,7 @@ static int write_check(const char *body, size_t len)
 
 	memcpy(&in, body, sizeof(in));
 	hints.kill_suidgid = in.write_flags & FUSE_WRITE_KILL_SUIDGID;
-	return in.size > len - sizeof(in) ? -EINVAL : 0;
+	return in.size > min(len - sizeof(in), (size_t)PT_IO_MAX) ? -EINVAL : 0;
 }
 
 static int getxattr_check(const char *body)
@@ -209,9 +210,10 @@ static int body_check(uint32_t opcode, const char *body, size_t len, bool ext)
 	case FUSE_BATCH_FORGET:
 		return batch_check(body, len);
 	case FUSE_READ:
+		return read_check(body, PT_IO_MAX);
 	case FUSE_READDIR:
 	case FUSE_READDIRPLUS:
-		return read_check(body);
+		return read_check(body, REPLY_MAX);
 	case FUSE_WRITE:
 		return write_check(body, len);
 	case FUSE_GETXATTR:

@@ -272,17 +272,7 @@ static void holes_are_filled(void)
 static int write_request(uint64_t node, struct fuse_write_in *in,
 			 const void *data, size_t len, uint32_t *written)
 {
-	struct fuse_write_out out = { 0 };
-	char *req = malloc(sizeof(*in) + len);
-	int err;
-
-	memcpy(req, in, sizeof(*in));
-	memcpy(req + sizeof(*in), data, len);
-	err = fe_request(&fe, FUSE_WRITE, node, req, sizeof(*in) + len, &out,
-			 sizeof(out), NULL);
-	*written = out.size;
-	free(req);
-	return err;
+	return fe_write(&fe, node, in, data, len, written);
 }
 
 static off_t first_hole(const char *name)
@@ -596,17 +586,12 @@ static void reset_forgets_maps(void)
 
 static bool wait_held(bool held)
 {
-	for (int i = 0; i < 2000 && fe.held != held; i++)
-		usleep(1000);
-	return fe.held == held;
+	return fe_wait_held(&fe, held);
 }
 
 static void release_held(void)
 {
-	pthread_mutex_lock(&fe.lock);
-	fe.hold = false;
-	pthread_cond_broadcast(&fe.changed);
-	pthread_mutex_unlock(&fe.lock);
+	fe_release_held(&fe);
 }
 
 /* A daemon with a window and a file of 10000 bytes: its node, or 0. */

@@ -682,6 +682,38 @@ unsigned int fe_num_maps(struct frontend *fe)
 	return n;
 }
 
+int fe_write(struct frontend *fe, uint64_t nodeid,
+	     const struct fuse_write_in *in, const void *data, size_t len,
+	     uint32_t *written)
+{
+	struct fuse_write_out out = { 0 };
+	char *req = malloc(sizeof(*in) + len);
+	int err;
+
+	memcpy(req, in, sizeof(*in));
+	memcpy(req + sizeof(*in), data, len);
+	err = fe_request(fe, FUSE_WRITE, nodeid, req, sizeof(*in) + len, &out,
+			 sizeof(out), NULL);
+	*written = out.size;
+	free(req);
+	return err;
+}
+
+bool fe_wait_held(struct frontend *fe, bool held)
+{
+	for (int i = 0; i < 2000 && fe->held != held; i++)
+		usleep(1000);
+	return fe->held == held;
+}
+
+void fe_release_held(struct frontend *fe)
+{
+	pthread_mutex_lock(&fe->lock);
+	fe->hold = false;
+	pthread_cond_broadcast(&fe->changed);
+	pthread_mutex_unlock(&fe->lock);
+}
+
 const char *fe_path(struct frontend *fe, const char *name)
 {
 	static char path[256];

@@ -141,6 +141,15 @@ int fe_setup(struct frontend *fe, uint64_t nodeid, uint64_t offset,
 	     uint64_t len, uint64_t window_offset, bool write);
 int fe_remove(struct frontend *fe, uint64_t window_offset, uint64_t len);
 unsigned int fe_num_maps(struct frontend *fe);
+/* A WRITE; returns the error, and in @written what the answer says. */
+int fe_write(struct frontend *fe, uint64_t nodeid,
+	     const struct fuse_write_in *in, const void *data, size_t len,
+	     uint32_t *written);
+
+/* Waits two seconds at most until a message is held, or none is. */
+bool fe_wait_held(struct frontend *fe, bool held);
+/* Answers it. */
+void fe_release_held(struct frontend *fe);
 
 /* Files of the share, from outside. */
 bool fe_file(struct frontend *fe, const char *name, size_t size);

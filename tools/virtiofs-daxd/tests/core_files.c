@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the daemon makes of requests on files: bounds of lengths.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core_main.h"
+
+#define RANGE (UINT64_C(2) << 20)
+#define MAX_IO (1u << 20)
+
+static struct frontend fe;
+
+static const char *const with_window[] = {
+	"--dax-window", "64M", "--log-level", "warn", NULL
+};
+
+/* More than INIT allows is refused, also where the memory is there. */
+static void lengths_have_bounds(void)
+{
+	struct fuse_write_in write = { .size = MAX_IO + 1 };
+	struct fuse_read_in read = { .size = MAX_IO + 1 };
+	char *data = calloc(1, MAX_IO + 1);
+	uint32_t written;
+	struct stat st;
+	uint64_t node;
+	int error;
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(fe_file(&fe, "f", 2 * MAX_IO));
+	node = fe_lookup(&fe, "f", NULL);
+	write.fh = read.fh = fe_open(&fe, node, O_RDWR, &error);
+	CHECK(fe_write(&fe, node, &write, data, MAX_IO + 1, &written) ==
+	      -EINVAL);
+	CHECK(fe_request(&fe, FUSE_READ, node, &read, sizeof(read), NULL,
+			 MAX_IO + 1, NULL) == -EINVAL);
+	CHECK(!stat(fe_path(&fe, "f"), &st) && st.st_size == 2 * MAX_IO);
+	write.size = read.size = MAX_IO;
+	CHECK(fe_write(&fe, node, &write, data, MAX_IO, &written) == 0);
+	CHECK(written == MAX_IO);
+	CHECK(fe_request(&fe, FUSE_READ, node, &read, sizeof(read), NULL,
+			 MAX_IO, NULL) == 0);
+	free(data);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* Each entry may make the front-end work, so there are no more than a page. */
+static void removals_have_a_bound(void)
+{
+	struct {
+		uint32_t count;
+		uint32_t padding;
+		struct fuse_removemapping_one one[257];
+	} __attribute__((packed)) req = { 0 };
+	const size_t head = sizeof(struct fuse_removemapping_in);
+	char body[sizeof(req)];
+
+	for (unsigned int i = 0; i < 257; i++)
+		req.one[i].len = 4096;
+	CHECK(fe_begin(&fe, with_window));
+	for (unsigned int count = 256; count <= 257; count++) {
+		memcpy(body, &count, head);
+		memcpy(body + head, req.one, count * sizeof(req.one[0]));
+		CHECK(fe_request(&fe, FUSE_REMOVEMAPPING, 0, body, head +
+				 count * sizeof(req.one[0]), NULL, 0, NULL) ==
+		      (count > 256 ? -EINVAL : 0));
+	}
+	CHECK(fe_end(&fe) == 0);
+}
+
+static const struct fs_test tests[] = {
+	TEST(lengths_have_bounds),
+	TEST(removals_have_a_bound),
+};
+
+int main(int argc, char **argv)
+{
+	return core_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
+}
