@@ -340,6 +340,26 @@ static void refuse(struct request *req, int err)
 }
 
 /*
+ * What a request may look like depends on what INIT negotiated. So the gate is
+ * held, but for INIT and DESTROY, which look the same always and take it then.
+ */
+static void serve_or_refuse(struct request *req)
+{
+	/* Of a WRITE the data is not there; it is checked where it is used. */
+	int err = req->header.opcode == FUSE_WRITE ? 0 :
+		  pt_request(transport.direct.pt, req->buf, req->len);
+
+	if (err)
+		refuse(req, err);
+	else if (req->header.opcode == FUSE_INIT)
+		serve_init(req);
+	else if (req->header.opcode == FUSE_DESTROY)
+		serve_destroy(req);
+	else
+		serve_checked(req);
+}
+
+/*
  * A READ or WRITE keeps queue_stop() waiting, so it must neither wait for the gate
  * nor end a session: QEMU, which is asked to unmap then, may wait for
  * queue_stop(). A guest that behaves sends none while a session begins or ends.
@@ -371,8 +391,6 @@ static bool catch_reset(const struct request *req)
 
 void transport_serve(struct request *req)
 {
-	int err;
-
 	stats_count(req->header.opcode);
 	if (!catch_reset(req)) {
 		refuse(req, -EBUSY);
@@ -384,17 +402,11 @@ void transport_serve(struct request *req)
 		return;
 	}
 	clamp_size(req);
-	/* Of a WRITE the data is not there; it is checked where it is used. */
-	err = req->header.opcode == FUSE_WRITE ? 0 :
-	      pt_request(transport.direct.pt, req->buf, req->len);
-	if (err) {
-		refuse(req, err);
-	} else if (req->header.opcode == FUSE_INIT) {
-		serve_init(req);
-	} else if (req->header.opcode == FUSE_DESTROY) {
-		serve_destroy(req);
+	if (req->header.opcode == FUSE_INIT ||
+	    req->header.opcode == FUSE_DESTROY) {
+		serve_or_refuse(req);
 	} else if (gate_enter(req)) {
-		serve_checked(req);
+		serve_or_refuse(req);
 		pthread_rwlock_unlock(&transport.gate);
 	} else {
 		refuse(req, -EBUSY);

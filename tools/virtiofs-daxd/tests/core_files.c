@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What the daemon makes of requests on files: bounds of lengths.
+ * What the daemon makes of requests on files: bounds of lengths, and what
+ * was negotiated meanwhile.
  */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "core_main.h"
@@ -71,9 +73,59 @@ static void removals_have_a_bound(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static void init_begin(uint32_t flags)
+{
+	struct fuse_init_in in = {
+		.major = FUSE_KERNEL_VERSION,
+		.minor = FUSE_KERNEL_MINOR_VERSION,
+		.flags = flags | FUSE_INIT_EXT | FUSE_MAX_PAGES,
+	};
+
+	fe_request_begin(&fe, FUSE_INIT, 0, &in, sizeof(in),
+			 sizeof(struct fuse_init_out));
+}
+
+/*
+ * A SETXATTR arrives while INIT, which waits for the front-end, changes how it
+ * looks. In its short form it sets user.short; by the long form it names
+ * user.long, with a value of which eleven bytes are not there.
+ */
+static void setxattr_is_checked_as_parsed(void)
+{
+	static const char *const options[] = {
+		"--dax-window", "64M", "--posix-acl", NULL
+	};
+	char body[8 + 8 + 10 + 89] = "", value[100];
+	uint64_t node;
+
+	CHECK(fe_begin(&fe, options) && fe_file(&fe, "f", 10));
+	init_begin(0);
+	CHECK(fe_request_end(&fe, NULL, 0, NULL) == 0);
+	node = fe_lookup(&fe, "f", NULL);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+
+	memcpy(body, &(uint32_t){ 100 }, 4);
+	strcpy(body + 8, "user.s");
+	memcpy(body + 16, "user.long", 10);
+	fe.hold = true;
+	init_begin(FUSE_POSIX_ACL | FUSE_SETXATTR_EXT);
+	CHECK(fe_wait_held(&fe, true));
+	fe_request_begin(&fe, FUSE_SETXATTR, FUSE_ROOT_ID, body, sizeof(body),
+			 0);
+	/* Time enough to be checked, if it is checked too early. */
+	usleep(200000);
+	fe_release_held(&fe);
+	CHECK(fe_complete(&fe, 1) > 0);
+	CHECK(fe_request_end(&fe, NULL, 0, NULL) == -EINVAL);
+	CHECK(getxattr(fe.share, "user.long", value, sizeof(value)) < 0);
+	CHECK(getxattr(fe.share, "user.s", value, sizeof(value)) < 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(lengths_have_bounds),
 	TEST(removals_have_a_bound),
+	TEST(setxattr_is_checked_as_parsed),
 };
 
 int main(int argc, char **argv)
