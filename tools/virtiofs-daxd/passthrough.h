@@ -143,6 +143,13 @@ int pt_file_fd(struct pt *pt, uint64_t fh);
 void pt_file_put(struct pt *pt, uint64_t fh);
 
 /**
+ * pt_file_key - which host file a handle of a regular file is open on
+ *
+ * Return: 0 or -EBADF.
+ */
+int pt_file_key(struct pt *pt, uint64_t fh, struct pt_key *key);
+
+/**
  * pt_node_open - a new descriptor of a regular file
  * @flags: O_RDONLY or O_RDWR
  *

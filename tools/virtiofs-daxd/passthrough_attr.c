@@ -169,6 +169,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 
 	if (pt->opts.readonly)
 		ret = -EROFS;
+	else if (fi && !handle)
+		ret = -EBADF;
 	else if (!node)
 		ret = -ENOENT;
 	if (!ret)

@@ -114,6 +114,17 @@ int pt_file_fd(struct pt *pt, uint64_t fh)
 	return handle ? handle->fd : -EBADF;
 }
 
+int pt_file_key(struct pt *pt, uint64_t fh, struct pt_key *key)
+{
+	struct handle *handle = handle_get(pt, fh, S_IFREG);
+
+	if (!handle)
+		return -EBADF;
+	*key = handle->node->key;
+	handle_put(pt, handle);
+	return 0;
+}
+
 void pt_file_put(struct pt *pt, uint64_t fh)
 {
 	struct object *obj;

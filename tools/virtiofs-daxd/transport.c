@@ -45,48 +45,68 @@ static struct {
 	bool reset;
 } transport;
 
-static int reserve(uint64_t nodeid, uint64_t size)
-{
-	struct pt_key key;
-
-	if (pt_node_key(transport.direct.pt, nodeid, &key))
-		return 0;
-	return dax_map_reserve(transport.direct.map, &key, size);
-}
-
-/* What makes a file longer makes a hole, which may be mapped already. */
-static int reserve_before(const struct request *req)
+/*
+ * The file that a request makes longer, or changes otherwise, and the byte from
+ * which on. Where the operation acts on a handle that says which file it is; the
+ * guest may name any node with it.
+ */
+static bool changed_file(const struct request *req, struct pt_key *key,
+			 uint64_t *offset)
 {
 	const struct fuse_setattr_in *attr = (void *)req->body;
 	const struct fuse_fallocate_in *alloc = (void *)req->body;
 	const struct fuse_copy_file_range_in *copy = (void *)req->body;
+	struct pt *pt = transport.direct.pt;
 
-	if (!transport.direct.map)
-		return 0;
 	switch (req->header.opcode) {
 	case FUSE_SETATTR:
-		return attr->valid & FATTR_SIZE ?
-		       reserve(req->header.nodeid, attr->size) : 0;
+		*offset = attr->size;
+		if (!(attr->valid & FATTR_SIZE))
+			return false;
+		if (attr->valid & FATTR_FH)
+			return !pt_file_key(pt, attr->fh, key);
+		return !pt_node_key(pt, req->header.nodeid, key);
 	case FUSE_FALLOCATE:
-		return alloc->mode & FALLOC_FL_KEEP_SIZE ?
-		       0 : reserve(req->header.nodeid, alloc->offset);
+		*offset = alloc->offset;
+		return !pt_file_key(pt, alloc->fh, key);
 	case FUSE_COPY_FILE_RANGE:
-		return reserve(copy->nodeid_out, copy->off_out);
+		*offset = copy->off_out;
+		return !pt_file_key(pt, copy->fh_out, key);
 	}
-	return 0;
+	return false;
+}
+
+static bool fallocates(const struct request *req, uint32_t modes)
+{
+	const struct fuse_fallocate_in *in = (void *)req->body;
+
+	return req->header.opcode == FUSE_FALLOCATE && in->mode & modes;
+}
+
+/* What makes a file longer makes a hole, which may be mapped already. */
+static int change_before(const struct request *req)
+{
+	struct pt_key key;
+	uint64_t offset;
+
+	if (!transport.direct.map || fallocates(req, FALLOC_FL_KEEP_SIZE) ||
+	    !changed_file(req, &key, &offset))
+		return 0;
+	return dax_map_reserve(transport.direct.map, &key, offset);
 }
 
 /* So does what takes something out of a file, or makes room in it. */
-static int reserve_after(const struct request *req)
+static int change_after(const struct request *req)
 {
-	const struct fuse_fallocate_in *alloc = (void *)req->body;
 	const uint32_t modes = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_INSERT_RANGE |
 			       FALLOC_FL_COLLAPSE_RANGE;
+	struct pt_key key;
+	uint64_t offset;
 
-	if (!transport.direct.map || req->header.opcode != FUSE_FALLOCATE ||
-	    !(alloc->mode & modes))
+	if (!transport.direct.map || !fallocates(req, modes) ||
+	    !changed_file(req, &key, &offset))
 		return 0;
-	return reserve(req->header.nodeid, 0);
+	return dax_map_reserve(transport.direct.map, &key, 0);
 }
 
 static void complete_reply(const struct request *req, struct iovec *iov)
@@ -121,7 +141,7 @@ static ssize_t transport_writev(int fd, struct iovec *iov, int count,
 	if (!req)
 		return len;
 	if (!error)
-		error = reserve_after(req);
+		error = change_after(req);
 	if (!error && count > 1)
 		complete_reply(req, iov + 1);
 	request_reply(req, error, iov + 1, count - 1);
@@ -254,7 +274,7 @@ static void serve_by_libfuse(struct request *req)
 	uint64_t number;
 	int err;
 
-	err = reserve_before(req);
+	err = change_before(req);
 	number = err ? 0 : request_register(req);
 	if (!number) {
 		request_reply(req, err ?: -EBUSY, NULL, 0);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What the daemon makes of requests on files: bounds of lengths, and what
- * was negotiated meanwhile.
+ * What the daemon makes of requests on files: bounds of lengths, which file a
+ * request acts on, and what was negotiated meanwhile.
  */
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -73,6 +74,58 @@ static void removals_have_a_bound(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static bool allocated(const char *name, off_t size, off_t bytes)
+{
+	struct stat st;
+
+	return !stat(fe_path(&fe, name), &st) && st.st_size == size &&
+	       st.st_blocks * 512 >= bytes;
+}
+
+/*
+ * A file that is mapped is made longer, and holes in it, by its handle beside the
+ * node of another one: what is mapped is filled all the same.
+ */
+static void holes_by_handle_are_filled(void)
+{
+	struct fuse_setattr_in attr = { .valid = FATTR_SIZE | FATTR_FH,
+					.size = 300000 };
+	struct fuse_fallocate_in punch = {
+		.offset = 8192, .length = 65536,
+		.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE };
+	struct fuse_copy_file_range_in copy = { .off_out = 600000, .len = 1 };
+	struct fuse_write_out copied;
+	struct fuse_attr_out out;
+	uint64_t mapped, other;
+	int error;
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(fe_file(&fe, "mapped", 100) && fe_file(&fe, "other", 100));
+	mapped = fe_lookup(&fe, "mapped", NULL);
+	other = fe_lookup(&fe, "other", NULL);
+	attr.fh = fe_open(&fe, mapped, O_RDWR, &error);
+	CHECK(error == 0);
+	punch.fh = copy.fh_out = copy.fh_in = attr.fh;
+	copy.nodeid_out = other;
+	CHECK(fe_setup(&fe, mapped, 0, RANGE, 0, true) == 0);
+	CHECK(fe_request(&fe, FUSE_SETATTR, other, &attr, sizeof(attr), &out,
+			 sizeof(out), NULL) == 0);
+	CHECK(allocated("mapped", 300000, 300000));
+	CHECK(fe_request(&fe, FUSE_FALLOCATE, other, &punch, sizeof(punch),
+			 NULL, 0, NULL) == 0);
+	CHECK(allocated("mapped", 300000, 300000));
+	CHECK(fe_request(&fe, FUSE_COPY_FILE_RANGE, mapped, &copy, sizeof(copy),
+			 &copied, sizeof(copied), NULL) == 0);
+	CHECK(copied.size == 1 && allocated("mapped", 600001, 600001));
+	/* A handle that is none does not mean the node. */
+	attr.fh++;
+	attr.size = 1;
+	CHECK(fe_request(&fe, FUSE_SETATTR, other, &attr, sizeof(attr), &out,
+			 sizeof(out), NULL) == -EBADF);
+	CHECK(allocated("other", 100, 0));
+	CHECK(fe_end(&fe) == 0);
+}
+
 static void init_begin(uint32_t flags)
 {
 	struct fuse_init_in in = {
@@ -125,6 +178,7 @@ static void setxattr_is_checked_as_parsed(void)
 static const struct fs_test tests[] = {
 	TEST(lengths_have_bounds),
 	TEST(removals_have_a_bound),
+	TEST(holes_by_handle_are_filled),
 	TEST(setxattr_is_checked_as_parsed),
 };
 
