@@ -496,6 +496,8 @@ static int backing_show(struct backing *backing, int fd, bool copy)
 {
 	struct backing_order order = { .copy = copy };
 	struct iovec iov = { &order, sizeof(order) };
+	/* Of a file whose access time stays, for maps too. */
+	int noatime = fcntl(fd, F_GETFL) & O_NOATIME;
 	char name[24];
 	int shown;
 
@@ -504,7 +506,8 @@ static int backing_show(struct backing *backing, int fd, bool copy)
 	snprintf(name, sizeof(name), "%lu", order.node);
 	shown = fd_send(backing->orders, &iov, 1, fd);
 	if (!shown)
-		shown = openat(backing->root, name, O_RDWR | O_CLOEXEC);
+		shown = openat(backing->root, name,
+			       O_RDWR | O_CLOEXEC | noatime);
 	if (shown == -1) {
 		struct stat st;
 

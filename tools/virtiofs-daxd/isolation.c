@@ -233,6 +233,23 @@ int isolation_root(enum isolation_sandbox sandbox, const char *shared_dir,
 	return ret;
 }
 
+int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
+		       bool maps_write)
+{
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_NOATIME |
+			    (maps_write ? 0 : MOUNT_ATTR_RDONLY),
+		.attr_clr = MOUNT_ATTR__ATIME,
+	};
+
+	if (sandbox != ISOLATION_NAMESPACE)
+		return 0;
+	if (syscall(SYS_mount_setattr, root_fd, "", AT_EMPTY_PATH |
+		    AT_RECURSIVE, &attr, sizeof(attr)))
+		return failed("make the shared directory read-only");
+	return 0;
+}
+
 static const unsigned int request_caps[] = {
 	CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
 	CAP_FSETID, CAP_SETGID, CAP_SETUID, CAP_MKNOD, CAP_SETFCAP,

@@ -81,6 +81,20 @@ int isolation_root(enum isolation_sandbox sandbox, const char *shared_dir,
 		   int *root_fd, int *proc_fd);
 
 /**
+ * isolation_readonly - the copy of the share's mounts refuses changes
+ * @sandbox: as in stage 3; nothing is done if it made no copy
+ * @root_fd: from stage 3
+ * @maps_write: access times alone are spared, as what the front-end maps is open
+ *	for writing
+ *
+ * Between stages 3 and 4.
+ *
+ * Return: 0 or a negative errno.
+ */
+int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
+		       bool maps_write);
+
+/**
  * isolation_thread - stage 4, give up capabilities
  * @role: what the calling thread, and threads it creates later, will do
  *

@@ -187,6 +187,9 @@ static int open_share(struct daemon *daemon)
 
 	err = isolation_root(opts->sandbox, opts->shared_dir,
 			     &pt_opts.root_fd, &pt_opts.proc_fd);
+	if (!err && opts->readonly)
+		err = isolation_readonly(opts->sandbox, pt_opts.root_fd,
+					 opts->window);
 	if (failed(isolation_step(), err))
 		return err;
 	daemon->pt = pt_new(&pt_opts);

@@ -87,8 +87,15 @@ int node_reopen(struct pt *pt, const struct node *node, int flags)
 	/* Opening a device or a pipe acts on the host or blocks. */
 	if (node->type != S_IFREG && node->type != S_IFDIR)
 		return -ENXIO;
-	fd = openat(pt->proc_fd, proc_name(node->fd).s,
-		    (flags & ~O_NOFOLLOW) | O_CLOEXEC);
+	flags = (flags & ~O_NOFOLLOW) | O_CLOEXEC;
+	/* To be read is a change, too. Only the owner may ask that it is none. */
+	if (pt->opts.readonly) {
+		fd = openat(pt->proc_fd, proc_name(node->fd).s,
+			    flags | O_NOATIME);
+		if (fd >= 0 || errno != EPERM)
+			return fd < 0 ? -errno : fd;
+	}
+	fd = openat(pt->proc_fd, proc_name(node->fd).s, flags);
 	return fd < 0 ? -errno : fd;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What the daemon makes of requests on files: bounds of lengths, which file a
- * request acts on, and what was negotiated meanwhile.
+ * request acts on, what was negotiated meanwhile, and access times.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -175,11 +175,82 @@ static void setxattr_is_checked_as_parsed(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static const struct timespec long_ago[] = { { 1000000000, 0 },
+					    { 1000000000, 0 } };
+
+static bool set_long_ago(const char *name)
+{
+	return !utimensat(AT_FDCWD, fe_path(&fe, name), long_ago,
+			  AT_SYMLINK_NOFOLLOW);
+}
+
+static bool accessed(const char *name)
+{
+	struct stat st;
+
+	return lstat(fe_path(&fe, name), &st) ||
+	       st.st_atim.tv_sec != long_ago[0].tv_sec;
+}
+
+/* Errors of READ, READDIR and READLINK together. */
+static int read_all(uint64_t file, uint64_t link)
+{
+	struct fuse_open_in open_in = { 0 };
+	struct fuse_open_out opened = { 0 };
+	struct fuse_read_in in = { .size = 4096 };
+	char buf[4096];
+	int err;
+
+	in.fh = fe_open(&fe, file, O_RDONLY, &err);
+	err = err ?: fe_request(&fe, FUSE_READ, file, &in, sizeof(in), buf,
+				sizeof(buf), NULL);
+	err = err ?: fe_request(&fe, FUSE_OPENDIR, FUSE_ROOT_ID, &open_in,
+				sizeof(open_in), &opened, sizeof(opened), NULL);
+	in.fh = opened.fh;
+	err = err ?: fe_request(&fe, FUSE_READDIR, FUSE_ROOT_ID, &in,
+				sizeof(in), buf, sizeof(buf), NULL);
+	return err ?: fe_request(&fe, FUSE_READLINK, link, NULL, 0, buf,
+				 sizeof(buf), NULL);
+}
+
+/* Reads a share by all means. */
+static void read_readonly(const char *sandbox)
+{
+	const char *options[] = { "--readonly", "--dax-window", "64M",
+				  "--dax-readonly-window", "--sandbox", sandbox,
+				  NULL };
+	uint64_t file, link;
+
+	CHECK(fe_begin(&fe, options) && fe_file(&fe, "f", 10000));
+	CHECK(!symlink("target", fe_path(&fe, "link")));
+	file = fe_lookup(&fe, "f", NULL);
+	link = fe_lookup(&fe, "link", NULL);
+	CHECK(set_long_ago("f") && set_long_ago("link") && set_long_ago("."));
+	CHECK(read_all(file, link) == 0);
+	CHECK(fe_setup(&fe, file, 0, RANGE, 0, false) == 0);
+	CHECK((unsigned char)fe.window[9999] == fe_byte(9999));
+	CHECK(!accessed("f") && !accessed("."));
+	/* Where there is no mount to say so, a link cannot be spared. */
+	CHECK(!accessed("link") || strcmp(sandbox, "namespace"));
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* To be read is no change of a share of which nothing may be changed. */
+static void reads_leave_readonly_times(void)
+{
+	read_readonly("namespace");
+	if (!tap_failed)
+		read_readonly("chroot");
+	if (!tap_failed)
+		read_readonly("none");
+}
+
 static const struct fs_test tests[] = {
 	TEST(lengths_have_bounds),
 	TEST(removals_have_a_bound),
 	TEST(holes_by_handle_are_filled),
 	TEST(setxattr_is_checked_as_parsed),
+	TEST(reads_leave_readonly_times),
 };
 
 int main(int argc, char **argv)

@@ -157,6 +157,31 @@ static int missing_share(void)
 	return 0;
 }
 
+static int readonly_share(void)
+{
+	int root, proc;
+
+	MUST(!isolation_start() && !isolation_namespaces(ISOLATION_NAMESPACE));
+	MUST(!isolation_root(ISOLATION_NAMESPACE, share, &root, &proc));
+	/* With a window files can still be opened for writing. */
+	MUST(!isolation_readonly(ISOLATION_NAMESPACE, root, true));
+	MUST(!faccessat(root, "inside", W_OK, 0));
+	MUST(!isolation_readonly(ISOLATION_NAMESPACE, root, false));
+	MUST(openat(root, "inside", O_RDWR) < 0 && errno == EROFS);
+	MUST(mkdirat(root, "new", 0755) && errno == EROFS);
+	return 0;
+}
+
+/* And this process alone: the host goes on writing. */
+static void readonly_refuses_changes(void)
+{
+	char name[64];
+
+	CHECK(child(readonly_share) == 0);
+	snprintf(name, sizeof(name), "%s/inside", share);
+	CHECK(!access(name, W_OK));
+}
+
 static void missing_share_is_told(void)
 {
 	CHECK(child(missing_share) == 0);
@@ -319,7 +344,8 @@ static void works_without_privilege(void)
 
 static const struct fs_test tests[] = {
 	TEST(namespace_hides_all_else), TEST(chroot_hides_all_else),
-	TEST(none_hides_nothing), TEST(missing_share_is_told),
+	TEST(none_hides_nothing), TEST(readonly_refuses_changes),
+	TEST(missing_share_is_told),
 	TEST(requests_have_few_capabilities), TEST(backing_keeps_sys_admin),
 	TEST(other_calls_are_refused), TEST(violation_kills_with_a_line),
 	TEST(descriptors_are_raised), TEST(works_without_privilege),
