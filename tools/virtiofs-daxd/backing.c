@@ -309,6 +309,20 @@ static void op_write(fuse_req_t req, fuse_ino_t node, const char *data,
 	fuse_reply_write(req, size);
 }
 
+/*
+ * A hole punched into a copy: the kernel drops the pages then, of maps too, and
+ * reads them again from the file, which is not changed by this.
+ */
+static void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode,
+			 off_t offset, off_t len, struct fuse_file_info *fi)
+{
+	(void)node;
+	(void)offset;
+	(void)len;
+	(void)fi;
+	fuse_reply_err(req, mode & FALLOC_FL_PUNCH_HOLE ? 0 : EOPNOTSUPP);
+}
+
 static void op_release(fuse_req_t req, fuse_ino_t node,
 		       struct fuse_file_info *fi)
 {
@@ -331,6 +345,7 @@ static const struct fuse_lowlevel_ops backing_ops = {
 	.open = op_open,
 	.read = op_read,
 	.write = op_write,
+	.fallocate = op_fallocate,
 	.release = op_release,
 };
 

@@ -60,7 +60,8 @@ int backing_open(struct backing *backing, int fd);
  * @fd: the file, open for reading; not needed any more afterwards
  *
  * For a file that cannot be opened for writing. What is written to the map is
- * not seen by anybody else, and never gets into the file.
+ * not seen by anybody else, and never gets into the file. What changes in the file
+ * is seen after a hole was punched there into the copy, which stays a copy.
  */
 int backing_open_copy(struct backing *backing, int fd);
 

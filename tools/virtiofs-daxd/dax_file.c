@@ -6,11 +6,13 @@
 #include <linux/magic.h>
 #include <linux/mman.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "util.h"
 
 #define PAGE_SIZE 4096
@@ -135,4 +137,22 @@ int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 			return -errno;
 	}
 	return 0;
+}
+
+void dax_file_refresh(const struct dax_file *file, uint64_t offset)
+{
+	const uint64_t page = offset & ~(uint64_t)(PAGE_SIZE - 1);
+	const uint64_t end = INT64_MAX & ~(uint64_t)(PAGE_SIZE - 1);
+
+	if (file->writable)
+		return;
+	/* Takes whole pages out of the copy, and goes no further. */
+	while (fallocate(file->shown, FALLOC_FL_PUNCH_HOLE |
+			 FALLOC_FL_KEEP_SIZE, page, end - page)) {
+		if (errno == EINTR)
+			continue;
+		log_warn_once("a copy in the window stays as it was: %s",
+			      strerror(errno));
+		return;
+	}
 }

@@ -72,4 +72,11 @@ void dax_file_close(struct dax_file *file);
 int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 		     uint64_t len, uint64_t size, bool write);
 
+/**
+ * dax_file_refresh - read a copy again, where it is used next
+ * @file: the file; nothing is done if it is no copy
+ * @offset: first byte that is not as it was
+ */
+void dax_file_refresh(const struct dax_file *file, uint64_t offset);
+
 #endif

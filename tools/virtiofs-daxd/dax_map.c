@@ -39,6 +39,7 @@ struct dax_region {
  * @lock: taken after @order, and never while the front-end works; protects what
  *	follows, and references on files
  * @stops: stops of the device; atomic, changed without a lock
+ * @copies: entries of @regions that show a copy; atomic
  * @stats: counters
  * @count: entries of @regions
  * @regions: by start; room for @opts.budget
@@ -48,6 +49,7 @@ struct dax_map {
 	pthread_mutex_t order;
 	pthread_mutex_t lock;
 	unsigned int stops;
+	unsigned int copies;
 	struct dax_map_stats stats;
 	unsigned int count;
 	struct dax_region regions[];
@@ -101,6 +103,13 @@ static unsigned int map_find(const struct dax_map *map, uint64_t pos)
 	return i;
 }
 
+static void count_copies(struct dax_map *map, const struct dax_region *region,
+			 int by)
+{
+	if (!region->file->writable)
+		__atomic_add_fetch(&map->copies, by, __ATOMIC_RELAXED);
+}
+
 /* Takes a reference on the region's file. */
 static void map_insert(struct dax_map *map, const struct dax_region *region)
 {
@@ -112,6 +121,7 @@ static void map_insert(struct dax_map *map, const struct dax_region *region)
 		(map->count - i) * sizeof(*region));
 	map->regions[i] = *region;
 	region->file->refs++;
+	count_copies(map, region, 1);
 	map->count++;
 	map->stats.live = map->count;
 	if (map->stats.peak < map->count)
@@ -126,6 +136,7 @@ static struct dax_region map_delete(struct dax_map *map, unsigned int i)
 
 	pthread_mutex_lock(&map->lock);
 	region = map->regions[i];
+	count_copies(map, &region, -1);
 	map->count--;
 	memmove(map->regions + i, map->regions + i + 1,
 		(map->count - i) * sizeof(map->regions[0]));
@@ -440,6 +451,25 @@ int dax_map_reserve(struct dax_map *map, const struct pt_key *key,
 		file_put(map, region.file);
 	}
 	return err;
+}
+
+void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
+		     uint64_t offset)
+{
+	const struct dax_file *done = NULL;
+	struct dax_region region;
+	uint64_t pos = 0;
+
+	if (!__atomic_load_n(&map->copies, __ATOMIC_RELAXED))
+		return;
+	while (map_next_of_file(map, key, pos, &region)) {
+		/* As a whole: what is not mapped now may be once more. */
+		if (region.file != done)
+			dax_file_refresh(region.file, offset);
+		done = region.file;
+		pos = region_end(&region);
+		file_put(map, region.file);
+	}
 }
 
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)

@@ -152,6 +152,17 @@ void dax_map_stopped(struct dax_map *map);
 int dax_map_reserve(struct dax_map *map, const struct pt_key *key,
 		    uint64_t size);
 
+/**
+ * dax_map_refresh - a file was written to: copies of it in the window follow
+ * @map: the table
+ * @key: the file
+ * @offset: first byte that may have changed
+ *
+ * Does not wait for the front-end.
+ */
+void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
+		     uint64_t offset);
+
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats);
 
 #endif

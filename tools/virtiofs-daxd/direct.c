@@ -95,19 +95,30 @@ static ssize_t write_all(int fd, struct iovec *iov, unsigned int count,
 	return done;
 }
 
-/* A write behind the end leaves a hole, which may be mapped already. */
-static int reserve_gap(const struct direct *direct, int fd,
-		       const struct fuse_write_in *in)
+/* Writes, and keeps right what is mapped of the file. */
+static ssize_t write_mapped(const struct direct *direct, int fd,
+			    struct iovec *iov, unsigned int count,
+			    const struct fuse_write_in *in)
 {
 	struct pt_key key;
+	uint64_t start;
 	struct stat st;
+	ssize_t n = 0;
 
-	if (!direct->map || fstat(fd, &st) ||
-	    in->offset <= (uint64_t)st.st_size)
-		return 0;
+	if (!direct->map || fstat(fd, &st))
+		return write_all(fd, iov, count, in);
 	key.dev = st.st_dev;
 	key.ino = st.st_ino;
-	return dax_map_reserve(direct->map, &key, in->offset);
+	/* Only the host knows where an append goes: behind what there was. */
+	start = min(in->offset, (uint64_t)st.st_size);
+	/* A write behind the end leaves a hole, which may be mapped already. */
+	if (start < in->offset)
+		n = dax_map_reserve(direct->map, &key, in->offset);
+	if (!n)
+		n = write_all(fd, iov, count, in);
+	if (n > 0)
+		dax_map_refresh(direct->map, &key, start);
+	return n;
 }
 
 static void serve_write(const struct direct *direct, struct request *req)
@@ -135,7 +146,7 @@ static void serve_write(const struct direct *direct, struct request *req)
 	memcpy(copy, data, count * sizeof(*data));
 	data = copy;
 	iov_slice(&data, &count, head, in->size);
-	n = reserve_gap(direct, fd, in) ?: write_all(fd, data, count, in);
+	n = write_mapped(direct, fd, data, count, in);
 	pt_file_put(direct->pt, in->fh);
 	out.size = n < 0 ? 0 : n;
 	reply.iov_base = &out;

@@ -103,10 +103,11 @@ static int change_after(const struct request *req)
 	struct pt_key key;
 	uint64_t offset;
 
-	if (!transport.direct.map || !fallocates(req, modes) ||
-	    !changed_file(req, &key, &offset))
+	if (!transport.direct.map || !changed_file(req, &key, &offset))
 		return 0;
-	return dax_map_reserve(transport.direct.map, &key, 0);
+	dax_map_refresh(transport.direct.map, &key, offset);
+	return fallocates(req, modes) ?
+	       dax_map_reserve(transport.direct.map, &key, 0) : 0;
 }
 
 static void complete_reply(const struct request *req, struct iovec *iov)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What the daemon makes of requests on files: bounds of lengths, which file a
- * request acts on, what was negotiated meanwhile, and access times.
+ * request acts on, what was negotiated meanwhile, access times, and files that
+ * cannot be written to everywhere.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -245,12 +246,78 @@ static void reads_leave_readonly_times(void)
 		read_readonly("none");
 }
 
+static bool window_is_file(const char *name, size_t size)
+{
+	char *data = malloc(size + 1);
+	int fd = open(fe_path(&fe, name), O_RDONLY);
+	bool same;
+
+	same = read(fd, data, size + 1) == (ssize_t)size &&
+	       !memcmp(data, fe.window, size);
+	close(fd);
+	free(data);
+	return same;
+}
+
+/* One byte; returns the error. */
+static int write_byte(uint64_t node, uint64_t fh, uint64_t offset,
+		      uint32_t flags)
+{
+	struct fuse_write_in in = {
+		.fh = fh, .size = 1, .offset = offset, .flags = flags,
+	};
+	uint32_t written;
+
+	return fe_write(&fe, node, &in, "x", 1, &written);
+}
+
+/* What was copied because it was being executed may be written to afterwards. */
+static void copies_follow_writes(void)
+{
+	struct fuse_setattr_in size = { .valid = FATTR_SIZE, .size = 5001 };
+	uint64_t node, fh;
+	char command[300];
+	struct stat st;
+	int err;
+
+	CHECK(fe_begin(&fe, with_window));
+	snprintf(command, sizeof(command), "cp /bin/sleep %s",
+		 fe_path(&fe, "prog"));
+	CHECK(!system(command) && !stat(fe_path(&fe, "prog"), &st));
+	node = fe_lookup(&fe, "prog", NULL);
+	snprintf(command, sizeof(command), "%s 1 & sleep 0.3",
+		 fe_path(&fe, "prog"));
+	CHECK(!system(command));
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == -ETXTBSY);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	CHECK(window_is_file("prog", st.st_size));
+	sleep(1);
+	fh = fe_open(&fe, node, O_RDWR, &err);
+	CHECK(err == 0);
+	CHECK(write_byte(node, fh, 5000, 0) == 0 && fe.window[5000] == 'x');
+	/* Also where it is not mapped meanwhile. */
+	CHECK(fe_remove(&fe, 0, 8192) == 0);
+	CHECK(write_byte(node, fh, 5001, 0) == 0);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	CHECK(write_byte(node, fh, st.st_size, 0) == 0);
+	CHECK(window_is_file("prog", st.st_size + 1));
+	/* What was cut off does not come back. */
+	CHECK(fe_request(&fe, FUSE_SETATTR, node, &size, sizeof(size), NULL,
+			 sizeof(struct fuse_attr_out), NULL) == 0);
+	size.size = 6000;
+	CHECK(fe_request(&fe, FUSE_SETATTR, node, &size, sizeof(size), NULL,
+			 sizeof(struct fuse_attr_out), NULL) == 0);
+	CHECK(window_is_file("prog", 6000));
+	CHECK(fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(lengths_have_bounds),
 	TEST(removals_have_a_bound),
 	TEST(holes_by_handle_are_filled),
 	TEST(setxattr_is_checked_as_parsed),
 	TEST(reads_leave_readonly_times),
+	TEST(copies_follow_writes),
 };
 
 int main(int argc, char **argv)
