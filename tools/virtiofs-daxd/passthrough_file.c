@@ -14,9 +14,9 @@
 
 /*
  * Flags of the guest's open() that mean something to the host file. O_APPEND is
- * taken from each write (see pt_write()); O_DIRECT concerns the guest's cache,
- * and its buffers need not suit the host; O_NOFOLLOW and others that act on
- * names have been dealt with.
+ * taken from each write (see pt_write()), unless the file may do nothing but
+ * grow; O_DIRECT concerns the guest's cache, and its buffers need not suit the
+ * host; O_NOFOLLOW and others that act on names have been dealt with.
  */
 #define OPEN_FLAGS (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME)
 
@@ -121,6 +121,9 @@ static int open_node(struct pt *pt, struct node *node, int flags)
 		return -EROFS;
 	dropped = request_kill_suidgid() && pt_drop_fsetid();
 	fd = node_reopen(pt, node, open_flags(pt, flags));
+	/* chattr +a: the host insists on what the guest asked for anyway. */
+	if (fd == -EPERM && (flags & O_APPEND))
+		fd = node_reopen(pt, node, open_flags(pt, flags) | O_APPEND);
 	if (dropped)
 		pt_regain_fsetid();
 	return fd;
@@ -316,15 +319,33 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	handle_put(pt, handle);
 }
 
+/*
+ * Through a descriptor that is open for appending the host appends whatever the
+ * offset is. Who means another place is told that he may not write there.
+ */
+static int append_check(int fd, off_t off, uint32_t flags)
+{
+	struct stat st;
+
+	if ((flags & O_APPEND) || !(fcntl(fd, F_GETFL) & O_APPEND))
+		return 0;
+	if (fstat(fd, &st))
+		return -errno;
+	return off == st.st_size ? 0 : -EPERM;
+}
+
 ssize_t pt_write(int fd, const struct iovec *iov, int iovcnt, off_t off,
 		 uint32_t flags, uint32_t write_flags)
 {
-	bool dropped = (write_flags & FUSE_WRITE_KILL_SUIDGID) &&
-		       pt_drop_fsetid();
-	ssize_t ret = pwritev2(fd, iov, iovcnt, off,
-			       flags & O_APPEND ? RWF_APPEND : 0);
-	int error = errno;
+	int error = append_check(fd, off, flags);
+	bool dropped;
+	ssize_t ret;
 
+	if (error)
+		return error;
+	dropped = (write_flags & FUSE_WRITE_KILL_SUIDGID) && pt_drop_fsetid();
+	ret = pwritev2(fd, iov, iovcnt, off, flags & O_APPEND ? RWF_APPEND : 0);
+	error = errno;
 	if (dropped)
 		pt_regain_fsetid();
 	return ret < 0 ? -error : ret;

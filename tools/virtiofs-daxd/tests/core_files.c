@@ -6,7 +6,9 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -246,6 +248,18 @@ static void reads_leave_readonly_times(void)
 		read_readonly("none");
 }
 
+static bool set_append_only(const char *name, bool on)
+{
+	int fd = open(fe_path(&fe, name), O_RDONLY), flags = 0;
+	bool ok;
+
+	ok = !ioctl(fd, FS_IOC_GETFLAGS, &flags);
+	flags = on ? flags | FS_APPEND_FL : flags & ~FS_APPEND_FL;
+	ok = ok && !ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	close(fd);
+	return ok;
+}
+
 static bool window_is_file(const char *name, size_t size)
 {
 	char *data = malloc(size + 1);
@@ -269,6 +283,51 @@ static int write_byte(uint64_t node, uint64_t fh, uint64_t offset,
 	uint32_t written;
 
 	return fe_write(&fe, node, &in, "x", 1, &written);
+}
+
+/* A file that may only grow, in which offset 8191 is the last. */
+static void append_to(uint64_t node)
+{
+	struct fuse_setattr_in cut = { .valid = FATTR_SIZE, .size = 1 };
+	uint64_t fh;
+	int err;
+
+	fe_open(&fe, node, O_WRONLY, &err);
+	CHECK(err == -EPERM);
+	fe_open(&fe, node, O_WRONLY | O_APPEND | O_TRUNC, &err);
+	CHECK(err == -EPERM);
+	fh = fe_open(&fe, node, O_WRONLY | O_APPEND, &err);
+	CHECK(err == 0);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == -EPERM);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	CHECK(window_is_file("log", 8192) && !fe.window[8192]);
+	CHECK(write_byte(node, fh, 8192, O_APPEND) == 0);
+	CHECK(window_is_file("log", 8193));
+	/* A guest that is wrong about the end, and one that means another place */
+	CHECK(write_byte(node, fh, 10, O_APPEND) == 0);
+	CHECK(write_byte(node, fh, 10, 0) == -EPERM);
+	CHECK(write_byte(node, fh, 8194, 0) == 0);
+	CHECK(window_is_file("log", 8195) && fe.window[8194] == 'x');
+	CHECK(fe_request(&fe, FUSE_SETATTR, node, &cut, sizeof(cut), NULL,
+			 sizeof(struct fuse_attr_out), NULL) == -EPERM);
+	/* The VMM lets the guest store to it, but not to the file. */
+	fe.window[0] ^= 1;
+	CHECK(!window_is_file("log", 8195));
+	fe.window[0] ^= 1;
+	CHECK(window_is_file("log", 8195));
+}
+
+static void append_only_files_grow(void)
+{
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(fe_file(&fe, "log", 8192));
+	if (!set_append_only("log", true)) {
+		fe_end(&fe);
+		SKIP("no append-only files here");
+	}
+	append_to(fe_lookup(&fe, "log", NULL));
+	CHECK(set_append_only("log", false) && !tap_failed);
+	CHECK(fe_end(&fe) == 0);
 }
 
 /* What was copied because it was being executed may be written to afterwards. */
@@ -317,6 +376,7 @@ static const struct fs_test tests[] = {
 	TEST(holes_by_handle_are_filled),
 	TEST(setxattr_is_checked_as_parsed),
 	TEST(reads_leave_readonly_times),
+	TEST(append_only_files_grow),
 	TEST(copies_follow_writes),
 };
 
