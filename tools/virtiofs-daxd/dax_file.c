@@ -113,11 +113,22 @@ static bool may_have_hole(const struct dax_file *file, const struct stat *st,
 	return lseek(file->fd, start, SEEK_HOLE) < end;
 }
 
+static int file_fallocate(int fd, int mode, uint64_t offset, uint64_t len)
+{
+	unsigned int tries = 0;
+
+	while (fallocate(fd, mode, offset, len))
+		if (!interrupted(errno, &tries))
+			return -errno;
+	return 0;
+}
+
 int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 		     uint64_t len, uint64_t size, bool write)
 {
 	struct stat st;
 	uint64_t end;
+	int err;
 
 	if (!file->writable || !(write || file->volatile_holes))
 		return 0;
@@ -130,29 +141,23 @@ int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 	if (offset >= end || !may_have_hole(file, &st, offset, end))
 		return 0;
 	/* Keeping the size: a truncation meanwhile must not be undone. */
-	while (fallocate(file->fd, FALLOC_FL_KEEP_SIZE, offset, end - offset)) {
-		if (errno == EOPNOTSUPP)
-			return 0;
-		if (errno != EINTR)
-			return -errno;
-	}
-	return 0;
+	err = file_fallocate(file->fd, FALLOC_FL_KEEP_SIZE, offset,
+			     end - offset);
+	return err == -EOPNOTSUPP ? 0 : err;
 }
 
 void dax_file_refresh(const struct dax_file *file, uint64_t offset)
 {
 	const uint64_t page = offset & ~(uint64_t)(PAGE_SIZE - 1);
 	const uint64_t end = INT64_MAX & ~(uint64_t)(PAGE_SIZE - 1);
+	int err;
 
 	if (file->writable)
 		return;
 	/* Takes whole pages out of the copy, and goes no further. */
-	while (fallocate(file->shown, FALLOC_FL_PUNCH_HOLE |
-			 FALLOC_FL_KEEP_SIZE, page, end - page)) {
-		if (errno == EINTR)
-			continue;
+	err = file_fallocate(file->shown, FALLOC_FL_PUNCH_HOLE |
+			     FALLOC_FL_KEEP_SIZE, page, end - page);
+	if (err)
 		log_warn_once("a copy in the window stays as it was: %s",
-			      strerror(errno));
-		return;
-	}
+			      strerror(-err));
 }

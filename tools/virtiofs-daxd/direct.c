@@ -26,11 +26,12 @@ static ssize_t read_all(int fd, struct iovec *iov, unsigned int count,
 			uint64_t offset)
 {
 	size_t left = iov_size(iov, count), done = 0;
+	unsigned int tries = 0;
 
 	while (left) {
 		ssize_t n = preadv(fd, iov, count, offset + done);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && interrupted(errno, &tries))
 			continue;
 		if (n < 0 && !done)
 			return -errno;
@@ -77,12 +78,13 @@ static ssize_t write_all(int fd, struct iovec *iov, unsigned int count,
 			 const struct fuse_write_in *in)
 {
 	size_t left = iov_size(iov, count), done = 0;
+	unsigned int tries = 0;
 
 	while (left) {
 		ssize_t n = pt_write(fd, iov, count, in->offset + done,
 				     in->flags, in->write_flags);
 
-		if (n == -EINTR)
+		if (n < 0 && interrupted(-n, &tries))
 			continue;
 		if (n < 0 && !done)
 			return n;

@@ -310,10 +310,7 @@ int node_lookup(struct pt *pt, struct node *dir, const char *name,
 
 	if (!name_valid(name))
 		return -EINVAL;
-	/* The kernel asks to try again when a rename was in the way. */
-	do {
-		fd = syscall(SYS_openat2, dir->fd, name, &how, sizeof(how));
-	} while (fd < 0 && errno == EAGAIN);
+	fd = syscall(SYS_openat2, dir->fd, name, &how, sizeof(how));
 	if (fd < 0)
 		return -errno;
 	return node_lookup_fd(pt, (int)fd, e);

@@ -5,6 +5,7 @@
 #ifndef VIRTIOFS_DAXD_UTIL_H
 #define VIRTIOFS_DAXD_UTIL_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,18 @@ bool parse_size(const char *text, uint64_t *value);
  * @value: where the number is stored
  */
 bool parse_uint(const char *text, unsigned int max, unsigned int *value);
+
+/**
+ * interrupted - whether to try once more what failed with @error on a file
+ * @error: positive errno
+ * @tries: how often that was done
+ *
+ * A signal is over at once. But a file system may say EINTR for ever.
+ */
+static inline bool interrupted(int error, unsigned int *tries)
+{
+	return error == EINTR && (*tries)++ < 16;
+}
 
 static inline bool is_power_of_2(uint64_t n)
 {

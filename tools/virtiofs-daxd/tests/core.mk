@@ -7,7 +7,7 @@ CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c
 CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
 # Those that drive the daemon by its socket.
-CORE_DRIVERS = core_daemon core_backing core_files
+CORE_DRIVERS = core_daemon core_backing core_files core_retry
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized
