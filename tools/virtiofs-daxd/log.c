@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +34,11 @@ int log_open(enum log_level level, const char *file, bool syslog)
 {
 	log_max = level;
 	if (file) {
-		log_stream = fopen(file, "ae");
+		/* It names what is shared: for its owner only. */
+		int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC,
+			      0600);
+
+		log_stream = fd < 0 ? NULL : fdopen(fd, "a");
 		if (!log_stream)
 			return -errno;
 		setvbuf(log_stream, NULL, _IOLBF, 0);

@@ -109,6 +109,13 @@ int vhost_user_listen(const char *path)
 	return err ?: sock;
 }
 
+int vhost_user_accept(int listener)
+{
+	int conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	return conn < 0 ? -errno : conn;
+}
+
 struct vhost_user *vhost_user_new(const struct vhost_user_device *device,
 				  struct guest_mem *mem, int conn)
 {
