@@ -14,6 +14,7 @@
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -162,25 +163,47 @@ static int open_stats(struct daemon *daemon)
 	return daemon->stats < 0 ? -errno : 0;
 }
 
+static void explain_backing(int err)
+{
+	switch (err) {
+	case -EOPNOTSUPP:
+		log_err("--dax-window needs FUSE passthrough: Linux 6.9 or later with CONFIG_FUSE_PASSTHROUGH");
+		break;
+	case -EPERM:
+	case -EACCES:
+		log_err("--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse), for FUSE passthrough");
+		break;
+	case -ENOENT:
+	case -ENXIO:
+	case -ENODEV:
+		log_err("--dax-window needs FUSE: /dev/fuse: %s (modprobe fuse)",
+			strerror(-err));
+		break;
+	default:
+		failed("--dax-window", err);
+	}
+}
+
 static int open_backing(struct daemon *daemon)
 {
+	int err;
+
 	if (!daemon->opts.window)
 		return 0;
 	daemon->backing = backing_new(confine_backing);
 	if (daemon->backing)
 		return 0;
-	if (errno == EOPNOTSUPP)
-		log_err("--dax-window needs FUSE passthrough: Linux 6.9 or later with CONFIG_FUSE_PASSTHROUGH");
-	else if (errno == EPERM)
-		log_err("--dax-window needs root (CAP_SYS_ADMIN), for FUSE passthrough");
-	return -errno;
+	err = -errno;
+	explain_backing(err);
+	return err;
 }
 
 /* A step of the isolation that failed, and at what. */
 static bool step_failed(const char *what, int err)
 {
 	if (err)
-		log_err("%s: %s: %s", what, isolation_step(), strerror(-err));
+		log_err("%s: cannot %s: %s", what, isolation_step(),
+			strerror(-err));
 	return err != 0;
 }
 
@@ -202,7 +225,7 @@ static int open_outside(struct daemon *daemon)
 		return err;
 	block_signals();
 	err = open_backing(daemon);
-	if (failed("window", err))
+	if (err)
 		return err;
 	err = open_signals(daemon);
 	if (failed("signalfd", err))
@@ -312,7 +335,8 @@ static void describe_device(struct daemon *daemon)
 static void write_stats(struct daemon *daemon)
 {
 	if (daemon->stats >= 0)
-		failed("statistics", stats_write(daemon->stats, daemon->map));
+		failed(daemon->opts.stats_file,
+		       stats_write(daemon->stats, daemon->map));
 }
 
 /* Returns false when it is time to end. */
@@ -346,6 +370,17 @@ static bool wait_for(struct daemon *daemon, int fd)
 	}
 }
 
+static void log_start(const struct options *opts)
+{
+	char window[32] = "no window (--dax-window)";
+
+	if (opts->window)
+		snprintf(window, sizeof(window), "a window of %lu MiB",
+			 opts->window >> 20);
+	log_info("sharing %s as '%s' with %s, waiting on %s", opts->shared_dir,
+		 opts->tag, window, opts->socket_path);
+}
+
 /*
  * Waits for the one front-end there is. No other can connect, so the socket is
  * removed. Returns -1 to go on, else the exit code.
@@ -354,8 +389,7 @@ static int connect_front_end(struct daemon *daemon)
 {
 	bool connected;
 
-	log_info("sharing %s as '%s', waiting on %s", daemon->opts.shared_dir,
-		 daemon->opts.tag, daemon->opts.socket_path);
+	log_start(&daemon->opts);
 	connected = wait_for(daemon, daemon->listener);
 	if (connected)
 		daemon->conn = vhost_user_accept(daemon->listener);
