@@ -61,17 +61,33 @@ static void late_drop_all(struct queue *queue)
 	}
 }
 
-/* Closing is not enough to end the watch: the front-end has the eventfd too. */
-static void queue_set_kick(struct queue *queue, int fd)
+/* Nobody is waited for with the lock held, however often it was signalled. */
+static void eventfd_no_wait(int fd)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = queue };
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+}
 
+/* Closing is not enough to end the watch: the front-end has the eventfd too. */
+static void queue_drop_kick(struct queue *queue)
+{
 	if (queue->kick >= 0 && queue->epoll >= 0)
 		epoll_ctl(queue->epoll, EPOLL_CTL_DEL, queue->kick, NULL);
 	close_fd(&queue->kick);
+}
+
+/* What cannot be watched is not taken, and stays the caller's. */
+static int queue_set_kick(struct queue *queue, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = queue };
+
+	if (queue->epoll >= 0 &&
+	    epoll_ctl(queue->epoll, EPOLL_CTL_ADD, fd, &event))
+		return -errno;
+	eventfd_no_wait(fd);
+	queue_drop_kick(queue);
 	queue->kick = fd;
-	if (fd >= 0 && queue->epoll >= 0)
-		epoll_ctl(queue->epoll, EPOLL_CTL_ADD, fd, &event);
+	return 0;
 }
 
 void queue_destroy(struct queue *queue)
@@ -79,7 +95,7 @@ void queue_destroy(struct queue *queue)
 	late_drop_all(queue);
 	guest_mem_put(queue->mem);
 	guest_mem_put(queue->ring_mem);
-	queue_set_kick(queue, -1);
+	queue_drop_kick(queue);
 	close_fd(&queue->call);
 	pthread_cond_destroy(&queue->idle);
 	pthread_mutex_destroy(&queue->lock);
@@ -138,14 +154,11 @@ int queue_set_rings(struct queue *queue, uint64_t desc, uint64_t avail,
 	int err = -EINVAL;
 
 	pthread_mutex_lock(&queue->lock);
-	if (queue->ring.size)
+	if (!queue->started && queue->ring.size)
 		err = virtq_place(&queue->ring, queue->mem, desc, avail, used);
 	if (!err) {
 		guest_mem_put(queue->ring_mem);
 		queue->ring_mem = guest_mem_get(queue->mem);
-	} else {
-		queue->ring.desc = NULL;
-		queue->broken = true;
 	}
 	pthread_mutex_unlock(&queue->lock);
 	return err;
@@ -168,6 +181,7 @@ void queue_set_call(struct queue *queue, int fd)
 {
 	pthread_mutex_lock(&queue->lock);
 	close_fd(&queue->call);
+	eventfd_no_wait(fd);
 	queue->call = fd;
 	/* What was signalled between the two may have been lost. */
 	if (queue->started)
@@ -220,16 +234,15 @@ static void queue_begin(struct queue *queue)
 
 int queue_start(struct queue *queue, int kick, bool *anew)
 {
-	int err = 0;
+	int err = -EINVAL;
 
 	pthread_mutex_lock(&queue->lock);
-	if (queue->started || !queue->ring.desc || kick < 0) {
-		err = -EINVAL;
+	if (!queue->started && queue->ring.desc && kick >= 0)
+		err = queue_set_kick(queue, kick);
+	if (err) {
 		close_fd(&kick);
 		goto out_unlock;
 	}
-	fcntl(kick, F_SETFL, O_NONBLOCK);
-	queue_set_kick(queue, kick);
 	queue->broken = false;
 	queue->started = true;
 	if (queue_goes_on(queue)) {
@@ -254,7 +267,7 @@ uint16_t queue_stop(struct queue *queue)
 	while (queue->busy)
 		pthread_cond_wait(&queue->idle, &queue->lock);
 	base = queue->ring.last_avail;
-	queue_set_kick(queue, -1);
+	queue_drop_kick(queue);
 	pthread_mutex_unlock(&queue->lock);
 	return base;
 }

@@ -127,13 +127,13 @@ int queue_set_size(struct queue *queue, unsigned int size);
 int queue_set_base(struct queue *queue, unsigned int base);
 
 /**
- * queue_set_rings - where the rings are, as addresses of the front-end
+ * queue_set_rings - where the rings are, while stopped
  * @queue: the queue
- * @desc: address of the descriptor table
- * @avail: address of the available ring
- * @used: address of the used ring
+ * @desc: address of the descriptor table in the front-end's process
+ * @avail: likewise of the available ring
+ * @used: likewise of the used ring
  *
- * Return: 0 or -EINVAL.
+ * Return: 0; -EINVAL, with the rings where they were.
  */
 int queue_set_rings(struct queue *queue, uint64_t desc, uint64_t avail,
 		    uint64_t used);
@@ -166,7 +166,8 @@ void queue_enable(struct queue *queue, bool on);
  * @anew: set if the queue does not go on where queue_stop() left it: the device
  *	was reset. Not touched otherwise.
  *
- * Return: 0; -EINVAL if the queue was not set up or runs already.
+ * Return: 0; -EINVAL if the queue was not set up or runs already; another negative
+ * errno if @kick is nothing to wait for.
  */
 int queue_start(struct queue *queue, int kick, bool *anew);
 

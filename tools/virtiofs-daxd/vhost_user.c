@@ -26,6 +26,13 @@
 	(VU_PROTOCOL_F_MQ | VU_PROTOCOL_F_REPLY_ACK |			\
 	 VU_PROTOCOL_F_CONFIG | VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
 
+/*
+ * How long the rest of a message may take, or the front-end's reading of an
+ * answer: it sends and takes each in one piece. Who waits for it does nothing
+ * else, not even end.
+ */
+#define VU_MESSAGE_SECONDS 2
+
 #define VU_PROTOCOL_FEATURES_WINDOW					\
 	(VU_PROTOCOL_F_BACKEND_REQ | VU_PROTOCOL_F_BACKEND_SEND_FD |	\
 	 VU_PROTOCOL_F_SHMEM)
@@ -111,9 +118,19 @@ int vhost_user_listen(const char *path)
 
 int vhost_user_accept(int listener)
 {
-	int conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	const struct timeval bound = { .tv_sec = VU_MESSAGE_SECONDS };
+	int conn, err;
 
-	return conn < 0 ? -errno : conn;
+	conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (conn < 0)
+		return -errno;
+	if (setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof(bound)) ||
+	    setsockopt(conn, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof(bound))) {
+		err = -errno;
+		close_fd(&conn);
+		return err;
+	}
+	return conn;
 }
 
 struct vhost_user *vhost_user_new(const struct vhost_user_device *device,

@@ -55,7 +55,8 @@ int vhost_user_listen(const char *path);
  * vhost_user_accept - take the front-end's connection
  * @listener: the listening socket, on which it waits
  *
- * Return: the connected socket or a negative errno.
+ * Return: the connected socket, which keeps nobody waiting for long; or a negative
+ * errno.
  */
 int vhost_user_accept(int listener);
 

@@ -72,7 +72,8 @@ static inline struct iovec *virtq_chain_in(struct virtq_chain *chain)
  * @avail: likewise of the available ring
  * @used: likewise of the used ring
  *
- * Return: 0; -EINVAL for a misaligned ring or one outside the memory.
+ * Return: 0; -EINVAL for a misaligned ring or one outside the memory, with @vq as
+ * it was.
  */
 int virtq_place(struct virtq *vq, const struct guest_mem *mem, uint64_t desc,
 		uint64_t avail, uint64_t used);

@@ -86,6 +86,26 @@ static void set(unsigned int i, uint64_t addr, uint32_t len, uint16_t flags,
 	desc[i] = (struct vring_desc){ addr, len, flags, next };
 }
 
+/* A region may start anywhere in its file, so rings must be aligned here too. */
+static void misaligned_rings(void)
+{
+	const struct guest_region_desc odd = {
+		.guest_addr = BASE, .size = SIZE / 2, .user_addr = BASE,
+		.mmap_offset = 1 };
+	struct guest_mem *empty = guest_mem_new(), *table;
+	int fd = memfd_create("odd", MFD_CLOEXEC);
+	struct virtq queue = { .size = ENTRIES };
+
+	CHECK(empty && !ftruncate(fd, SIZE));
+	CHECK(!guest_mem_add(empty, &odd, fd, 0, &table));
+	CHECK(virtq_place(&queue, table, BASE, BASE + 4096, BASE + 8192) ==
+	      -EINVAL);
+	CHECK(!queue.desc && !queue.avail && !queue.used);
+	guest_mem_put(table);
+	guest_mem_put(empty);
+	close(fd);
+}
+
 static void addresses(void)
 {
 	const struct guest_region_desc twice = {
@@ -321,6 +341,11 @@ static bool queue_set_up(struct queue *queue)
 	       !queue_start(queue, eventfd(0, 0), &anew) && anew;
 }
 
+static struct vring_desc *desc_here(void)
+{
+	return guest_mem_user_ptr(mem, (uintptr_t)desc, sizeof(*desc));
+}
+
 static void queue_needs_all(void)
 {
 	struct queue queue;
@@ -339,8 +364,14 @@ static void queue_needs_all(void)
 	queue_destroy(&queue);
 	CHECK(queue_set_up(&queue));
 	CHECK(queue_set_size(&queue, ENTRIES) == -EINVAL);
+	CHECK(queue_set_rings(&queue, (uintptr_t)desc, (uintptr_t)avail,
+			      (uintptr_t)used) == -EINVAL);
+	CHECK(queue.ring.desc == desc_here() && !queue.broken);
 	CHECK(queue_start(&queue, eventfd(0, 0), &anew) == -EINVAL);
 	queue_stop(&queue);
+	/* Refused ones leave the old ones in place. */
+	CHECK(queue_set_rings(&queue, 1, 2, 3) == -EINVAL);
+	CHECK(queue.ring.desc == desc_here() && !queue.broken);
 	queue_destroy(&queue);
 	tear_down();
 }
@@ -420,6 +451,7 @@ static const struct fs_test tests[] = {
 	TEST(addresses),
 	TEST(short_files_are_refused),
 	TEST(rings_outside_memory),
+	TEST(misaligned_rings),
 	TEST(plain_chain),
 	TEST(indirect_chain),
 	TEST(bad_chains),
