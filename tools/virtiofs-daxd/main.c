@@ -6,13 +6,15 @@
  * Threads: this one serves the front-end and signals; a pool serves the high
  * priority queue, another the request queues; one serves the private mount of
  * backing.c. Nothing here ever waits for the pools while the front-end waits for
- * us, as a request may be waiting for the front-end.
+ * us, as a request may be waiting for the front-end; and nothing waits for
+ * storage without a bound, as it may be frozen.
  */
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +39,9 @@
 
 /* More than that would not make requests faster. */
 #define MALLOC_ARENAS 8
+
+/* How long the end may take: requests that are being served are finished. */
+#define END_SECONDS 5
 
 /**
  * struct fs_config - configuration space of the device
@@ -413,20 +418,37 @@ static int serve(struct daemon *daemon)
 	if (ret == 0)
 		log_info("the front-end has gone");
 	failed("front-end", min(ret, 0));
+	/* It is told that we go, whatever else takes its time. */
 	vhost_user_free(vu);
 	return ret < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
+/*
+ * Storage that does not answer, a frozen file system say, holds a thread until it
+ * does, and no signal ends that. The process does not wait for it.
+ */
+static void *watch_end(void *arg)
+{
+	(void)arg;
+	sleep(END_SECONDS);
+	log_err("storage does not answer: requests of the guest are given up (the kernel ends this process when it does)");
+	_exit(EXIT_FAILED);
+}
+
 static void close_all(struct daemon *daemon)
 {
+	pthread_t watch;
+
 	remove_socket(daemon);
 	/* Requests which wait for the front-end end now. */
 	vu_backend_shutdown(&daemon->backend);
+	failed("thread", -pthread_create(&watch, NULL, watch_end, NULL));
+	/* Now, as what follows may not come to an end. */
+	write_stats(daemon);
 	if (daemon->requests)
 		pool_free(daemon->requests);
 	if (daemon->hiprio)
 		pool_free(daemon->hiprio);
-	write_stats(daemon);
 	for (unsigned int i = 0; daemon->hiprio && i < daemon->num_queues; i++)
 		queue_destroy(&daemon->queues[i]);
 	if (daemon->map)

@@ -7,10 +7,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "util.h"
+
+/* How long a stop waits for those who touch guest memory. */
+#define STOP_SECONDS 2
 
 /**
  * struct queue_late - a reply that waits for its queue to go on
@@ -119,6 +123,17 @@ void queue_set_mem(struct queue *queue, struct guest_mem *mem)
 	guest_mem_put(old);
 }
 
+void queue_move(struct queue *queue, struct guest_mem *mem)
+{
+	queue_set_mem(queue, mem);
+	pthread_mutex_lock(&queue->lock);
+	if (queue->ring_mem)
+		virtq_follow(&queue->ring, queue->ring_mem);
+	queue->round++;
+	queue->busy = 0;
+	pthread_mutex_unlock(&queue->lock);
+}
+
 int queue_set_size(struct queue *queue, unsigned int size)
 {
 	int err = -EINVAL;
@@ -203,6 +218,7 @@ static void late_give_all(struct queue *queue)
 	while (queue->late) {
 		struct queue_late *late = queue->late;
 
+		guest_mem_follow(late->mem, late->in, late->in_count);
 		iov_write(late->in, late->in_count, 0, late->reply, late->len);
 		virtq_push(&queue->ring, late->head, late->len);
 		queue->late = late->next;
@@ -258,18 +274,22 @@ out_unlock:
 	return err;
 }
 
-uint16_t queue_stop(struct queue *queue)
+int queue_stop(struct queue *queue, uint16_t *base)
 {
-	uint16_t base;
+	struct timespec end;
+	int err = 0;
 
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += STOP_SECONDS;
 	pthread_mutex_lock(&queue->lock);
 	queue->started = false;
-	while (queue->busy)
-		pthread_cond_wait(&queue->idle, &queue->lock);
-	base = queue->ring.last_avail;
+	while (queue->busy && !err)
+		err = -pthread_cond_clockwait(&queue->idle, &queue->lock,
+					      CLOCK_MONOTONIC, &end);
+	*base = queue->ring.last_avail;
 	queue_drop_kick(queue);
 	pthread_mutex_unlock(&queue->lock);
-	return base;
+	return err;
 }
 
 bool queue_started(struct queue *queue)
@@ -311,6 +331,7 @@ bool queue_take(struct queue *queue, struct queue_ticket *ticket,
 		ticket->queue = queue;
 		ticket->mem = guest_mem_get(queue->mem);
 		ticket->epoch = queue->epoch;
+		ticket->round = queue->round;
 		ticket->busy = fetch(ticket);
 		queue->busy += ticket->busy;
 	}
@@ -364,22 +385,31 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 	struct virtq_chain *chain = &ticket->chain;
 	struct queue *queue = ticket->queue;
 	size_t len = iov_size(iov, count);
+	bool busy;
 
 	if (len > iov_size(virtq_chain_in(chain), chain->in_count))
 		count = len = 0;
 	pthread_mutex_lock(&queue->lock);
+	busy = ticket->busy && ticket->round == queue->round;
 	if (ticket->epoch == queue->epoch) {
+		guest_mem_follow(ticket->mem, virtq_chain_in(chain),
+				 chain->in_count);
 		/* A busy one keeps queue_stop() waiting: not stopped yet. */
-		if (queue->started || ticket->busy)
+		if (queue->started || busy)
 			queue_reply(ticket, iov, count, written);
 		else
 			late_add(ticket, iov, count, len);
 	}
-	if (ticket->busy && !--queue->busy)
+	if (busy && !--queue->busy)
 		pthread_cond_broadcast(&queue->idle);
 	pthread_mutex_unlock(&queue->lock);
 	guest_mem_put(ticket->mem);
 	ticket->mem = NULL;
+}
+
+bool queue_given_up(const struct queue_ticket *ticket)
+{
+	return ticket->busy && guest_mem_closed(ticket->mem);
 }
 
 void queue_drain_kick(struct queue *queue)

@@ -386,13 +386,44 @@ static int vu_set_vring_base(struct vhost_user *vu, struct vu_message *msg)
 	return queue ? queue_set_base(queue, msg->payload.state.num) : -EINVAL;
 }
 
+/*
+ * The front-end waits, and may give the guest's memory to others once we have
+ * answered. Who waits for storage while the kernel is to copy from or to that
+ * memory loses it.
+ */
+static int vu_give_up(struct vhost_user *vu)
+{
+	struct guest_mem *mem;
+	int err;
+
+	log_warn("storage does not answer, and the guest is stopped: reads and writes under way will fail");
+	err = guest_mem_move();
+	if (err)
+		return err;
+	mem = guest_mem_moved(vu->mem);
+	if (!mem)
+		return -ENOMEM;
+	guest_mem_put(vu->mem);
+	vu->mem = mem;
+	for (unsigned int i = 0; i < vu->device->num_queues; i++)
+		queue_move(&vu->device->queues[i], mem);
+	return guest_mem_close();
+}
+
 static int vu_get_vring_base(struct vhost_user *vu, struct vu_message *msg)
 {
 	struct queue *queue = vu_queue(vu, msg->payload.state.index);
+	uint16_t base;
+	int err;
 
 	if (!queue)
 		return -EINVAL;
-	msg->payload.state.num = queue_stop(queue);
+	err = queue_stop(queue, &base);
+	if (err == -ETIMEDOUT)
+		err = vu_give_up(vu);
+	if (err)
+		return err;
+	msg->payload.state.num = base;
 	vu->device->stopped();
 	msg->reply_size = sizeof(msg->payload.state);
 	return 0;

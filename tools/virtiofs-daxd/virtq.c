@@ -61,6 +61,20 @@ int virtq_place(struct virtq *vq, const struct guest_mem *mem, uint64_t desc,
 	return 0;
 }
 
+void virtq_follow(struct virtq *vq, const struct guest_mem *mem)
+{
+	struct iovec rings[] = {
+		{ .iov_base = vq->desc },
+		{ .iov_base = vq->avail },
+		{ .iov_base = vq->used },
+	};
+
+	guest_mem_follow(mem, rings, 3);
+	vq->desc = rings[0].iov_base;
+	vq->avail = rings[1].iov_base;
+	vq->used = rings[2].iov_base;
+}
+
 /*
  * Enters the memory of one descriptor. A piece that does not fit or is no
  * memory marks the chain; the rest is still walked, as there may be a place

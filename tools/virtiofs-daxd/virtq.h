@@ -79,6 +79,13 @@ int virtq_place(struct virtq *vq, const struct guest_mem *mem, uint64_t desc,
 		uint64_t avail, uint64_t used);
 
 /**
+ * virtq_follow - find the rings in memory that has been moved
+ * @vq: the queue, placed or not
+ * @mem: memory table with which it was placed
+ */
+void virtq_follow(struct virtq *vq, const struct guest_mem *mem);
+
+/**
  * virtq_pop - take the next chain
  * @vq: the queue, placed
  * @mem: memory table for the guest-physical addresses in descriptors

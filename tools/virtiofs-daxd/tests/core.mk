@@ -7,7 +7,7 @@ CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c
 CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
 # Tests of the daemon as a whole, by a front-end.
-CORE_PROCESS = core_daemon core_sandbox core_control core_messages
+CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized
