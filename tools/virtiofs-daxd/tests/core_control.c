@@ -11,8 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fs_tap.h"
-#include "frontend.h"
+#include "fe_main.h"
 
 static struct frontend fe;
 
@@ -142,10 +141,5 @@ static const struct fs_test tests[] = {
 
 int main(int argc, char **argv)
 {
-	fe_daemon = argc > 1 ? argv[1] : "./virtiofs-daxd";
-	signal(SIGPIPE, SIG_IGN);
-	if (geteuid())
-		return skip_all("needs root");
-	return run_tests(tests, sizeof(tests) / sizeof(tests[0]),
-			 argc > 2 ? argv[2] : NULL);
+	return fe_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -19,8 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fs_tap.h"
-#include "frontend.h"
+#include "fe_main.h"
 
 #define FILE_NODE 2
 #define FILE_SIZE (1 << 20)
@@ -422,17 +421,12 @@ int main(int argc, char **argv)
 	pthread_t thread;
 	int ret;
 
-	fe_daemon = argc > 1 ? argv[1] : "./virtiofs-daxd";
-	signal(SIGPIPE, SIG_IGN);
-	if (geteuid())
-		return skip_all("needs root");
-	if (access("/dev/fuse", R_OK | W_OK))
-		return skip_all("needs /dev/fuse");
+	if (geteuid() || access("/dev/fuse", R_OK | W_OK))
+		return skip_all("needs root and /dev/fuse");
 	session = mount_storage(&thread);
 	if (!session)
 		return 1;
-	ret = run_tests(tests, sizeof(tests) / sizeof(tests[0]),
-			argc > 2 ? argv[2] : NULL);
+	ret = fe_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
 	let_go();
 	fe_kill(&fe);
 	umount2(dir, MNT_DETACH);
