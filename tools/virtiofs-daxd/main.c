@@ -432,6 +432,8 @@ static void *watch_end(void *arg)
 	(void)arg;
 	sleep(END_SECONDS);
 	log_err("storage does not answer: requests of the guest are given up (the kernel ends this process when it does)");
+	/* Time to write that, if there is no more trouble with the log. */
+	sleep(1);
 	_exit(EXIT_FAILED);
 }
 
@@ -455,6 +457,7 @@ static void close_all(struct daemon *daemon)
 		dax_map_free(daemon->map);
 	if (daemon->backing)
 		backing_free(daemon->backing);
+	log_close();
 }
 
 static int run(struct daemon *daemon)
@@ -468,7 +471,8 @@ static int run(struct daemon *daemon)
 		return code;
 	if (isolate(daemon))
 		return EXIT_FAILED;
-	if (failed("window", open_window(daemon)) ||
+	if (failed("log", log_start_writer()) ||
+	    failed("window", open_window(daemon)) ||
 	    failed("libfuse", transport_open(daemon->pt, daemon->map)) ||
 	    failed("queues", open_queues(daemon)))
 		return EXIT_FAILED;

@@ -212,13 +212,13 @@ static const char *const options[] = {
 };
 
 /* A file that is open; its node, or 0. */
-static uint64_t begin(uint64_t *fh)
+static uint64_t begin(const char *const *with, uint64_t *fh)
 {
 	uint64_t node;
 	int error = 0;
 
 	let_go();
-	if (!fe_begin(&fe, options))
+	if (!fe_begin(&fe, with))
 		return 0;
 	node = fe_lookup(&fe, "f", NULL);
 	*fh = fe_open(&fe, node, O_RDWR, &error);
@@ -270,7 +270,7 @@ static bool all_bytes(const char *at, char byte, size_t len)
 /* The guest is stopped, and its memory is not touched when the data arrives. */
 static void stop_during_a_read(void)
 {
-	uint64_t fh, node = begin(&fh);
+	uint64_t fh, node = begin(options, &fh);
 	char *memory = fe.memory;
 
 	CHECK(node && begin_read(node, fh));
@@ -290,7 +290,7 @@ static void stop_during_a_read(void)
 /* What is given back after the guest went on: an error, and nothing else. */
 static void stop_and_cont_during_a_read(void)
 {
-	uint64_t fh, node = begin(&fh);
+	uint64_t fh, node = begin(options, &fh);
 	char *memory = fe.memory;
 
 	CHECK(node && begin_read(node, fh));
@@ -307,7 +307,7 @@ static void stop_and_cont_during_a_read(void)
 static void reset_during_a_read(void)
 {
 	struct fuse_init_out out;
-	uint64_t fh, node = begin(&fh);
+	uint64_t fh, node = begin(options, &fh);
 
 	CHECK(node && begin_read(node, fh));
 	CHECK(fe_stop_queues(&fe));
@@ -322,7 +322,7 @@ static void reset_during_a_read(void)
 /* Neither old nor new bytes of memory that was taken away reach the file. */
 static void stop_during_a_write(void)
 {
-	uint64_t fh, node = begin(&fh);
+	uint64_t fh, node = begin(options, &fh);
 
 	CHECK(node && begin_write(node, fh));
 	CHECK(fe_stop_queues(&fe));
@@ -337,7 +337,7 @@ static void stop_during_a_write(void)
 /* Memory that the front-end has replaced is taken away as well. */
 static void memory_is_replaced_during_a_read(void)
 {
-	uint64_t fh, node = begin(&fh);
+	uint64_t fh, node = begin(options, &fh);
 	struct vu_mem_table table = { .count = 1 };
 	char *memory = fe.memory;
 
@@ -378,28 +378,54 @@ static bool ends_in_time(void)
 {
 	for (int i = 0; i < 1000 && !is_over(fe.child); i++)
 		usleep(10000);
-	return is_over(fe.child) && fe_said(&fe, "storage does not answer");
+	return is_over(fe.child);
+}
+
+static bool ends_and_says_why(void)
+{
+	return ends_in_time() && fe_said(&fe, "storage does not answer");
 }
 
 static void end_by_signal(void)
 {
-	uint64_t fh, node = begin(&fh);
+	uint64_t fh, node = begin(options, &fh);
 	bool ended;
 
 	CHECK(node && begin_read(node, fh));
 	kill(fe.child, SIGTERM);
-	ended = ends_in_time();
+	ended = ends_and_says_why();
 	let_go();
 	CHECK(ended && fe_gone(&fe) == 1);
 }
 
 static void end_by_front_end(void)
 {
-	uint64_t fh, node = begin(&fh);
+	uint64_t fh, node = begin(options, &fh);
 	bool ended;
 
 	CHECK(node && begin_write(node, fh));
 	shutdown(fe.conn, SHUT_RDWR);
+	ended = ends_and_says_why();
+	let_go();
+	CHECK(ended && fe_gone(&fe) == 1);
+}
+
+/* Messages wait for the same storage, and nobody for them. */
+static void log_stalls_as_well(void)
+{
+	static char log[64];
+	static const char *const logging[] = {
+		"--shared-dir", dir, "--log-level", "debug", "--log-file", log,
+		NULL
+	};
+	uint64_t fh, node;
+	bool ended;
+
+	snprintf(log, sizeof(log), "%s/f", dir);
+	node = begin(logging, &fh);
+	CHECK(node && begin_read(node, fh));
+	CHECK(fe_stop_queues(&fe));
+	kill(fe.child, SIGTERM);
 	ended = ends_in_time();
 	let_go();
 	CHECK(ended && fe_gone(&fe) == 1);
@@ -413,6 +439,7 @@ static const struct fs_test tests[] = {
 	TEST(memory_is_replaced_during_a_read),
 	TEST(end_by_signal),
 	TEST(end_by_front_end),
+	TEST(log_stalls_as_well),
 };
 
 int main(int argc, char **argv)
