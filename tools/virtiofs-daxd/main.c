@@ -353,7 +353,12 @@ static bool handle_signal(struct daemon *daemon)
 		return true;
 	if (info.ssi_signo != SIGUSR1)
 		return false;
-	write_stats(daemon);
+	/* Nobody waits for us yet, and a thread would not be confined. */
+	if (!daemon->hiprio)
+		write_stats(daemon);
+	else if (daemon->stats >= 0)
+		failed(daemon->opts.stats_file,
+		       stats_write_soon(daemon->stats, daemon->map));
 	return true;
 }
 
@@ -447,6 +452,7 @@ static void close_all(struct daemon *daemon)
 	failed("thread", -pthread_create(&watch, NULL, watch_end, NULL));
 	/* Now, as what follows may not come to an end. */
 	write_stats(daemon);
+	stats_close();
 	if (daemon->requests)
 		pool_free(daemon->requests);
 	if (daemon->hiprio)

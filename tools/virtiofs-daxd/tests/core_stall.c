@@ -431,6 +431,26 @@ static void log_stalls_as_well(void)
 	CHECK(ended && fe_gone(&fe) == 1);
 }
 
+/* The counters wait for the same storage, the front-end does not. */
+static void statistics_stall_as_well(void)
+{
+	static char stats[64];
+	static const char *const counting[] = {
+		"--shared-dir", dir, "--log-level", "error", "--stats-file",
+		stats, NULL
+	};
+	uint64_t fh;
+
+	snprintf(stats, sizeof(stats), "%s/f", dir);
+	CHECK(begin(counting, &fh));
+	stall();
+	kill(fe.child, SIGUSR1);
+	CHECK(wait_held());
+	CHECK(fe_stop_queues(&fe));
+	let_go();
+	CHECK(fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(stop_during_a_read),
 	TEST(stop_and_cont_during_a_read),
@@ -440,6 +460,7 @@ static const struct fs_test tests[] = {
 	TEST(end_by_signal),
 	TEST(end_by_front_end),
 	TEST(log_stalls_as_well),
+	TEST(statistics_stall_as_well),
 };
 
 int main(int argc, char **argv)
