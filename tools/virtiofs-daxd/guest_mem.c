@@ -2,6 +2,8 @@
 #include "guest_mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,12 +18,20 @@
  * @desc: addresses
  * @map: the file's mapping from offset 0 on, or NULL if it is not for use
  * @map_len: length of @map
+ * @fd: the file, to map it once more; -1 if there is no @map
+ * @moved: the same memory at another place, referenced; set once, atomic
+ * @closed: @map is used no more, but stays occupied; atomic
+ * @next: in the list of all that have a @map
  */
 struct guest_region {
 	unsigned int refs;
 	struct guest_region_desc desc;
 	char *map;
 	size_t map_len;
+	int fd;
+	struct guest_region *moved;
+	bool closed;
+	struct guest_region *next;
 };
 
 /**
@@ -36,13 +46,58 @@ struct guest_mem {
 	struct guest_region *regions[GUEST_MEM_MAX_REGIONS];
 };
 
+/* All regions with a mapping, of whatever table; see guest_mem_move(). */
+static struct {
+	pthread_mutex_t lock;
+	struct guest_region *first;
+} regions = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* Under the lock. */
+static void regions_push(struct guest_region *region)
+{
+	region->next = regions.first;
+	regions.first = region;
+}
+
+static void regions_add(struct guest_region *region)
+{
+	pthread_mutex_lock(&regions.lock);
+	regions_push(region);
+	pthread_mutex_unlock(&regions.lock);
+}
+
+static void regions_remove(const struct guest_region *region)
+{
+	struct guest_region **link = &regions.first;
+
+	pthread_mutex_lock(&regions.lock);
+	while (*link && *link != region)
+		link = &(*link)->next;
+	if (*link)
+		*link = region->next;
+	pthread_mutex_unlock(&regions.lock);
+}
+
+static struct guest_region *guest_region_get(struct guest_region *region)
+{
+	__atomic_add_fetch(&region->refs, 1, __ATOMIC_RELAXED);
+	return region;
+}
+
 static void guest_region_put(struct guest_region *region)
 {
-	if (__atomic_sub_fetch(&region->refs, 1, __ATOMIC_ACQ_REL))
-		return;
-	if (region->map)
-		munmap(region->map, region->map_len);
-	free(region);
+	while (region && !__atomic_sub_fetch(&region->refs, 1,
+					     __ATOMIC_ACQ_REL)) {
+		struct guest_region *moved;
+
+		regions_remove(region);
+		moved = region->moved;
+		if (region->map)
+			munmap(region->map, region->map_len);
+		close_fd(&region->fd);
+		free(region);
+		region = moved;
+	}
 }
 
 struct guest_mem *guest_mem_new(void)
@@ -80,10 +135,8 @@ static struct guest_mem *guest_mem_copy(const struct guest_mem *mem,
 	for (unsigned int i = 0; i < mem->count; i++) {
 		struct guest_region *region = mem->regions[i];
 
-		if (region == without)
-			continue;
-		__atomic_add_fetch(&region->refs, 1, __ATOMIC_RELAXED);
-		copy->regions[copy->count++] = region;
+		if (region != without)
+			copy->regions[copy->count++] = guest_region_get(region);
 	}
 	return copy;
 }
@@ -135,6 +188,9 @@ static int guest_region_map(struct guest_region *region, int fd,
 	/* A touch past the end of the file would be a SIGBUS. */
 	if ((uint64_t)st->st_size < end)
 		return -EINVAL;
+	region->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (region->fd < 0)
+		return -errno;
 	/* From 0 on and in whole blocks: files of huge pages want it so. */
 	region->map_len = (end + block - 1) / block * block;
 	map = mmap(NULL, region->map_len, PROT_READ | PROT_WRITE,
@@ -145,17 +201,14 @@ static int guest_region_map(struct guest_region *region, int fd,
 	return 0;
 }
 
-int guest_mem_add(const struct guest_mem *mem,
-		  const struct guest_region_desc *desc, int fd,
-		  dev_t foreign_dev, struct guest_mem **out)
+/* Mapped if it is not of @foreign_dev. */
+static int guest_region_new(const struct guest_region_desc *desc, int fd,
+			    dev_t foreign_dev, struct guest_region **out)
 {
 	struct guest_region *region;
 	struct stat st;
-	int err;
+	int err = 0;
 
-	err = guest_region_check(mem, desc);
-	if (err)
-		return err;
 	if (fstat(fd, &st))
 		return -errno;
 	region = calloc(1, sizeof(*region));
@@ -163,22 +216,36 @@ int guest_mem_add(const struct guest_mem *mem,
 		return -ENOMEM;
 	region->refs = 1;
 	region->desc = *desc;
-	if (!foreign_dev || st.st_dev != foreign_dev) {
+	region->fd = -1;
+	if (!foreign_dev || st.st_dev != foreign_dev)
 		err = guest_region_map(region, fd, &st);
-		if (err)
-			goto out_region;
-	}
+	if (err)
+		guest_region_put(region);
+	else
+		*out = region;
+	return err;
+}
+
+int guest_mem_add(const struct guest_mem *mem,
+		  const struct guest_region_desc *desc, int fd,
+		  dev_t foreign_dev, struct guest_mem **out)
+{
+	struct guest_region *region;
+	int err;
+
+	err = guest_region_check(mem, desc) ?:
+	      guest_region_new(desc, fd, foreign_dev, &region);
+	if (err)
+		return err;
 	*out = guest_mem_copy(mem, NULL);
 	if (!*out) {
-		err = -ENOMEM;
-		goto out_region;
+		guest_region_put(region);
+		return -ENOMEM;
 	}
+	if (region->map)
+		regions_add(region);
 	guest_mem_insert(*out, region);
 	return 0;
-
-out_region:
-	guest_region_put(region);
-	return err;
 }
 
 int guest_mem_remove(const struct guest_mem *mem,
@@ -253,4 +320,96 @@ void *guest_mem_user_ptr(const struct guest_mem *mem, uint64_t user_addr,
 		return region->map + region->desc.mmap_offset + skip;
 	}
 	return NULL;
+}
+
+static struct guest_region *region_moved(const struct guest_region *region)
+{
+	return __atomic_load_n(&region->moved, __ATOMIC_ACQUIRE);
+}
+
+static struct guest_region *region_last(struct guest_region *region)
+{
+	while (region_moved(region))
+		region = region_moved(region);
+	return region;
+}
+
+int guest_mem_move(void)
+{
+	struct guest_region *region, *moved;
+	int err = 0;
+
+	pthread_mutex_lock(&regions.lock);
+	/* What is made here comes first in the list, so it is not met. */
+	for (region = regions.first; region && !err; region = region->next) {
+		if (region->moved)
+			continue;
+		err = guest_region_new(&region->desc, region->fd, 0, &moved);
+		if (err)
+			break;
+		regions_push(moved);
+		__atomic_store_n(&region->moved, moved, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&regions.lock);
+	return err;
+}
+
+int guest_mem_close(void)
+{
+	struct guest_region *region;
+	int err = 0;
+
+	pthread_mutex_lock(&regions.lock);
+	for (region = regions.first; region; region = region->next) {
+		if (!region->moved || region->closed)
+			continue;
+		/* Before it is true: see guest_mem_closed(). */
+		__atomic_store_n(&region->closed, true, __ATOMIC_SEQ_CST);
+		if (mprotect(region->map, region->map_len, PROT_NONE))
+			err = -errno;
+	}
+	pthread_mutex_unlock(&regions.lock);
+	return err;
+}
+
+struct guest_mem *guest_mem_moved(const struct guest_mem *mem)
+{
+	struct guest_mem *copy = guest_mem_new();
+
+	for (unsigned int i = 0; copy && i < mem->count; i++)
+		copy->regions[copy->count++] =
+			guest_region_get(region_last(mem->regions[i]));
+	return copy;
+}
+
+bool guest_mem_closed(const struct guest_mem *mem)
+{
+	for (unsigned int i = 0; i < mem->count && mem->regions[i]->map; i++)
+		if (__atomic_load_n(&mem->regions[i]->closed, __ATOMIC_SEQ_CST))
+			return true;
+	return false;
+}
+
+/* Where a place in a region, or where that was before, is now; else NULL. */
+static char *region_follow(struct guest_region *region, const char *ptr)
+{
+	struct guest_region *last = region_last(region);
+
+	for (; region != last; region = region_moved(region))
+		if (ptr >= region->map && ptr < region->map + region->map_len)
+			return last->map + (ptr - region->map);
+	return NULL;
+}
+
+void guest_mem_follow(const struct guest_mem *mem, struct iovec *iov,
+		      unsigned int count)
+{
+	for (unsigned int i = 0; i < mem->count && mem->regions[i]->map; i++) {
+		if (!region_moved(mem->regions[i]))
+			continue;
+		for (unsigned int j = 0; j < count; j++)
+			iov[j].iov_base = region_follow(mem->regions[i],
+							iov[j].iov_base) ?:
+					  iov[j].iov_base;
+	}
 }

@@ -6,10 +6,16 @@
  * A table is never changed once it is published. Who uses guest memory holds a
  * reference on a table and through it on its regions, so nothing is unmapped
  * under a running request, and no lock is held while one runs.
+ *
+ * The kernel may be told to copy from or to guest memory and do so much later, as
+ * storage does not answer. Its use of the memory can be ended: all regions are
+ * mapped at other places (guest_mem_move()), who else has addresses follows
+ * (guest_mem_follow()), and nothing stays at the old ones (guest_mem_close()).
  */
 #ifndef VIRTIOFS_DAXD_GUEST_MEM_H
 #define VIRTIOFS_DAXD_GUEST_MEM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -93,5 +99,48 @@ int guest_mem_map(const struct guest_mem *mem, uint64_t addr, uint64_t len,
  */
 void *guest_mem_user_ptr(const struct guest_mem *mem, uint64_t user_addr,
 			 uint64_t len);
+
+/**
+ * guest_mem_move - map all regions of all tables once more, at other places
+ *
+ * Both places may be used until guest_mem_close(). By one thread only.
+ *
+ * Return: 0 or a negative errno.
+ */
+int guest_mem_move(void);
+
+/**
+ * guest_mem_moved - a table with the new place of each region
+ * @mem: the table before guest_mem_move()
+ *
+ * Return: NULL without memory.
+ */
+struct guest_mem *guest_mem_moved(const struct guest_mem *mem);
+
+/**
+ * guest_mem_follow - find memory of a table that has been moved
+ * @mem: the table
+ * @iov: pieces of its memory, as they were at any time; changed to what they are
+ * @count: their number
+ */
+void guest_mem_follow(const struct guest_mem *mem, struct iovec *iov,
+		      unsigned int count);
+
+/**
+ * guest_mem_close - nothing is at the old places any more
+ *
+ * The kernel finds EFAULT there. Our own code must not touch them.
+ *
+ * Return: 0 or a negative errno.
+ */
+int guest_mem_close(void);
+
+/**
+ * guest_mem_closed - whether memory of a table was taken away in that way
+ * @mem: the table
+ *
+ * If this is false when the kernel has copied something, all of it was copied.
+ */
+bool guest_mem_closed(const struct guest_mem *mem);
 
 #endif

@@ -7,9 +7,9 @@
  * as the work that needs them is over:
  *
  * 1. isolation_start(), before anything else: what costs nothing. No program
- *    run from here could gain privileges, no inherited group opens a file, and
- *    changing the user for a file operation leaves root's capabilities alone
- *    (why: passthrough_cred.c).
+ *    run from here could gain privileges, no inherited group opens a file, no
+ *    inherited descriptor leads anywhere, and changing the user for a file
+ *    operation leaves root's capabilities alone (why: passthrough_cred.c).
  *
  * 2. isolation_namespaces(), when the options are read: network, System V IPC
  *    and host name become private. The socket for the front-end may be bound
@@ -18,25 +18,32 @@
  *    Between 2 and 3 what needs the host's names is opened: log, socket,
  *    /dev/fuse and the private mount of the backing files.
  *
- * 3. isolation_root(): a copy of the share's mounts, attached nowhere, becomes
- *    the root directory. Its ".." is itself, there is nothing above it, and
- *    what would be needed to leave a changed root directory (CAP_SYS_CHROOT,
- *    CAP_SYS_ADMIN, an open directory outside) is dropped or was never there.
- *    This works inside a chroot too, where pivot_root() does not, and no mount
- *    shows up on the host. The same is done with /proc/self/fd, through which
- *    the file operations reopen files: only that one directory is kept.
+ * 3. isolation_open(): a copy of the share's mounts is made, attached nowhere.
+ *    The same is done with /proc/self/fd, through which the file operations
+ *    reopen files: only that one directory is kept.
  *
- * 4. isolation_thread(), in each kind of thread: capabilities are dropped from
+ *    Between 3 and 4 the front-end connects, and the socket is removed. That
+ *    takes the host's names, and nobody is to keep a descriptor for it: a
+ *    directory of the host is a way out, whatever the root directory is.
+ *    Nothing has been read from the front-end, let alone the guest.
+ *
+ * 4. isolation_root(): the copy becomes the root directory. Its ".." is itself,
+ *    there is nothing above it, and what would be needed to leave a changed
+ *    root directory (CAP_SYS_CHROOT, CAP_SYS_ADMIN, an open directory outside)
+ *    is dropped or was never there. This works inside a chroot too, where
+ *    pivot_root() does not, and no mount shows up on the host.
+ *
+ * 5. isolation_thread(), in each kind of thread: capabilities are dropped from
  *    all sets. The thread of the backing files alone keeps CAP_SYS_ADMIN; it
  *    talks to the kernel and to the daemon, never to the guest. This guards
  *    against mistakes (a request never runs with that power), not against code
  *    that an attacker runs, as threads share memory.
  *
- * 5. isolation_syscalls(), last: only the system calls on the list below.
+ * 6. isolation_syscalls(), last: only the system calls on the list below.
  *    Programs, sockets of the network, mounts, modules, debuggers and
  *    executable memory are out.
  *
- * Threads inherit 4 and 5, so the main thread does both before it starts
+ * Threads inherit 5 and 6, so the main thread does both before it starts
  * others, except for the thread of the backing files, which does its own.
  */
 #include <cap-ng.h>
@@ -63,6 +70,7 @@
 #include <unistd.h>
 
 #include "isolation.h"
+#include "log.h"
 #include "util.h"
 
 /* Each file that the guest knows is a descriptor. */
@@ -110,12 +118,47 @@ static void raise_nofile(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/*
+ * What the caller left open may lead anywhere, so nothing but the standard
+ * streams stays, and these only if they are no directory. Nothing is ever read
+ * from standard input.
+ */
+static int close_inherited(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int err = 0;
+
+	if (null < 0)
+		return -1;
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && !err; fd++) {
+		struct stat st;
+
+		if (fd == STDIN_FILENO || fstat(fd, &st) || S_ISDIR(st.st_mode))
+			err = fd != null && dup2(null, fd) < 0;
+	}
+	return err || close_range(STDERR_FILENO + 1, ~0U, 0) ? -1 : 0;
+}
+
+/*
+ * No memory of the guest and no contents of files in a core file, least of all
+ * in the share, which is the working directory.
+ */
+static int forbid_core(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	return setrlimit(RLIMIT_CORE, &none);
+}
+
 int isolation_start(void)
 {
 	int bits = prctl(PR_GET_SECUREBITS);
 
+	if (close_inherited())
+		return failed("close inherited descriptors");
+	if (forbid_core())
+		return failed("forbid core files");
 	raise_nofile();
-	umask(0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return failed("forbid new privileges");
 	/* Both need privileges, and are needed only with them. */
@@ -148,7 +191,7 @@ static int clone_tree(int dir, unsigned int flags)
  * The copy exists while it is open, so this descriptor is never closed. In it
  * there is nothing to be run or driven.
  */
-static int enter_share(int dir)
+static int copy_share(int dir)
 {
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
@@ -161,16 +204,13 @@ static int enter_share(int dir)
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
 		    &attr, sizeof(attr)))
 		return failed("restrict the mounts of the shared directory");
-	if (fchdir(tree) || chroot("."))
-		return failed("make the shared directory the root");
-	return 0;
+	return tree;
 }
 
-static int chroot_share(int dir)
+static bool have_cap(unsigned int cap)
 {
-	if (fchdir(dir) || chroot("."))
-		return failed("change root to the shared directory");
-	return 0;
+	return !capng_get_caps_process() &&
+	       capng_have_capability(CAPNG_EFFECTIVE, cap);
 }
 
 static int open_dir(const char *dir)
@@ -178,59 +218,68 @@ static int open_dir(const char *dir)
 	return open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* A copy has nothing above it, so the rest of /proc is out of reach. */
+/*
+ * A copy has nothing above it, so the rest of /proc is out of reach. Without a
+ * sandbox there is nothing to hide, and without the privilege no way to do it.
+ */
 static int open_proc(enum isolation_sandbox sandbox)
 {
 	int fd = open_dir("/proc/self/fd");
 	int copy;
 
-	if (fd < 0 || sandbox != ISOLATION_NAMESPACE)
+	if (fd < 0 || sandbox == ISOLATION_NONE)
 		return fd;
 	copy = clone_tree(fd, 0);
+	if (copy < 0 && errno == EPERM && sandbox == ISOLATION_CHROOT) {
+		log_warn("without CAP_SYS_ADMIN the sandbox does not hide /proc");
+		return fd;
+	}
 	close_fd(&fd);
 	return copy;
 }
 
-static int change_root(enum isolation_sandbox sandbox, int dir)
+static int open_share(enum isolation_sandbox sandbox, const char *shared_dir)
 {
-	switch (sandbox) {
-	case ISOLATION_NAMESPACE:
-		return enter_share(dir);
-	case ISOLATION_CHROOT:
-		return chroot_share(dir);
-	case ISOLATION_NONE:
-		return 0;
-	}
-	return -EINVAL;
-}
+	int tree, dir = open_dir(shared_dir);
 
-int isolation_root(enum isolation_sandbox sandbox, const char *shared_dir,
-		   int *root_fd, int *proc_fd)
-{
-	int dir, ret;
-
-	*root_fd = -1;
-	*proc_fd = -1;
-	dir = open_dir(shared_dir);
 	if (dir < 0)
 		return failed("open the shared directory");
-	*proc_fd = open_proc(sandbox);
-	ret = *proc_fd < 0 ? failed("open /proc/self/fd") :
-			     change_root(sandbox, dir);
-	if (!ret && sandbox == ISOLATION_NONE) {
-		*root_fd = dir;
-		return 0;
-	}
+	if (sandbox != ISOLATION_NAMESPACE)
+		return dir;
+	tree = copy_share(dir);
 	/* The original would be a way out. */
 	close_fd(&dir);
-	if (!ret) {
-		*root_fd = open_dir("/");
-		if (*root_fd < 0)
-			ret = failed("open the new root");
+	return tree;
+}
+
+int isolation_open(enum isolation_sandbox sandbox, const char *shared_dir,
+		   int *root_fd, int *proc_fd)
+{
+	*proc_fd = -1;
+	*root_fd = open_share(sandbox, shared_dir);
+	if (*root_fd < 0)
+		return *root_fd;
+	/* Said now: isolation_root() comes when somebody waits for us. */
+	if (sandbox != ISOLATION_NONE && !have_cap(CAP_SYS_CHROOT)) {
+		errno = EPERM;
+		return failed("change root to the shared directory");
 	}
-	if (ret)
-		close_fd(proc_fd);
-	return ret;
+	*proc_fd = open_proc(sandbox);
+	return *proc_fd < 0 ? failed("open /proc/self/fd") : 0;
+}
+
+int isolation_root(enum isolation_sandbox sandbox, int *root_fd)
+{
+	/* Nothing is created outside of the share from here on. */
+	umask(0);
+	if (sandbox == ISOLATION_NONE)
+		return 0;
+	if (fchdir(*root_fd) || chroot("."))
+		return failed("change root to the shared directory");
+	if (sandbox == ISOLATION_CHROOT)
+		close_fd(root_fd);
+	*root_fd = open_dir("/");
+	return *root_fd < 0 ? failed("open the new root") : 0;
 }
 
 int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
@@ -251,13 +300,13 @@ int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
 }
 
 static const unsigned int request_caps[] = {
-	CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
-	CAP_FSETID, CAP_SETGID, CAP_SETUID, CAP_MKNOD, CAP_SETFCAP,
+	CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
+	CAP_SETGID, CAP_SETUID, CAP_MKNOD, CAP_SETFCAP,
 };
 
 /* The kernel opens backing files in the name of this thread. */
 static const unsigned int backing_caps[] = {
-	CAP_SYS_ADMIN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
+	CAP_SYS_ADMIN, CAP_DAC_OVERRIDE,
 };
 
 /* Of the wanted capabilities, keep those which there are. */

@@ -46,8 +46,9 @@ enum isolation_violation {
 /**
  * isolation_start - stage 1, first thing in main
  *
- * Raises RLIMIT_NOFILE, clears umask and supplementary groups, forbids new
- * privileges. Harmless without privilege.
+ * Closes what was inherited, the standard streams apart; raises RLIMIT_NOFILE,
+ * forbids core files and new privileges, clears supplementary groups. Harmless
+ * without privilege.
  *
  * Return: 0 or a negative errno; isolation_step() names what failed.
  */
@@ -64,30 +65,42 @@ int isolation_start(void);
 int isolation_namespaces(enum isolation_sandbox sandbox);
 
 /**
- * isolation_root - stage 3, the share becomes all there is
+ * isolation_open - stage 3, the share while the host is still in sight
  * @sandbox: as in stage 2
  * @shared_dir: the directory
- * @root_fd: O_PATH descriptor of the share, to be closed by the caller
+ * @root_fd: O_PATH descriptor of the share
  * @proc_fd: O_PATH descriptor of /proc/self/fd, to be closed by the caller
  *
- * What is mounted below the share at this time is seen. No name outside of it can be opened or
- * removed afterwards, and an old absolute name may now mean a file of the share:
- * log, socket and the like must be open, and be removed by unlinkat() with a
- * directory descriptor from before.
+ * What is mounted below the share at this time is seen. Fails if stage 4 could
+ * not succeed. On failure the descriptors are of no use, and may be open.
  *
  * Return: 0 or a negative errno.
  */
-int isolation_root(enum isolation_sandbox sandbox, const char *shared_dir,
+int isolation_open(enum isolation_sandbox sandbox, const char *shared_dir,
 		   int *root_fd, int *proc_fd);
 
 /**
+ * isolation_root - stage 4, the share becomes all there is; clears the umask
+ * @sandbox: as in stage 2
+ * @root_fd: of stage 3; replaced by one to be closed by the caller
+ *
+ * No name outside of the share can be opened, made or removed afterwards, and an
+ * old absolute name may now mean a file of the share. So what has a name outside
+ * must be open and, like the socket, removed before, and no descriptor of a
+ * directory outside may stay open.
+ *
+ * Return: 0 or a negative errno.
+ */
+int isolation_root(enum isolation_sandbox sandbox, int *root_fd);
+
+/**
  * isolation_readonly - the copy of the share's mounts refuses changes
- * @sandbox: as in stage 3; nothing is done if it made no copy
- * @root_fd: from stage 3
+ * @sandbox: as in stage 2; nothing is done if it made no copy
+ * @root_fd: from stage 4
  * @maps_write: access times alone are spared, as what the front-end maps is open
  *	for writing
  *
- * Between stages 3 and 4.
+ * Between stages 4 and 5.
  *
  * Return: 0 or a negative errno.
  */
@@ -95,7 +108,7 @@ int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
 		       bool maps_write);
 
 /**
- * isolation_thread - stage 4, give up capabilities
+ * isolation_thread - stage 5, give up capabilities
  * @role: what the calling thread, and threads it creates later, will do
  *
  * Return: 0 or a negative errno.
@@ -103,7 +116,7 @@ int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
 int isolation_thread(enum isolation_role role);
 
 /**
- * isolation_syscalls - stage 5, allow only the system calls on the list
+ * isolation_syscalls - stage 6, allow only the system calls on the list
  * @role: what the calling thread, and threads it creates later, will do
  * @violation: what happens at a call that is not on the list
  * @log_fd: descriptor for the line of ISOLATION_KILL, or -1

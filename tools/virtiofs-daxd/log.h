@@ -36,9 +36,25 @@ bool log_level_parse(const char *name, enum log_level *level);
  * @file: append to this file, or NULL
  * @syslog: send to syslog instead
  *
+ * To be called before there is a thread with descriptors of its own.
+ *
  * Return: 0 or a negative errno for a file that cannot be opened.
  */
 int log_open(enum log_level level, const char *file, bool syslog);
+
+/**
+ * log_start_writer - from now on nobody waits long for a line to be written
+ *
+ * A thread writes, which may do what the caller may.
+ *
+ * Return: 0 or a negative errno: lines are written at once, then.
+ */
+int log_start_writer(void);
+
+/**
+ * log_close - wait until all is written; by the last thread
+ */
+void log_close(void);
 
 /**
  * log_line - write one line; errno is left alone

@@ -6,16 +6,17 @@
  * Threads: this one serves the front-end and signals; a pool serves the high
  * priority queue, another the request queues; one serves the private mount of
  * backing.c. Nothing here ever waits for the pools while the front-end waits for
- * us, as a request may be waiting for the front-end.
+ * us, as a request may be waiting for the front-end; and nothing waits for
+ * storage without a bound, as it may be frozen.
  */
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -39,6 +40,9 @@
 /* More than that would not make requests faster. */
 #define MALLOC_ARENAS 8
 
+/* How long the end may take: requests that are being served are finished. */
+#define END_SECONDS 5
+
 /**
  * struct fs_config - configuration space of the device
  */
@@ -50,12 +54,13 @@ struct fs_config {
 /**
  * struct daemon - all that main() makes
  * @opts: command line
- * @listener: socket that waits for the front-end
- * @socket_dir: directory of the socket, to remove it in the end
- * @socket_name: its name there
+ * @listener: socket that waits for the front-end, or -1 once it has connected
+ * @conn: connection to the front-end, or -1
  * @signals: signalfd
  * @stats: file of counters, or -1
  * @backing: descriptors for the window, or NULL
+ * @root_fd: the share, until @pt has it
+ * @proc_fd: /proc/self/fd, likewise
  * @pt: the share
  * @backend: channel to the front-end
  * @map: the window, or NULL
@@ -70,11 +75,12 @@ struct fs_config {
 struct daemon {
 	struct options opts;
 	int listener;
-	int socket_dir;
-	char socket_name[NAME_MAX + 1];
+	int conn;
 	int signals;
 	int stats;
 	struct backing *backing;
+	int root_fd;
+	int proc_fd;
 	struct pt *pt;
 	struct vu_backend backend;
 	struct dax_map *map;
@@ -108,7 +114,7 @@ static int confine_backing(void)
 				  STDERR_FILENO);
 }
 
-static int open_signals(struct daemon *daemon)
+static sigset_t handled_signals(void)
 {
 	sigset_t set;
 
@@ -116,100 +122,115 @@ static int open_signals(struct daemon *daemon)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGUSR1);
-	/* Before any thread is started: all of them inherit it. */
+	return set;
+}
+
+/* Before any thread is started: all of them inherit it. */
+static void block_signals(void)
+{
+	const sigset_t set = handled_signals();
+
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* A guest that writes past RLIMIT_FSIZE gets EFBIG. */
+	signal(SIGXFSZ, SIG_IGN);
+}
+
+static int open_signals(struct daemon *daemon)
+{
+	const sigset_t set = handled_signals();
+
 	daemon->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return daemon->signals < 0 ? -errno : 0;
 }
 
-/* What has a name outside of the share is opened before that is hidden. */
 static int open_socket(struct daemon *daemon)
 {
-	char *path = strdup(daemon->opts.socket_path);
-	char *path2 = strdup(daemon->opts.socket_path);
-	int err = 0;
+	daemon->listener = vhost_user_listen(daemon->opts.socket_path);
+	return min(daemon->listener, 0);
+}
 
-	if (!path || !path2)
-		err = -ENOMEM;
-	if (!err) {
-		daemon->socket_dir = open(dirname(path), O_PATH | O_DIRECTORY |
-					  O_CLOEXEC);
-		err = daemon->socket_dir < 0 ? -errno : 0;
-	}
-	if (!err) {
-		strncpy(daemon->socket_name, basename(path2), NAME_MAX);
-		daemon->listener = vhost_user_listen(daemon->opts.socket_path);
-		err = min(daemon->listener, 0);
-	}
-	free(path);
-	free(path2);
-	return err;
+/* To be called as long as the path has its meaning: before isolate(). */
+static void remove_socket(struct daemon *daemon)
+{
+	if (daemon->listener >= 0)
+		unlink(daemon->opts.socket_path);
+	close_fd(&daemon->listener);
 }
 
 static int open_stats(struct daemon *daemon)
 {
 	if (!daemon->opts.stats_file)
 		return 0;
+	/* For whoever may look, as far as the umask allows it. */
 	daemon->stats = open(daemon->opts.stats_file,
 			     O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	return daemon->stats < 0 ? -errno : 0;
 }
 
+static void explain_backing(int err)
+{
+	switch (err) {
+	case -EOPNOTSUPP:
+		log_err("--dax-window needs FUSE passthrough: Linux 6.9 or later with CONFIG_FUSE_PASSTHROUGH");
+		break;
+	case -EPERM:
+	case -EACCES:
+		log_err("--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse), for FUSE passthrough");
+		break;
+	case -ENOENT:
+	case -ENXIO:
+	case -ENODEV:
+		log_err("--dax-window needs FUSE: /dev/fuse: %s (modprobe fuse)",
+			strerror(-err));
+		break;
+	default:
+		failed("--dax-window", err);
+	}
+}
+
 static int open_backing(struct daemon *daemon)
 {
+	int err;
+
 	if (!daemon->opts.window)
 		return 0;
 	daemon->backing = backing_new(confine_backing);
 	if (daemon->backing)
 		return 0;
-	if (errno == EOPNOTSUPP)
-		log_err("--dax-window needs FUSE passthrough: Linux 6.9 or later with CONFIG_FUSE_PASSTHROUGH");
-	else if (errno == EPERM)
-		log_err("--dax-window needs root (CAP_SYS_ADMIN), for FUSE passthrough");
-	return -errno;
-}
-
-static int open_share(struct daemon *daemon)
-{
-	const struct options *opts = &daemon->opts;
-	struct pt_options pt_opts = {
-		.shared_dir = opts->shared_dir,
-		.root_fd = -1,
-		.proc_fd = -1,
-		.cache = opts->cache,
-		.readonly = opts->readonly,
-		.xattr = opts->xattr,
-		.posix_acl = opts->posix_acl,
-		.dax_attr_min = opts->dax_attr_min,
-	};
-	int err;
-
-	err = isolation_root(opts->sandbox, opts->shared_dir,
-			     &pt_opts.root_fd, &pt_opts.proc_fd);
-	if (!err && opts->readonly)
-		err = isolation_readonly(opts->sandbox, pt_opts.root_fd,
-					 opts->window);
-	if (failed(isolation_step(), err))
-		return err;
-	daemon->pt = pt_new(&pt_opts);
-	err = daemon->pt ? 0 : -errno;
-	failed(opts->shared_dir, err);
-	close_fd(&pt_opts.root_fd);
-	close_fd(&pt_opts.proc_fd);
+	err = -errno;
+	explain_backing(err);
 	return err;
 }
 
+/* A step of the isolation that failed, and at what. */
+static bool step_failed(const char *what, int err)
+{
+	if (err)
+		log_err("%s: cannot %s: %s", what, isolation_step(),
+			strerror(-err));
+	return err != 0;
+}
+
+/*
+ * What has a name outside of the share is opened before that is hidden. The
+ * thread of the backing files takes along what is open when it starts, so what
+ * it has no use for is opened after that.
+ */
 static int open_outside(struct daemon *daemon)
 {
 	const struct options *opts = &daemon->opts;
 	int err;
 
 	err = isolation_start() ?: isolation_namespaces(opts->sandbox);
-	if (failed(isolation_step(), err))
+	if (step_failed("sandbox", err))
 		return err;
 	err = log_open(opts->log_level, opts->log_file, opts->syslog);
 	if (failed(opts->log_file, err))
+		return err;
+	block_signals();
+	err = open_backing(daemon);
+	if (err)
 		return err;
 	err = open_signals(daemon);
 	if (failed("signalfd", err))
@@ -217,13 +238,52 @@ static int open_outside(struct daemon *daemon)
 	err = open_stats(daemon);
 	if (failed(opts->stats_file, err))
 		return err;
+	err = isolation_open(opts->sandbox, opts->shared_dir, &daemon->root_fd,
+			     &daemon->proc_fd);
+	if (step_failed(opts->shared_dir, err))
+		return err;
 	err = open_socket(daemon);
-	if (failed(opts->socket_path, err))
+	failed(opts->socket_path, err);
+	return err;
+}
+
+static int open_share(struct daemon *daemon)
+{
+	const struct options *opts = &daemon->opts;
+	struct pt_options pt_opts = {
+		.shared_dir = opts->shared_dir,
+		.root_fd = daemon->root_fd,
+		.proc_fd = daemon->proc_fd,
+		.cache = opts->cache,
+		.readonly = opts->readonly,
+		.xattr = opts->xattr,
+		.posix_acl = opts->posix_acl,
+		.dax_attr_min = opts->dax_attr_min,
+	};
+
+	daemon->pt = pt_new(&pt_opts);
+	return daemon->pt ? 0 : -errno;
+}
+
+/* From here on there is nothing but the share. */
+static int isolate(struct daemon *daemon)
+{
+	int err;
+
+	err = isolation_root(daemon->opts.sandbox, &daemon->root_fd);
+	if (!err && daemon->opts.readonly)
+		err = isolation_readonly(daemon->opts.sandbox, daemon->root_fd,
+					 daemon->opts.window);
+	if (step_failed(daemon->opts.shared_dir, err))
 		return err;
-	err = open_backing(daemon);
-	if (failed("window", err))
+	err = open_share(daemon);
+	close_fd(&daemon->root_fd);
+	close_fd(&daemon->proc_fd);
+	if (failed(daemon->opts.shared_dir, err))
 		return err;
-	return open_share(daemon);
+	err = confine_requests();
+	step_failed("sandbox", err);
+	return err;
 }
 
 static int open_window(struct daemon *daemon)
@@ -283,7 +343,8 @@ static void describe_device(struct daemon *daemon)
 static void write_stats(struct daemon *daemon)
 {
 	if (daemon->stats >= 0)
-		failed("statistics", stats_write(daemon->stats, daemon->map));
+		failed(daemon->opts.stats_file,
+		       stats_write(daemon->stats, daemon->map));
 }
 
 /* Returns false when it is time to end. */
@@ -295,7 +356,12 @@ static bool handle_signal(struct daemon *daemon)
 		return true;
 	if (info.ssi_signo != SIGUSR1)
 		return false;
-	write_stats(daemon);
+	/* Nobody waits for us yet, and a thread would not be confined. */
+	if (!daemon->hiprio)
+		write_stats(daemon);
+	else if (daemon->stats >= 0)
+		failed(daemon->opts.stats_file,
+		       stats_write_soon(daemon->stats, daemon->map));
 	return true;
 }
 
@@ -317,54 +383,117 @@ static bool wait_for(struct daemon *daemon, int fd)
 	}
 }
 
-/* Serves one front-end until it goes. Returns the exit code. */
+static void log_start(const struct options *opts)
+{
+	char window[32] = "no window (--dax-window)";
+
+	if (opts->window)
+		snprintf(window, sizeof(window), "a window of %lu MiB",
+			 opts->window >> 20);
+	log_info("sharing %s as '%s' with %s, waiting on %s", opts->shared_dir,
+		 opts->tag, window, opts->socket_path);
+}
+
+/*
+ * Waits for the one front-end there is. No other can connect, so the socket is
+ * removed. Returns -1 to go on, else the exit code.
+ */
+static int connect_front_end(struct daemon *daemon)
+{
+	bool connected;
+
+	log_start(&daemon->opts);
+	connected = wait_for(daemon, daemon->listener);
+	if (connected)
+		daemon->conn = vhost_user_accept(daemon->listener);
+	remove_socket(daemon);
+	if (!connected)
+		return EXIT_DONE;
+	return failed("accept", min(daemon->conn, 0)) ? EXIT_FAILED : -1;
+}
+
+/* Serves the front-end until it goes. Returns the exit code. */
 static int serve(struct daemon *daemon)
 {
 	struct vhost_user *vu;
-	int conn, ret = 1;
+	int ret = 1;
 
-	log_info("sharing %s as '%s', waiting on %s", daemon->opts.shared_dir,
-		 daemon->opts.tag, daemon->opts.socket_path);
-	if (!wait_for(daemon, daemon->listener))
-		return EXIT_DONE;
-	conn = accept4(daemon->listener, NULL, NULL, SOCK_CLOEXEC);
-	if (failed("accept", conn < 0 ? -errno : 0))
-		return EXIT_FAILED;
-	vu = vhost_user_new(&daemon->device, daemon->mem, conn);
+	vu = vhost_user_new(&daemon->device, daemon->mem, daemon->conn);
 	if (!vu)
 		return EXIT_FAILED;
-	while (ret == 1 && wait_for(daemon, conn))
+	while (ret == 1 && wait_for(daemon, daemon->conn))
 		ret = vhost_user_handle(vu);
 	if (ret == 0)
 		log_info("the front-end has gone");
 	failed("front-end", min(ret, 0));
+	/* It is told that we go, whatever else takes its time. */
 	vhost_user_free(vu);
 	return ret < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
+/*
+ * Storage that does not answer, a frozen file system say, holds a thread until it
+ * does, and no signal ends that. The process does not wait for it.
+ */
+static void *watch_end(void *arg)
+{
+	(void)arg;
+	sleep(END_SECONDS);
+	log_err("storage does not answer: requests of the guest are given up (the kernel ends this process when it does)");
+	/* Time to write that, if there is no more trouble with the log. */
+	sleep(1);
+	_exit(EXIT_FAILED);
+}
+
 static void close_all(struct daemon *daemon)
 {
+	pthread_t watch;
+
+	remove_socket(daemon);
 	/* Requests which wait for the front-end end now. */
 	vu_backend_shutdown(&daemon->backend);
+	failed("thread", -pthread_create(&watch, NULL, watch_end, NULL));
+	/* Now, as what follows may not come to an end. */
+	write_stats(daemon);
+	stats_close();
 	if (daemon->requests)
 		pool_free(daemon->requests);
 	if (daemon->hiprio)
 		pool_free(daemon->hiprio);
-	write_stats(daemon);
 	for (unsigned int i = 0; daemon->hiprio && i < daemon->num_queues; i++)
 		queue_destroy(&daemon->queues[i]);
 	if (daemon->map)
 		dax_map_free(daemon->map);
 	if (daemon->backing)
 		backing_free(daemon->backing);
-	if (daemon->listener >= 0)
-		unlinkat(daemon->socket_dir, daemon->socket_name, 0);
+	log_close();
+}
+
+static int run(struct daemon *daemon)
+{
+	int code;
+
+	if (open_outside(daemon))
+		return EXIT_FAILED;
+	code = connect_front_end(daemon);
+	if (code >= 0)
+		return code;
+	if (isolate(daemon))
+		return EXIT_FAILED;
+	if (failed("log", log_start_writer()) ||
+	    failed("window", open_window(daemon)) ||
+	    failed("libfuse", transport_open(daemon->pt, daemon->map)) ||
+	    failed("queues", open_queues(daemon)))
+		return EXIT_FAILED;
+	describe_device(daemon);
+	return serve(daemon);
 }
 
 int main(int argc, char **argv)
 {
 	static struct daemon daemon = {
-		.listener = -1, .socket_dir = -1, .signals = -1, .stats = -1,
+		.listener = -1, .conn = -1, .signals = -1, .stats = -1,
+		.root_fd = -1, .proc_fd = -1,
 	};
 	int code;
 
@@ -374,18 +503,7 @@ int main(int argc, char **argv)
 	/* Else malloc() asks for the number of processors, in the guest's /sys. */
 	mallopt(M_ARENA_MAX, MALLOC_ARENAS);
 	vu_backend_init(&daemon.backend);
-	code = EXIT_FAILED;
-	if (open_outside(&daemon))
-		goto out;
-	if (failed(isolation_step(), confine_requests()))
-		goto out;
-	if (failed("window", open_window(&daemon)) ||
-	    failed("libfuse", transport_open(daemon.pt, daemon.map)) ||
-	    failed("queues", open_queues(&daemon)))
-		goto out;
-	describe_device(&daemon);
-	code = serve(&daemon);
-out:
+	code = run(&daemon);
 	close_all(&daemon);
 	return code;
 }

@@ -216,6 +216,45 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 	return false;
 }
 
+#define TEXT_(macro) #macro
+#define TEXT(macro) TEXT_(macro)
+
+/* What an option of parse_option() takes, if that can be something wrong. */
+static const char *wanted(int opt)
+{
+	switch (opt) {
+	case OPT_TAG:
+		return "1 to " TEXT(TAG_MAX) " bytes";
+	case OPT_CACHE:
+		return "auto, always or never";
+	case OPT_DAX_WINDOW:
+		return "a size, as in 512M or 1G";
+	case OPT_DAX_ATTR:
+		return "none, all or a size, as in 64K";
+	case OPT_DAX_BUDGET:
+		return "1 to " TEXT(DAX_MAP_MAX_BUDGET);
+	case OPT_NUM_QUEUES:
+		return "1 to " TEXT(MAX_QUEUES);
+	case OPT_THREAD_POOL_SIZE:
+		return "1 to " TEXT(MAX_THREADS);
+	case OPT_SANDBOX:
+		return "none, namespace or chroot";
+	case OPT_LOG_LEVEL:
+		return "error, warn, info or debug";
+	}
+	return "something else";
+}
+
+/* An option as the user wrote it: getopt_long() leaves a short one in optopt. */
+static int unknown_option(char **argv)
+{
+	if (optopt > 0 && optopt < OPT_SHARED_DIR)
+		return wrong("unknown option -%c", optopt);
+	if (optopt)
+		return wrong("%s takes no value", argv[optind - 1]);
+	return wrong("unknown option %s", argv[optind - 1]);
+}
+
 static int check_options(const struct options *opts)
 {
 	if (!opts->shared_dir)
@@ -255,13 +294,14 @@ int options_parse(struct options *opts, int argc, char **argv)
 			puts("virtiofs-daxd " VERSION);
 			return EXIT_DONE;
 		case '?':
-			return wrong("unknown option %s", argv[optind - 1]);
+			return unknown_option(argv);
 		case ':':
 			return wrong("%s needs a value", argv[optind - 1]);
 		}
 		if (!parse_option(opts, opt, optarg))
-			return wrong("--%s: '%s' will not do",
-				     long_options[index].name, optarg);
+			return wrong("--%s takes %s, not '%s'",
+				     long_options[index].name, wanted(opt),
+				     optarg);
 	}
 	if (optind < argc)
 		return wrong("'%s' is no option", argv[optind]);

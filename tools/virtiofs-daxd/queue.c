@@ -7,10 +7,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "util.h"
+
+/* How long a stop waits for those who touch guest memory. */
+#define STOP_SECONDS 2
 
 /**
  * struct queue_late - a reply that waits for its queue to go on
@@ -61,17 +65,33 @@ static void late_drop_all(struct queue *queue)
 	}
 }
 
-/* Closing is not enough to end the watch: the front-end has the eventfd too. */
-static void queue_set_kick(struct queue *queue, int fd)
+/* Nobody is waited for with the lock held, however often it was signalled. */
+static void eventfd_no_wait(int fd)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = queue };
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+}
 
+/* Closing is not enough to end the watch: the front-end has the eventfd too. */
+static void queue_drop_kick(struct queue *queue)
+{
 	if (queue->kick >= 0 && queue->epoll >= 0)
 		epoll_ctl(queue->epoll, EPOLL_CTL_DEL, queue->kick, NULL);
 	close_fd(&queue->kick);
+}
+
+/* What cannot be watched is not taken, and stays the caller's. */
+static int queue_set_kick(struct queue *queue, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = queue };
+
+	if (queue->epoll >= 0 &&
+	    epoll_ctl(queue->epoll, EPOLL_CTL_ADD, fd, &event))
+		return -errno;
+	eventfd_no_wait(fd);
+	queue_drop_kick(queue);
 	queue->kick = fd;
-	if (fd >= 0 && queue->epoll >= 0)
-		epoll_ctl(queue->epoll, EPOLL_CTL_ADD, fd, &event);
+	return 0;
 }
 
 void queue_destroy(struct queue *queue)
@@ -79,7 +99,7 @@ void queue_destroy(struct queue *queue)
 	late_drop_all(queue);
 	guest_mem_put(queue->mem);
 	guest_mem_put(queue->ring_mem);
-	queue_set_kick(queue, -1);
+	queue_drop_kick(queue);
 	close_fd(&queue->call);
 	pthread_cond_destroy(&queue->idle);
 	pthread_mutex_destroy(&queue->lock);
@@ -101,6 +121,17 @@ void queue_set_mem(struct queue *queue, struct guest_mem *mem)
 	queue->mem = guest_mem_get(mem);
 	pthread_mutex_unlock(&queue->lock);
 	guest_mem_put(old);
+}
+
+void queue_move(struct queue *queue, struct guest_mem *mem)
+{
+	queue_set_mem(queue, mem);
+	pthread_mutex_lock(&queue->lock);
+	if (queue->ring_mem)
+		virtq_follow(&queue->ring, queue->ring_mem);
+	queue->round++;
+	queue->busy = 0;
+	pthread_mutex_unlock(&queue->lock);
 }
 
 int queue_set_size(struct queue *queue, unsigned int size)
@@ -138,14 +169,11 @@ int queue_set_rings(struct queue *queue, uint64_t desc, uint64_t avail,
 	int err = -EINVAL;
 
 	pthread_mutex_lock(&queue->lock);
-	if (queue->ring.size)
+	if (!queue->started && queue->ring.size)
 		err = virtq_place(&queue->ring, queue->mem, desc, avail, used);
 	if (!err) {
 		guest_mem_put(queue->ring_mem);
 		queue->ring_mem = guest_mem_get(queue->mem);
-	} else {
-		queue->ring.desc = NULL;
-		queue->broken = true;
 	}
 	pthread_mutex_unlock(&queue->lock);
 	return err;
@@ -168,6 +196,7 @@ void queue_set_call(struct queue *queue, int fd)
 {
 	pthread_mutex_lock(&queue->lock);
 	close_fd(&queue->call);
+	eventfd_no_wait(fd);
 	queue->call = fd;
 	/* What was signalled between the two may have been lost. */
 	if (queue->started)
@@ -189,6 +218,7 @@ static void late_give_all(struct queue *queue)
 	while (queue->late) {
 		struct queue_late *late = queue->late;
 
+		guest_mem_follow(late->mem, late->in, late->in_count);
 		iov_write(late->in, late->in_count, 0, late->reply, late->len);
 		virtq_push(&queue->ring, late->head, late->len);
 		queue->late = late->next;
@@ -220,16 +250,15 @@ static void queue_begin(struct queue *queue)
 
 int queue_start(struct queue *queue, int kick, bool *anew)
 {
-	int err = 0;
+	int err = -EINVAL;
 
 	pthread_mutex_lock(&queue->lock);
-	if (queue->started || !queue->ring.desc || kick < 0) {
-		err = -EINVAL;
+	if (!queue->started && queue->ring.desc && kick >= 0)
+		err = queue_set_kick(queue, kick);
+	if (err) {
 		close_fd(&kick);
 		goto out_unlock;
 	}
-	fcntl(kick, F_SETFL, O_NONBLOCK);
-	queue_set_kick(queue, kick);
 	queue->broken = false;
 	queue->started = true;
 	if (queue_goes_on(queue)) {
@@ -245,18 +274,22 @@ out_unlock:
 	return err;
 }
 
-uint16_t queue_stop(struct queue *queue)
+int queue_stop(struct queue *queue, uint16_t *base)
 {
-	uint16_t base;
+	struct timespec end;
+	int err = 0;
 
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += STOP_SECONDS;
 	pthread_mutex_lock(&queue->lock);
 	queue->started = false;
-	while (queue->busy)
-		pthread_cond_wait(&queue->idle, &queue->lock);
-	base = queue->ring.last_avail;
-	queue_set_kick(queue, -1);
+	while (queue->busy && !err)
+		err = -pthread_cond_clockwait(&queue->idle, &queue->lock,
+					      CLOCK_MONOTONIC, &end);
+	*base = queue->ring.last_avail;
+	queue_drop_kick(queue);
 	pthread_mutex_unlock(&queue->lock);
-	return base;
+	return err;
 }
 
 bool queue_started(struct queue *queue)
@@ -298,6 +331,7 @@ bool queue_take(struct queue *queue, struct queue_ticket *ticket,
 		ticket->queue = queue;
 		ticket->mem = guest_mem_get(queue->mem);
 		ticket->epoch = queue->epoch;
+		ticket->round = queue->round;
 		ticket->busy = fetch(ticket);
 		queue->busy += ticket->busy;
 	}
@@ -351,22 +385,31 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 	struct virtq_chain *chain = &ticket->chain;
 	struct queue *queue = ticket->queue;
 	size_t len = iov_size(iov, count);
+	bool busy;
 
 	if (len > iov_size(virtq_chain_in(chain), chain->in_count))
 		count = len = 0;
 	pthread_mutex_lock(&queue->lock);
+	busy = ticket->busy && ticket->round == queue->round;
 	if (ticket->epoch == queue->epoch) {
+		guest_mem_follow(ticket->mem, virtq_chain_in(chain),
+				 chain->in_count);
 		/* A busy one keeps queue_stop() waiting: not stopped yet. */
-		if (queue->started || ticket->busy)
+		if (queue->started || busy)
 			queue_reply(ticket, iov, count, written);
 		else
 			late_add(ticket, iov, count, len);
 	}
-	if (ticket->busy && !--queue->busy)
+	if (busy && !--queue->busy)
 		pthread_cond_broadcast(&queue->idle);
 	pthread_mutex_unlock(&queue->lock);
 	guest_mem_put(ticket->mem);
 	ticket->mem = NULL;
+}
+
+bool queue_given_up(const struct queue_ticket *ticket)
+{
+	return ticket->busy && guest_mem_closed(ticket->mem);
 }
 
 void queue_drain_kick(struct queue *queue)

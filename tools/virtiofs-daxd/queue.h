@@ -8,7 +8,8 @@
  * (which waits for us to stop). So it waits only for those that touch guest
  * memory directly; the others find the queue stopped when they come back, and
  * leave their reply to be given when the queue goes on, or to nobody if the
- * device was reset.
+ * device was reset. Those that touch guest memory may be waiting for storage, and
+ * are given up after a while: the memory is taken from them, see queue_move().
  */
 #ifndef VIRTIOFS_DAXD_QUEUE_H
 #define VIRTIOFS_DAXD_QUEUE_H
@@ -39,7 +40,8 @@ struct queue_late;
  * @seen: it was started before
  * @broken: the ring made no sense; nothing more until the next start
  * @epoch: counts resets: a chain of an earlier epoch has no place to return to
- * @busy: takers that touch guest memory
+ * @round: counts how often the busy ones were given up
+ * @busy: takers of this round that touch guest memory
  * @late: replies that came while the queue was stopped
  */
 struct queue {
@@ -58,6 +60,7 @@ struct queue {
 	bool seen;
 	bool broken;
 	unsigned int epoch;
+	unsigned int round;
 	unsigned int busy;
 	struct queue_late *late;
 };
@@ -67,6 +70,7 @@ struct queue {
  * @queue: where it came from
  * @mem: memory table it was taken with, referenced
  * @epoch: of the queue at that time
+ * @round: likewise
  * @busy: counted in @queue's busy: its memory may be touched without the lock
  * @chain: its memory
  */
@@ -74,6 +78,7 @@ struct queue_ticket {
 	struct queue *queue;
 	struct guest_mem *mem;
 	unsigned int epoch;
+	unsigned int round;
 	bool busy;
 	struct virtq_chain chain;
 };
@@ -109,6 +114,16 @@ void queue_watch(struct queue *queue, int epoll);
 void queue_set_mem(struct queue *queue, struct guest_mem *mem);
 
 /**
+ * queue_move - all guest memory is at other places: follow
+ * @queue: the queue
+ * @mem: the table to use from now on; the queue takes a reference
+ *
+ * Between guest_mem_move() and guest_mem_close(). Nobody who touches guest memory
+ * now is waited for any more.
+ */
+void queue_move(struct queue *queue, struct guest_mem *mem);
+
+/**
  * queue_set_size - number of entries, while stopped
  * @queue: the queue
  * @size: entries, a power of two
@@ -127,13 +142,13 @@ int queue_set_size(struct queue *queue, unsigned int size);
 int queue_set_base(struct queue *queue, unsigned int base);
 
 /**
- * queue_set_rings - where the rings are, as addresses of the front-end
+ * queue_set_rings - where the rings are, while stopped
  * @queue: the queue
- * @desc: address of the descriptor table
- * @avail: address of the available ring
- * @used: address of the used ring
+ * @desc: address of the descriptor table in the front-end's process
+ * @avail: likewise of the available ring
+ * @used: likewise of the used ring
  *
- * Return: 0 or -EINVAL.
+ * Return: 0; -EINVAL, with the rings where they were.
  */
 int queue_set_rings(struct queue *queue, uint64_t desc, uint64_t avail,
 		    uint64_t used);
@@ -166,17 +181,20 @@ void queue_enable(struct queue *queue, bool on);
  * @anew: set if the queue does not go on where queue_stop() left it: the device
  *	was reset. Not touched otherwise.
  *
- * Return: 0; -EINVAL if the queue was not set up or runs already.
+ * Return: 0; -EINVAL if the queue was not set up or runs already; another negative
+ * errno if @kick is nothing to wait for.
  */
 int queue_start(struct queue *queue, int kick, bool *anew);
 
 /**
  * queue_stop - take and give back nothing more
  * @queue: the queue
+ * @base: where to go on in the available ring
  *
- * Return: where to go on in the available ring.
+ * Return: 0; -ETIMEDOUT if somebody touches guest memory still. The queue is
+ * stopped all the same.
  */
-uint16_t queue_stop(struct queue *queue);
+int queue_stop(struct queue *queue, uint16_t *base);
 
 /**
  * queue_started - whether it is between queue_start() and queue_stop()
@@ -207,6 +225,14 @@ bool queue_take(struct queue *queue, struct queue_ticket *ticket,
  */
 void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		unsigned int count, size_t written);
+
+/**
+ * queue_given_up - whether the chain's memory was taken away from who touched it
+ * @ticket: the chain
+ *
+ * It says no if all was done before.
+ */
+bool queue_given_up(const struct queue_ticket *ticket);
 
 /**
  * queue_drain_kick - forget the kicks so far

@@ -168,11 +168,14 @@ static void request_send(struct request *req, int error,
 			 size_t written)
 {
 	struct iovec pieces[REQUEST_REPLY_PIECES + 1];
-	struct fuse_out_header header = {
-		.unique = req->unique,
-		.error = error,
-	};
+	struct fuse_out_header header = { .unique = req->unique };
 
+	/* What was read or written is not whole. */
+	if (queue_given_up(&req->ticket)) {
+		error = -EIO;
+		count = written = 0;
+	}
+	header.error = error;
 	if (count)
 		memcpy(pieces + 1, iov, count * sizeof(*iov));
 	pieces[0].iov_base = &header;

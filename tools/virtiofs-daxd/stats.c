@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "util.h"
 
 /* In the order of opcodes; what has no name is counted as "other". */
@@ -62,6 +65,27 @@ static const char *const stats_names[] = {
 	[FUSE_STATX] = "statx",
 };
 
+/**
+ * struct stats_job - arguments of stats_write() for a thread
+ * @fd: the file
+ * @map: the window, or NULL
+ */
+struct stats_job {
+	int fd;
+	struct dax_map *map;
+};
+
+/*
+ * The file.
+ *
+ * @lock: held while it is written; protects @closed
+ * @closed: no thread is to write any more
+ */
+static struct {
+	pthread_mutex_t lock;
+	bool closed;
+} stats_file = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
 static uint64_t stats_counts[ARRAY_SIZE(stats_names)];
 
 uint32_t stats_opcode(const char *name)
@@ -103,7 +127,7 @@ static void print_dax(FILE *out, struct dax_map *map)
 	fprintf(out, "dax_over_budget %lu\n", stats.over_budget);
 }
 
-int stats_write(int fd, struct dax_map *map)
+static int write_file(int fd, struct dax_map *map)
 {
 	char *text = NULL;
 	size_t len = 0;
@@ -124,4 +148,53 @@ int stats_write(int fd, struct dax_map *map)
 		err = -errno;
 	free(text);
 	return err;
+}
+
+int stats_write(int fd, struct dax_map *map)
+{
+	int err;
+
+	pthread_mutex_lock(&stats_file.lock);
+	err = write_file(fd, map);
+	pthread_mutex_unlock(&stats_file.lock);
+	return err;
+}
+
+static void *soon_thread(void *arg)
+{
+	struct stats_job *job = arg;
+	int err = 0;
+
+	pthread_mutex_lock(&stats_file.lock);
+	if (!stats_file.closed)
+		err = write_file(job->fd, job->map);
+	pthread_mutex_unlock(&stats_file.lock);
+	free(job);
+	if (err)
+		log_err("statistics: %s", strerror(-err));
+	return NULL;
+}
+
+int stats_write_soon(int fd, struct dax_map *map)
+{
+	struct stats_job *job = malloc(sizeof(*job));
+	pthread_t thread;
+	int err;
+
+	if (!job)
+		return -ENOMEM;
+	*job = (struct stats_job){ .fd = fd, .map = map };
+	err = pthread_create(&thread, NULL, soon_thread, job);
+	if (err)
+		free(job);
+	else
+		pthread_detach(thread);
+	return -err;
+}
+
+void stats_close(void)
+{
+	pthread_mutex_lock(&stats_file.lock);
+	stats_file.closed = true;
+	pthread_mutex_unlock(&stats_file.lock);
 }

@@ -39,4 +39,18 @@ void stats_print_requests(FILE *out);
  */
 int stats_write(int fd, struct dax_map *map);
 
+/**
+ * stats_write_soon - the same by a thread, as the file's storage may not answer
+ * @fd: the file
+ * @map: whose counters are written too, or NULL; used until stats_close()
+ *
+ * Return: 0 or a negative errno, if there is no thread.
+ */
+int stats_write_soon(int fd, struct dax_map *map);
+
+/**
+ * stats_close - wait for those threads
+ */
+void stats_close(void);
+
 #endif

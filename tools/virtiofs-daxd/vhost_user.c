@@ -26,6 +26,13 @@
 	(VU_PROTOCOL_F_MQ | VU_PROTOCOL_F_REPLY_ACK |			\
 	 VU_PROTOCOL_F_CONFIG | VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
 
+/*
+ * How long the rest of a message may take, or the front-end's reading of an
+ * answer: it sends and takes each in one piece. Who waits for it does nothing
+ * else, not even end.
+ */
+#define VU_MESSAGE_SECONDS 2
+
 #define VU_PROTOCOL_FEATURES_WINDOW					\
 	(VU_PROTOCOL_F_BACKEND_REQ | VU_PROTOCOL_F_BACKEND_SEND_FD |	\
 	 VU_PROTOCOL_F_SHMEM)
@@ -107,6 +114,23 @@ int vhost_user_listen(const char *path)
 	if (err)
 		close_fd(&sock);
 	return err ?: sock;
+}
+
+int vhost_user_accept(int listener)
+{
+	const struct timeval bound = { .tv_sec = VU_MESSAGE_SECONDS };
+	int conn, err;
+
+	conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (conn < 0)
+		return -errno;
+	if (setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof(bound)) ||
+	    setsockopt(conn, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof(bound))) {
+		err = -errno;
+		close_fd(&conn);
+		return err;
+	}
+	return conn;
 }
 
 struct vhost_user *vhost_user_new(const struct vhost_user_device *device,
@@ -362,13 +386,44 @@ static int vu_set_vring_base(struct vhost_user *vu, struct vu_message *msg)
 	return queue ? queue_set_base(queue, msg->payload.state.num) : -EINVAL;
 }
 
+/*
+ * The front-end waits, and may give the guest's memory to others once we have
+ * answered. Who waits for storage while the kernel is to copy from or to that
+ * memory loses it.
+ */
+static int vu_give_up(struct vhost_user *vu)
+{
+	struct guest_mem *mem;
+	int err;
+
+	log_warn("storage does not answer, and the guest is stopped: reads and writes under way will fail");
+	err = guest_mem_move();
+	if (err)
+		return err;
+	mem = guest_mem_moved(vu->mem);
+	if (!mem)
+		return -ENOMEM;
+	guest_mem_put(vu->mem);
+	vu->mem = mem;
+	for (unsigned int i = 0; i < vu->device->num_queues; i++)
+		queue_move(&vu->device->queues[i], mem);
+	return guest_mem_close();
+}
+
 static int vu_get_vring_base(struct vhost_user *vu, struct vu_message *msg)
 {
 	struct queue *queue = vu_queue(vu, msg->payload.state.index);
+	uint16_t base;
+	int err;
 
 	if (!queue)
 		return -EINVAL;
-	msg->payload.state.num = queue_stop(queue);
+	err = queue_stop(queue, &base);
+	if (err == -ETIMEDOUT)
+		err = vu_give_up(vu);
+	if (err)
+		return err;
+	msg->payload.state.num = base;
 	vu->device->stopped();
 	msg->reply_size = sizeof(msg->payload.state);
 	return 0;

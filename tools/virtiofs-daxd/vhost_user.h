@@ -52,6 +52,15 @@ struct vhost_user;
 int vhost_user_listen(const char *path);
 
 /**
+ * vhost_user_accept - take the front-end's connection
+ * @listener: the listening socket, on which it waits
+ *
+ * Return: the connected socket, which keeps nobody waiting for long; or a negative
+ * errno.
+ */
+int vhost_user_accept(int listener);
+
+/**
  * vhost_user_new - serve a connection
  * @device: what is offered; kept by reference
  * @mem: memory table to begin with, without regions

@@ -28,26 +28,51 @@ static uint16_t *virtq_avail_event(const struct virtq *vq)
 	return (uint16_t *)&vq->used->ring[vq->size];
 }
 
+/*
+ * The place of a ring here, or NULL. The front-end's addresses and ours need not
+ * be aligned alike: that depends on where the region starts in its file.
+ */
+static void *ring_ptr(const struct guest_mem *mem, uint64_t addr,
+		      unsigned int align, uint64_t len)
+{
+	void *ptr = guest_mem_user_ptr(mem, addr, len);
+
+	return addr % align || (uintptr_t)ptr % align ? NULL : ptr;
+}
+
 int virtq_place(struct virtq *vq, const struct guest_mem *mem, uint64_t desc,
 		uint64_t avail, uint64_t used)
 {
+	struct virtq placed = *vq;
 	uint64_t size = vq->size;
 
-	if (desc % VRING_DESC_ALIGN_SIZE || avail % VRING_AVAIL_ALIGN_SIZE ||
-	    used % VRING_USED_ALIGN_SIZE)
+	placed.desc = ring_ptr(mem, desc, VRING_DESC_ALIGN_SIZE,
+			       size * sizeof(struct vring_desc));
+	placed.avail = ring_ptr(mem, avail, VRING_AVAIL_ALIGN_SIZE,
+				sizeof(struct vring_avail) +
+				(size + 1) * sizeof(uint16_t));
+	placed.used = ring_ptr(mem, used, VRING_USED_ALIGN_SIZE,
+			       sizeof(struct vring_used) +
+			       size * sizeof(struct vring_used_elem) +
+			       sizeof(uint16_t));
+	if (!placed.desc || !placed.avail || !placed.used)
 		return -EINVAL;
-	vq->desc = guest_mem_user_ptr(mem, desc,
-				      size * sizeof(struct vring_desc));
-	vq->avail = guest_mem_user_ptr(mem, avail,
-				       sizeof(struct vring_avail) +
-				       (size + 1) * sizeof(uint16_t));
-	vq->used = guest_mem_user_ptr(mem, used,
-				      sizeof(struct vring_used) +
-				      size * sizeof(struct vring_used_elem) +
-				      sizeof(uint16_t));
-	if (!vq->desc || !vq->avail || !vq->used)
-		return -EINVAL;
+	*vq = placed;
 	return 0;
+}
+
+void virtq_follow(struct virtq *vq, const struct guest_mem *mem)
+{
+	struct iovec rings[] = {
+		{ .iov_base = vq->desc },
+		{ .iov_base = vq->avail },
+		{ .iov_base = vq->used },
+	};
+
+	guest_mem_follow(mem, rings, 3);
+	vq->desc = rings[0].iov_base;
+	vq->avail = rings[1].iov_base;
+	vq->used = rings[2].iov_base;
 }
 
 /*

@@ -72,10 +72,18 @@ static inline struct iovec *virtq_chain_in(struct virtq_chain *chain)
  * @avail: likewise of the available ring
  * @used: likewise of the used ring
  *
- * Return: 0; -EINVAL for a misaligned ring or one outside the memory.
+ * Return: 0; -EINVAL for a misaligned ring or one outside the memory, with @vq as
+ * it was.
  */
 int virtq_place(struct virtq *vq, const struct guest_mem *mem, uint64_t desc,
 		uint64_t avail, uint64_t used);
+
+/**
+ * virtq_follow - find the rings in memory that has been moved
+ * @vq: the queue, placed or not
+ * @mem: memory table with which it was placed
+ */
+void virtq_follow(struct virtq *vq, const struct guest_mem *mem);
 
 /**
  * virtq_pop - take the next chain

@@ -94,7 +94,7 @@ static void let_go(struct queue_ticket *ticket)
 	struct queue *queue = ticket->queue;
 
 	pthread_mutex_lock(&queue->lock);
-	if (ticket->busy && !--queue->busy)
+	if (ticket->busy && ticket->round == queue->round && !--queue->busy)
 		pthread_cond_broadcast(&queue->idle);
 	ticket->busy = false;
 	pthread_mutex_unlock(&queue->lock);

@@ -6,8 +6,9 @@ CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 	CFLAGS='$(SANITIZE)'
 CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c
 CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
-# Those that drive the daemon by its socket.
-CORE_DRIVERS = core_daemon core_backing core_files core_retry
+# Tests of the daemon as a whole, by a front-end.
+CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
+	core_backing core_files core_retry
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized
@@ -20,20 +21,19 @@ check-core: core-tests core-sanitized $(O)/virtiofs-daxd
 	for t in core_virtq core_dax_map; do \
 		echo "# $$t"; $(O)/sanitize/tests/$$t || ret=1; \
 	done; \
-	for d in $(O) $(O)/sanitize; do \
-		for t in $(CORE_DRIVERS); do \
-			echo "# $$t $$d"; ASAN_OPTIONS=detect_leaks=0 \
-				$(O)/tests/$$t $$d/virtiofs-daxd || ret=1; \
-		done; \
-	done; exit $$ret
+	for t in $(CORE_PROCESS); do for d in $(O) $(O)/sanitize; do \
+		echo "# $$t $$d"; \
+		ASAN_OPTIONS=detect_leaks=0 \
+			$(O)/tests/$$t $$d/virtiofs-daxd || ret=1; \
+	done; done; exit $$ret
 
-core-tests: $(CORE_DRIVERS:%=$(O)/tests/%)
+core-tests: $(CORE_PROCESS:%=$(O)/tests/%)
 core-sanitized:
 	$(CORE_SANITIZED) all $(O)/sanitize/tests/core_virtq \
 		$(O)/sanitize/tests/core_dax_map
 
 $(O)/tests/core_virtq: $(CORE_VIRTQ:%=tests/%)
 $(O)/tests/core_dax_map: $(CORE_DAX_MAP:%=tests/%)
-$(CORE_DRIVERS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c
+$(CORE_PROCESS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c
 $(O)/tests/core_%: $(CORE_HEADERS) util.c log.c | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)

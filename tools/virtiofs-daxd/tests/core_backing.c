@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core_main.h"
+#include "fe_main.h"
 
 #define RANGE (UINT64_C(2) << 20)
 
@@ -205,5 +205,5 @@ static const struct fs_test tests[] = {
 
 int main(int argc, char **argv)
 {
-	return core_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
+	return fe_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
 }

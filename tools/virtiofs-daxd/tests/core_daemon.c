@@ -14,8 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fs_tap.h"
-#include "frontend.h"
+#include "fe_main.h"
 
 #define RANGE (UINT64_C(2) << 20)
 
@@ -716,9 +715,6 @@ static void disconnect_during_a_map(void)
 	shutdown(fe.conn, SHUT_RDWR);
 	CHECK(fe_wait(&fe) == 0);
 	release_held();
-	fe.child = fork();
-	if (!fe.child)
-		_exit(0);
 	CHECK(fe_end(&fe) == 0);
 }
 
@@ -1018,25 +1014,14 @@ static void bad_messages_end_service(void)
 	CHECK(fe_send(&fe, VU_ADD_MEM_REG, &state, 8, -1, true) == 1);
 	/* A length that no message has. */
 	CHECK(write(fe.conn, &header, sizeof(header)) == sizeof(header));
-	CHECK(fe_wait(&fe) == 1);
-	fe.child = fork();
-	if (!fe.child)
-		_exit(0);
-	CHECK(fe_end(&fe) == 0);
+	CHECK(fe_gone(&fe) == 1);
 }
 
 static int run_daemon(const char *const *options)
 {
-	int status;
-
 	if (fe_spawn(&fe, options))
 		kill(fe.child, SIGTERM);
-	status = fe_wait(&fe);
-	fe.child = fork();
-	if (!fe.child)
-		_exit(0);
-	fe_end(&fe);
-	return status;
+	return fe_gone(&fe);
 }
 
 static void exit_codes(void)
@@ -1068,7 +1053,7 @@ static void socket_in_use(void)
 	memcpy(&other, &fe, sizeof(fe));
 	fe_spawn(&other, with_window);
 	CHECK(fe_wait(&other) == 1);
-	/* The first one is not disturbed, and removes its socket in the end. */
+	/* The first one is not disturbed, and removes its socket. */
 	CHECK(fe_connect(&fe) && fe_handshake(&fe));
 	kill(fe.child, SIGTERM);
 	CHECK(fe_wait(&fe) == 0);
@@ -1089,8 +1074,9 @@ static void socket_in_use(void)
 static void killed_at_any_time(void)
 {
 	for (int i = 0; i < 40; i++) {
-		CHECK(fe_spawn(&fe, with_window));
-		usleep(i * 300);
+		/* The socket comes when all that is over. */
+		fe_fork(&fe, with_window);
+		usleep(i * 500);
 		kill(fe.child, SIGKILL);
 		CHECK(fe_wait(&fe) == -SIGKILL);
 		unlink(fe_path(&fe, "../sock"));
@@ -1203,12 +1189,5 @@ static const struct fs_test tests[] = {
 
 int main(int argc, char **argv)
 {
-	fe_daemon = argc > 1 ? argv[1] : "./virtiofs-daxd";
-	signal(SIGPIPE, SIG_IGN);
-	if (geteuid())
-		return skip_all("needs root");
-	if (access("/dev/fuse", R_OK | W_OK))
-		return skip_all("needs /dev/fuse");
-	return run_tests(tests, sizeof(tests) / sizeof(tests[0]),
-			 argc > 2 ? argv[2] : NULL);
+	return fe_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -17,7 +17,7 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
 #include <fuse_lowlevel.h>
 
-#include "core_main.h"
+#include "fe_main.h"
 
 #define RANGE (UINT64_C(2) << 20)
 #define FILE_NODE 2
@@ -191,5 +191,5 @@ static const struct fs_test tests[] = {
 
 int main(int argc, char **argv)
 {
-	return core_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
+	return fe_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -86,6 +86,26 @@ static void set(unsigned int i, uint64_t addr, uint32_t len, uint16_t flags,
 	desc[i] = (struct vring_desc){ addr, len, flags, next };
 }
 
+/* A region may start anywhere in its file, so rings must be aligned here too. */
+static void misaligned_rings(void)
+{
+	const struct guest_region_desc odd = {
+		.guest_addr = BASE, .size = SIZE / 2, .user_addr = BASE,
+		.mmap_offset = 1 };
+	struct guest_mem *empty = guest_mem_new(), *table;
+	int fd = memfd_create("odd", MFD_CLOEXEC);
+	struct virtq queue = { .size = ENTRIES };
+
+	CHECK(empty && !ftruncate(fd, SIZE));
+	CHECK(!guest_mem_add(empty, &odd, fd, 0, &table));
+	CHECK(virtq_place(&queue, table, BASE, BASE + 4096, BASE + 8192) ==
+	      -EINVAL);
+	CHECK(!queue.desc && !queue.avail && !queue.used);
+	guest_mem_put(table);
+	guest_mem_put(empty);
+	close(fd);
+}
+
 static void addresses(void)
 {
 	const struct guest_region_desc twice = {
@@ -321,10 +341,16 @@ static bool queue_set_up(struct queue *queue)
 	       !queue_start(queue, eventfd(0, 0), &anew) && anew;
 }
 
+static struct vring_desc *desc_here(void)
+{
+	return guest_mem_user_ptr(mem, (uintptr_t)desc, sizeof(*desc));
+}
+
 static void queue_needs_all(void)
 {
 	struct queue queue;
 	bool anew = false;
+	uint16_t base;
 
 	CHECK(set_up());
 	queue_init(&queue, 0, mem);
@@ -339,8 +365,14 @@ static void queue_needs_all(void)
 	queue_destroy(&queue);
 	CHECK(queue_set_up(&queue));
 	CHECK(queue_set_size(&queue, ENTRIES) == -EINVAL);
+	CHECK(queue_set_rings(&queue, (uintptr_t)desc, (uintptr_t)avail,
+			      (uintptr_t)used) == -EINVAL);
+	CHECK(queue.ring.desc == desc_here() && !queue.broken);
 	CHECK(queue_start(&queue, eventfd(0, 0), &anew) == -EINVAL);
-	queue_stop(&queue);
+	CHECK(queue_stop(&queue, &base) == 0);
+	/* Refused ones leave the old ones in place. */
+	CHECK(queue_set_rings(&queue, 1, 2, 3) == -EINVAL);
+	CHECK(queue.ring.desc == desc_here() && !queue.broken);
 	queue_destroy(&queue);
 	tear_down();
 }
@@ -352,6 +384,7 @@ static void late_replies(void)
 	struct queue_ticket ticket;
 	struct queue queue;
 	bool anew = false;
+	uint16_t base;
 
 	CHECK(set_up());
 	set(0, BASE + 16384, 8, VRING_DESC_F_WRITE, 0);
@@ -359,7 +392,7 @@ static void late_replies(void)
 	CHECK(!queue_take(&queue, &ticket, no_fetch));
 	offer(0);
 	CHECK(queue_take(&queue, &ticket, no_fetch));
-	CHECK(queue_stop(&queue) == 1);
+	CHECK(queue_stop(&queue, &base) == 0 && base == 1);
 	queue_give(&ticket, &reply, 1, 0);
 	CHECK(used->idx == 0 && bytes[16384] == 0);
 	CHECK(queue_set_base(&queue, 1) == 0);
@@ -369,7 +402,7 @@ static void late_replies(void)
 	/* After a reset it is not. */
 	offer(0);
 	CHECK(queue_take(&queue, &ticket, no_fetch));
-	CHECK(queue_stop(&queue) == 2);
+	CHECK(queue_stop(&queue, &base) == 0 && base == 2);
 	memset(bytes, 0, 20000);
 	CHECK(queue_set_base(&queue, 0) == 0);
 	CHECK(queue_start(&queue, eventfd(0, 0), &anew) == 0 && anew);
@@ -389,8 +422,7 @@ static void *stop_thread(void *arg)
 {
 	static uint16_t base;
 
-	base = queue_stop(arg);
-	return &base;
+	return queue_stop(arg, &base) ? NULL : &base;
 }
 
 /* Who touches guest memory is waited for: it may be given away after a stop. */
@@ -410,16 +442,80 @@ static void stop_waits_for_the_busy(void)
 	usleep(100000);
 	CHECK(pthread_tryjoin_np(thread, &base) == EBUSY);
 	queue_give(&ticket, NULL, 0, 0);
-	CHECK(!pthread_join(thread, &base) && *(uint16_t *)base == 1);
+	CHECK(!pthread_join(thread, &base) && base && *(uint16_t *)base == 1);
 	CHECK(used->idx == 1);
 	queue_destroy(&queue);
 	tear_down();
+}
+
+/* What any code of ours does to stop a queue whose takers do not come back. */
+static bool take_away(struct queue *queue)
+{
+	struct guest_mem *moved;
+
+	if (guest_mem_move())
+		return false;
+	moved = guest_mem_moved(mem);
+	if (!moved)
+		return false;
+	guest_mem_put(mem);
+	mem = moved;
+	queue_move(queue, mem);
+	return !guest_mem_close();
+}
+
+/* Who touches guest memory for too long loses it; the reply arrives all the same. */
+static void stop_gives_up_the_busy(void)
+{
+	struct iovec reply = { "late", 4 };
+	struct queue_ticket ticket, other;
+	struct queue queue;
+	bool anew = false;
+	uint16_t base = 0;
+	int zero[2];
+
+	CHECK(set_up() && !pipe(zero));
+	set(0, BASE + 16384, 8, VRING_DESC_F_WRITE, 0);
+	set(1, BASE + SIZE / 2, 8, VRING_DESC_F_WRITE, 0);
+	CHECK(queue_set_up(&queue));
+	offer(0);
+	CHECK(queue_take(&queue, &ticket, busy_fetch));
+	offer(1);
+	CHECK(queue_take(&queue, &other, no_fetch));
+	CHECK(queue_stop(&queue, &base) == -ETIMEDOUT && base == 2);
+	CHECK(!queue_given_up(&ticket));
+	/* Twice, so that there is more than one place to follow from. */
+	CHECK(take_away(&queue) && take_away(&queue));
+	CHECK(queue_given_up(&ticket) && !queue_given_up(&other));
+	CHECK(queue_stop(&queue, &base) == 0 && base == 2);
+	/* The kernel does not find it where it was. */
+	CHECK(write(zero[1], "late", 4) == 4);
+	CHECK_ERR(readv(zero[0], virtq_chain_in(&ticket.chain), 1), EFAULT);
+	CHECK(queue_set_base(&queue, 2) == 0);
+	queue_give(&ticket, &reply, 1, 0);
+	CHECK(used->idx == 0 && bytes[16384] == 0);
+	/* Nor is the one that came while the memory was moved lost. */
+	CHECK(take_away(&queue));
+	CHECK(queue_start(&queue, eventfd(0, 0), &anew) == 0 && !anew);
+	CHECK(used->idx == 1 && !memcmp(bytes + 16384, "late", 4));
+	queue_give(&other, &reply, 1, 0);
+	CHECK(used->idx == 2 && !memcmp(bytes + SIZE / 2, "late", 4));
+	offer(0);
+	CHECK(queue_take(&queue, &ticket, busy_fetch));
+	CHECK(!queue_given_up(&ticket));
+	queue_give(&ticket, NULL, 0, 0);
+	CHECK(queue_stop(&queue, &base) == 0 && base == 3);
+	queue_destroy(&queue);
+	tear_down();
+	close(zero[0]);
+	close(zero[1]);
 }
 
 static const struct fs_test tests[] = {
 	TEST(addresses),
 	TEST(short_files_are_refused),
 	TEST(rings_outside_memory),
+	TEST(misaligned_rings),
 	TEST(plain_chain),
 	TEST(indirect_chain),
 	TEST(bad_chains),
@@ -429,6 +525,7 @@ static const struct fs_test tests[] = {
 	TEST(queue_needs_all),
 	TEST(late_replies),
 	TEST(stop_waits_for_the_busy),
+	TEST(stop_gives_up_the_busy),
 };
 
 int main(int argc, char **argv)

@@ -12,8 +12,7 @@
 
 #include "../fault/control.h"
 #include "../fault/fault.h"
-#include "fs_tap.h"
-#include "frontend.h"
+#include "fe_main.h"
 
 #define RANGE (UINT64_C(2) << 20)
 #define NAME_LEN sizeof(FAULT_XATTR)
@@ -387,12 +386,5 @@ static const struct fs_test tests[] = {
 
 int main(int argc, char **argv)
 {
-	fe_daemon = argc > 1 ? argv[1] : "./virtiofs-daxd-fault";
-	signal(SIGPIPE, SIG_IGN);
-	if (geteuid())
-		return skip_all("needs root");
-	if (access("/dev/fuse", R_OK | W_OK))
-		return skip_all("needs /dev/fuse");
-	return run_tests(tests, sizeof(tests) / sizeof(tests[0]),
-			 argc > 2 ? argv[2] : NULL);
+	return fe_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
 }

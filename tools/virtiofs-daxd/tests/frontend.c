@@ -68,17 +68,22 @@ static void fe_exec(struct frontend *fe, const char *const *options)
 	_exit(127);
 }
 
+void fe_fork(struct frontend *fe, const char *const *options)
+{
+	if (!fe->dir[0])
+		fe_paths(fe);
+	fe->child = fork();
+	if (!fe->child)
+		fe_exec(fe, options);
+}
+
 bool fe_spawn(struct frontend *fe, const char *const *options)
 {
 	siginfo_t info;
 	struct stat st;
 	char sock[96];
 
-	if (!fe->dir[0])
-		fe_paths(fe);
-	fe->child = fork();
-	if (!fe->child)
-		fe_exec(fe, options);
+	fe_fork(fe, options);
 	snprintf(sock, sizeof(sock), "%s/sock", fe->dir);
 	for (int i = 0; i < 500; i++) {
 		if (!stat(sock, &st))
@@ -92,32 +97,75 @@ bool fe_spawn(struct frontend *fe, const char *const *options)
 	return false;
 }
 
-static void fe_cat_log(struct frontend *fe)
+/* Calls @look for each line of the log; returns the sum. */
+static unsigned int fe_each_line(struct frontend *fe, const char *text,
+				 bool (*look)(const char *line,
+					      const char *text))
 {
 	char path[96], line[1024];
+	unsigned int sum = 0;
 	FILE *log;
 
 	snprintf(path, sizeof(path), "%s/log", fe->dir);
-	log = fopen(path, "r");
+	log = fopen(path, "re");
 	while (log && fgets(line, sizeof(line), log))
-		printf("# daemon: %s", line);
+		sum += look(line, text);
 	if (log)
 		fclose(log);
+	return sum;
+}
+
+static bool show_line(const char *line, const char *text)
+{
+	(void)text;
+	printf("# daemon: %s", line);
+	return true;
+}
+
+static bool has_text(const char *line, const char *text)
+{
+	return strstr(line, text);
+}
+
+unsigned int fe_lines(struct frontend *fe)
+{
+	return fe_each_line(fe, "", has_text);
+}
+
+bool fe_said(struct frontend *fe, const char *text)
+{
+	if (fe_each_line(fe, text, has_text))
+		return true;
+	printf("# not said: %s\n", text);
+	fe_each_line(fe, NULL, show_line);
+	return false;
 }
 
 int fe_wait(struct frontend *fe)
 {
+	pid_t child = fe->child;
 	int status = 0;
 
-	for (int i = 0; i < 500; i++) {
-		if (waitpid(fe->child, &status, WNOHANG) == fe->child)
+	fe->child = 0;
+	for (int i = 0; i < 500 && child; i++) {
+		if (waitpid(child, &status, WNOHANG) == child)
 			return WIFEXITED(status) ? WEXITSTATUS(status) :
 			       -WTERMSIG(status);
 		usleep(10000);
 	}
-	kill(fe->child, SIGKILL);
-	waitpid(fe->child, &status, 0);
+	if (!child)
+		return 0;
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
 	return -1;
+}
+
+int fe_gone(struct frontend *fe)
+{
+	int status = fe_wait(fe);
+
+	fe_end(fe);
+	return status;
 }
 
 int fe_end(struct frontend *fe)
@@ -135,7 +183,7 @@ int fe_end(struct frontend *fe)
 		pthread_join(fe->thread, NULL);
 	}
 	if (status)
-		fe_cat_log(fe);
+		fe_each_line(fe, NULL, show_line);
 	for (int i = 0; i < FE_QUEUES; i++) {
 		close(fe->queues[i].kick);
 		close(fe->queues[i].call);
@@ -383,7 +431,7 @@ static char *fe_ring(struct frontend *fe, unsigned int queue)
 	return fe->memory + queue * RING_BYTES;
 }
 
-static struct vring_avail *fe_avail(struct frontend *fe, unsigned int queue)
+struct vring_avail *fe_avail(struct frontend *fe, unsigned int queue)
 {
 	return (void *)(fe_ring(fe, queue) + 16 * FE_QUEUE_SIZE);
 }
@@ -460,17 +508,21 @@ void fe_reset(struct frontend *fe)
 	pthread_mutex_unlock(&fe->lock);
 }
 
+void fe_kill(struct frontend *fe)
+{
+	if (fe->child)
+		kill(fe->child, SIGKILL);
+	if (fe->dir[0])
+		fe_end(fe);
+}
+
 bool fe_begin(struct frontend *fe, const char *const *options)
 {
 	struct fuse_init_out out;
 
-	/* A test that failed left its daemon. */
-	if (fe->dir[0]) {
-		kill(fe->child, SIGKILL);
-		fe_end(fe);
-	}
+	fe_kill(fe);
 	if (!fe_spawn(fe, options) || !fe_connect(fe) || !fe_handshake(fe)) {
-		fe_cat_log(fe);
+		fe_each_line(fe, NULL, show_line);
 		return false;
 	}
 	fe_start_queues(fe, true);

@@ -84,13 +84,26 @@ extern const char *fe_daemon;
 extern const char *fe_base;
 
 /* Starts the daemon with more options, NULL at the end. The share is empty. */
+void fe_fork(struct frontend *fe, const char *const *options);
+/* And waits until it can be connected to. */
 bool fe_spawn(struct frontend *fe, const char *const *options);
 /* All of the above, the handshake, both queues and INIT. */
 bool fe_begin(struct frontend *fe, const char *const *options);
-/* Disconnects; returns the exit status of the daemon, -1 if it had to be killed. */
+/*
+ * Disconnects; returns the exit status of the daemon, -1 if it had to be killed,
+ * 0 if it has been waited for.
+ */
 int fe_end(struct frontend *fe);
 /* Waits for the daemon's end; same result. */
 int fe_wait(struct frontend *fe);
+/* Of a daemon that ends by itself: as fe_wait(), and cleans up. */
+int fe_gone(struct frontend *fe);
+/* Ends what a test that failed has left. */
+void fe_kill(struct frontend *fe);
+
+/* Whether a text is in the daemon's log, until fe_end(); and the log's lines. */
+bool fe_said(struct frontend *fe, const char *text);
+unsigned int fe_lines(struct frontend *fe);
 
 bool fe_connect(struct frontend *fe);
 bool fe_handshake(struct frontend *fe);
@@ -113,6 +126,8 @@ uint64_t fe_addr(struct frontend *fe, const void *ptr);
 /* Descriptors by hand: writes descriptor @i of a queue. */
 void fe_desc(struct frontend *fe, unsigned int queue, unsigned int i,
 	     uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
+/* The available ring of a queue. */
+struct vring_avail *fe_avail(struct frontend *fe, unsigned int queue);
 /* Makes descriptor @head available and kicks. */
 void fe_submit(struct frontend *fe, unsigned int queue, uint16_t head);
 /* Waits for the next used entry; its length, or -1 after two seconds. */

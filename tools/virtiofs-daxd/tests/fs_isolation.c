@@ -70,7 +70,8 @@ static int child(int (*fn)(void))
 static bool enter(enum isolation_sandbox sandbox, int *root, int *proc)
 {
 	return !isolation_start() && !isolation_namespaces(sandbox) &&
-	       !isolation_root(sandbox, share, root, proc) &&
+	       !isolation_open(sandbox, share, root, proc) &&
+	       !isolation_root(sandbox, root) &&
 	       !isolation_thread(ISOLATION_REQUESTS);
 }
 
@@ -90,6 +91,10 @@ static int inside(enum isolation_sandbox sandbox)
 	snprintf(name, sizeof(name), "%d", fd);
 	fd = openat(proc, name, O_RDWR);
 	MUST(fd >= 0 && write(fd, "x", 1) == 1);
+	/* No way up from the only directory of /proc that is kept. */
+	MUST(faccessat(proc, "../status", F_OK, 0) && errno == ENOENT);
+	for (fd = 3; fd < 100; fd++)
+		MUST(faccessat(fd, "../status", F_OK, 0));
 	MUST(!fstatat(root, "", &st, AT_EMPTY_PATH) && S_ISDIR(st.st_mode));
 	return 0;
 }
@@ -97,15 +102,10 @@ static int inside(enum isolation_sandbox sandbox)
 static int inside_namespace(void)
 {
 	int ret = inside(ISOLATION_NAMESPACE);
-	int root, proc;
+	int root;
 
 	if (ret)
 		return ret;
-	/* No way up from the only directory of /proc that is kept. */
-	proc = open("/tmp", O_PATH);
-	MUST(proc < 0);
-	for (proc = 3; proc < 100; proc++)
-		MUST(faccessat(proc, "../status", F_OK, 0));
 	root = socket(AF_INET, SOCK_DGRAM, 0);
 	MUST(root >= 0);
 	struct sockaddr address = { .sa_family = AF_INET };
@@ -149,10 +149,10 @@ static int missing_share(void)
 	int root, proc;
 
 	for (int i = ISOLATION_NONE; i <= ISOLATION_CHROOT; i++) {
-		MUST(isolation_root(i, "/tmp/fs-not-there", &root, &proc) ==
+		MUST(isolation_open(i, "/tmp/fs-not-there", &root, &proc) ==
 		     -ENOENT);
 		MUST(strstr(isolation_step(), "shared directory"));
-		MUST(isolation_root(i, "/dev/null", &root, &proc) == -ENOTDIR);
+		MUST(isolation_open(i, "/dev/null", &root, &proc) == -ENOTDIR);
 	}
 	return 0;
 }
@@ -162,7 +162,8 @@ static int readonly_share(void)
 	int root, proc;
 
 	MUST(!isolation_start() && !isolation_namespaces(ISOLATION_NAMESPACE));
-	MUST(!isolation_root(ISOLATION_NAMESPACE, share, &root, &proc));
+	MUST(!isolation_open(ISOLATION_NAMESPACE, share, &root, &proc));
+	MUST(!isolation_root(ISOLATION_NAMESPACE, &root));
 	/* With a window files can still be opened for writing. */
 	MUST(!isolation_readonly(ISOLATION_NAMESPACE, root, true));
 	MUST(!faccessat(root, "inside", W_OK, 0));
@@ -204,9 +205,8 @@ static uint64_t effective(void)
 static int request_capabilities(void)
 {
 	uint64_t wanted = BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) |
-		BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) |
-		BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_MKNOD) |
-		BIT(CAP_SETFCAP);
+		BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_SETGID) |
+		BIT(CAP_SETUID) | BIT(CAP_MKNOD) | BIT(CAP_SETFCAP);
 	int root, proc;
 
 	MUST(enter(ISOLATION_NAMESPACE, &root, &proc));
@@ -241,8 +241,7 @@ static int backing_capabilities(void)
 	MUST(!isolation_start());
 	MUST(!pthread_create(&thread, NULL, backing_thread, NULL));
 	MUST(!pthread_join(thread, NULL));
-	MUST(backing_has == (BIT(CAP_SYS_ADMIN) | BIT(CAP_DAC_OVERRIDE) |
-			     BIT(CAP_DAC_READ_SEARCH)));
+	MUST(backing_has == (BIT(CAP_SYS_ADMIN) | BIT(CAP_DAC_OVERRIDE)));
 	/* The other thread decides for itself. */
 	MUST(effective() & BIT(CAP_CHOWN));
 	MUST(!isolation_thread(ISOLATION_REQUESTS));
@@ -313,13 +312,45 @@ static int many_descriptors(void)
 	MUST(!setrlimit(RLIMIT_NOFILE, &low) && !isolation_start());
 	/* At least to the hard limit; past it with CAP_SYS_RESOURCE. */
 	MUST(!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur >= 4096);
-	MUST(umask(0) == 0);
 	return 0;
 }
 
 static void descriptors_are_raised(void)
 {
 	CHECK(child(many_descriptors) == 0);
+}
+
+static int core_files(void)
+{
+	struct rlimit limit;
+
+	MUST(!isolation_start());
+	MUST(!getrlimit(RLIMIT_CORE, &limit));
+	MUST(limit.rlim_cur == 0 && limit.rlim_max == 0);
+	return 0;
+}
+
+static void no_core_files(void)
+{
+	CHECK(child(core_files) == 0);
+}
+
+/* The guest's masks hold for the share, the administrator's for the rest. */
+static int masks(void)
+{
+	int root, proc;
+
+	umask(027);
+	MUST(!isolation_start() && umask(027) == 027);
+	MUST(!isolation_open(ISOLATION_NAMESPACE, share, &root, &proc));
+	MUST(umask(027) == 027);
+	MUST(!isolation_root(ISOLATION_NAMESPACE, &root) && umask(0) == 0);
+	return 0;
+}
+
+static void umask_is_cleared_inside_only(void)
+{
+	CHECK(child(masks) == 0);
 }
 
 /* Without privilege there is less to give up, and no sandbox; no crash. */
@@ -330,8 +361,9 @@ static int unprivileged(void)
 	MUST(!setgid(65534) && !setuid(65534));
 	MUST(!isolation_start());
 	MUST(isolation_namespaces(ISOLATION_NAMESPACE) == -EPERM);
-	MUST(isolation_root(ISOLATION_CHROOT, share, &root, &proc) == -EPERM);
-	MUST(!isolation_root(ISOLATION_NONE, share, &root, &proc));
+	MUST(isolation_open(ISOLATION_CHROOT, share, &root, &proc) == -EPERM);
+	MUST(!isolation_open(ISOLATION_NONE, share, &root, &proc));
+	MUST(!isolation_root(ISOLATION_NONE, &root));
 	MUST(!isolation_thread(ISOLATION_REQUESTS) && !effective());
 	MUST(!isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_EPERM, -1));
 	return 0;
@@ -348,7 +380,8 @@ static const struct fs_test tests[] = {
 	TEST(missing_share_is_told),
 	TEST(requests_have_few_capabilities), TEST(backing_keeps_sys_admin),
 	TEST(other_calls_are_refused), TEST(violation_kills_with_a_line),
-	TEST(descriptors_are_raised), TEST(works_without_privilege),
+	TEST(descriptors_are_raised), TEST(no_core_files),
+	TEST(umask_is_cleared_inside_only), TEST(works_without_privilege),
 };
 
 int main(int argc, char **argv)

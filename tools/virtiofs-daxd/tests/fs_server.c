@@ -131,7 +131,8 @@ static void isolate(const char *dir, enum isolation_sandbox sandbox,
 		    struct pt_options *opts)
 {
 	if (isolation_namespaces(sandbox) ||
-	    isolation_root(sandbox, dir, &opts->root_fd, &opts->proc_fd) ||
+	    isolation_open(sandbox, dir, &opts->root_fd, &opts->proc_fd) ||
+	    isolation_root(sandbox, &opts->root_fd) ||
 	    isolation_thread(ISOLATION_REQUESTS))
 		die(isolation_step());
 	share = pt_new(opts);
@@ -229,8 +230,9 @@ bool fs_server_start(struct fs_server *server, const struct pt_options *opts,
 	fflush(stdout);
 	server->pid = fork();
 	if (!server->pid) {
-		close(pair[0]);
-		run_server(server, &copy, sandbox, pair[1]);
+		/* Of what is inherited, the standard streams stay open. */
+		dup2(pair[1], STDOUT_FILENO);
+		run_server(server, &copy, sandbox, STDOUT_FILENO);
 	}
 	close(pair[1]);
 	server->control = pair[0];

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How a program begins whose tests drive the daemon by its socket.
+ * main() of the tests of a daemon: its path is the first argument, the only test
+ * to run the second.
  */
-#ifndef VIRTIOFS_DAXD_CORE_MAIN_H
-#define VIRTIOFS_DAXD_CORE_MAIN_H
+#ifndef VIRTIOFS_DAXD_FE_MAIN_H
+#define VIRTIOFS_DAXD_FE_MAIN_H
 
 #include <signal.h>
 #include <unistd.h>
 
-#include "fs_tap.h"
 #include "frontend.h"
+#include "fs_tap.h"
 
-/* Arguments: the daemon, and the only test to run. Returns the exit status. */
-static inline int core_main(int argc, char **argv, const struct fs_test *tests,
-			    size_t nr)
+/* Return: exit status. */
+static inline int fe_main(int argc, char **argv, const struct fs_test *tests,
+			  size_t nr)
 {
 	fe_daemon = argc > 1 ? argv[1] : "./virtiofs-daxd";
 	signal(SIGPIPE, SIG_IGN);

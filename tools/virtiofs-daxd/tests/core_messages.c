@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the daemon says to who starts it: each refusal names what was wrong and
+ * what would be right.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fe_main.h"
+
+static struct frontend fe;
+
+/* Runs a daemon that does not start. */
+static bool refused(int code, const char *const *options, const char *text)
+{
+	bool ok;
+
+	fe_fork(&fe, options);
+	ok = fe_wait(&fe) == code;
+	ok = fe_said(&fe, text) && fe_lines(&fe) <= 2 && ok;
+	fe_end(&fe);
+	return ok;
+}
+
+#define REFUSED(code, text, ...)					\
+	CHECK(refused(code, (const char *[]){ __VA_ARGS__, NULL }, text))
+
+static void wrong_options(void)
+{
+	REFUSED(2, "unknown option --nonsense", "--nonsense");
+	REFUSED(2, "unknown option -o", "-ofoo");
+	REFUSED(2, "--readonly=x takes no value", "--readonly=x");
+	REFUSED(2, "--tag needs a value", "--tag");
+	REFUSED(2, "--help", "--nonsense");
+}
+
+static void wrong_values(void)
+{
+	REFUSED(2, "--dax-budget takes 1 to 480, not '1000'",
+		"--dax-budget", "1000");
+	REFUSED(2, "--num-queues takes 1 to 64, not '0'", "--num-queues", "0");
+	REFUSED(2, "--thread-pool-size takes 1 to 256, not 'x'",
+		"--thread-pool-size", "x");
+	REFUSED(2, "--tag takes 1 to 36 bytes, not ''", "--tag", "");
+	REFUSED(2, "--cache takes auto, always or never, not 'yes'",
+		"--cache", "yes");
+	REFUSED(2, "--dax-window takes a size, as in 512M or 1G, not '1Z'",
+		"--dax-window", "1Z");
+	REFUSED(2, "--dax-attr takes none, all or a size, as in 64K, not '?'",
+		"--dax-attr", "?");
+	REFUSED(2, "--sandbox takes none, namespace or chroot, not 'jail'",
+		"--sandbox", "jail");
+	REFUSED(2, "--log-level takes error, warn, info or debug, not 'all'",
+		"--log-level", "all");
+}
+
+static void paths_are_named(void)
+{
+	REFUSED(1, "/none/dir: cannot open the shared directory: No such file",
+		"--shared-dir", "/none/dir");
+	REFUSED(1, "/none/s: No such file", "--socket-path", "/none/s");
+	REFUSED(1, "/none/l: No such file", "--log-file", "/none/l");
+	REFUSED(1, "/none/t: No such file", "--stats-file", "/none/t");
+}
+
+/* As an ordinary user: what is missing, and not only that something is. */
+static void privileges_are_named(void)
+{
+	char path[32];
+	int fd = open(fe_daemon, O_PATH);
+
+	/* Wherever it lies: others may have no way to it. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fe_daemon = path;
+	fe_kill(&fe);
+	CHECK(fd >= 0 && !setgid(65534) && !setuid(65534));
+	REFUSED(1, "needs root; see --sandbox", "--log-level", "info");
+	REFUSED(1, "change root to the shared directory", "--sandbox",
+		"chroot");
+	REFUSED(1, "--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse)",
+		"--sandbox", "none", "--dax-window", "64M");
+}
+
+static void start_names_what_is_served(void)
+{
+	CHECK(fe_spawn(&fe, (const char *[]){ "--dax-window", "64M", "--tag",
+					      "t", NULL }));
+	CHECK(fe_connect(&fe));
+	CHECK(fe_said(&fe, "/share as 't' with a window of 64 MiB, waiting on "));
+	CHECK(fe_end(&fe) == 0);
+	CHECK(fe_spawn(&fe, (const char *[]){ "--tag", "t", NULL }));
+	CHECK(fe_connect(&fe));
+	CHECK(fe_said(&fe, "/share as 't' with no window (--dax-window), waiting on "));
+	CHECK(fe_end(&fe) == 0);
+}
+
+static const struct fs_test tests[] = {
+	TEST(wrong_options),
+	TEST(wrong_values),
+	TEST(paths_are_named),
+	TEST(start_names_what_is_served),
+	/* Last: it gives up being root. */
+	TEST(privileges_are_named),
+};
+
+int main(int argc, char **argv)
+{
+	return fe_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
+}
