@@ -305,6 +305,45 @@ bool queue_take(struct queue *queue, struct queue_ticket *ticket,
 	return got;
 }
 
+/* Caller holds the lock. */
+static void queue_not_busy(struct queue_ticket *ticket)
+{
+	struct queue *queue = ticket->queue;
+
+	if (ticket->busy && !--queue->busy)
+		pthread_cond_broadcast(&queue->idle);
+	ticket->busy = false;
+}
+
+void queue_suspend(struct queue_ticket *ticket)
+{
+	pthread_mutex_lock(&ticket->queue->lock);
+	queue_not_busy(ticket);
+	pthread_mutex_unlock(&ticket->queue->lock);
+}
+
+int queue_resume(struct queue_ticket *ticket, bool busy)
+{
+	struct queue *queue = ticket->queue;
+	int err = 0;
+
+	pthread_mutex_lock(&queue->lock);
+	if (ticket->epoch != queue->epoch)
+		err = -ESTALE;
+	else if (busy && !queue->started)
+		err = -EAGAIN;
+	ticket->busy = busy && !err;
+	queue->busy += ticket->busy;
+	pthread_mutex_unlock(&queue->lock);
+	return err;
+}
+
+void queue_drop(struct queue_ticket *ticket)
+{
+	guest_mem_put(ticket->mem);
+	ticket->mem = NULL;
+}
+
 /* Keeps a reply for later; without memory for it the guest waits for ever. */
 static void late_add(struct queue_ticket *ticket, const struct iovec *iov,
 		     unsigned int count, size_t len)
@@ -362,11 +401,9 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		else
 			late_add(ticket, iov, count, len);
 	}
-	if (ticket->busy && !--queue->busy)
-		pthread_cond_broadcast(&queue->idle);
+	queue_not_busy(ticket);
 	pthread_mutex_unlock(&queue->lock);
-	guest_mem_put(ticket->mem);
-	ticket->mem = NULL;
+	queue_drop(ticket);
 }
 
 void queue_drain_kick(struct queue *queue)

@@ -197,6 +197,28 @@ bool queue_take(struct queue *queue, struct queue_ticket *ticket,
 		bool (*fetch)(struct queue_ticket *ticket));
 
 /**
+ * queue_suspend - leave the chain's memory alone for now
+ * @ticket: the chain, for which queue_stop() then does not wait
+ */
+void queue_suspend(struct queue_ticket *ticket);
+
+/**
+ * queue_resume - go on with a chain after queue_suspend()
+ * @ticket: the chain
+ * @busy: whether its memory will be touched
+ *
+ * Return: 0; -EAGAIN if its memory must not be touched before queue_start();
+ * -ESTALE if the device was reset, so that it has no place to return to.
+ */
+int queue_resume(struct queue_ticket *ticket, bool busy);
+
+/**
+ * queue_drop - forget a chain that will never be given back
+ * @ticket: empty afterwards
+ */
+void queue_drop(struct queue_ticket *ticket);
+
+/**
  * queue_give - give a chain back
  * @ticket: empty afterwards
  * @iov: the reply, copied to the front of the chain's writable memory

@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "log.h"
 #include "util.h"
 
-/* As many as the largest queue, and then some which wait for locks. */
+/* What threads may be serving, and more than may wait for locks. */
 #define REQUEST_SLOTS 4096
 /* Longest reply of more than one piece: what libfuse sends. */
 #define REQUEST_REPLY_PIECES 16
@@ -62,6 +63,13 @@ static size_t request_copy_len(const struct fuse_in_header *header, size_t len)
 	return min(len, (size_t)REQUEST_MAX_LEN);
 }
 
+/* READ and WRITE go to and from the guest's memory directly. */
+static bool request_touches_memory(const struct request *req)
+{
+	return req->header.opcode == FUSE_READ ||
+	       req->header.opcode == FUSE_WRITE;
+}
+
 static bool request_fetch(struct queue_ticket *ticket)
 {
 	struct request *req = container_of(ticket, struct request, ticket);
@@ -77,8 +85,7 @@ static bool request_fetch(struct queue_ticket *ticket)
 	req->len = iov_read(chain->iov, chain->out_count, req->buf, len);
 	memset(req->buf + req->len, 0, REQUEST_PADDING);
 	req->unique = req->header.unique;
-	return req->header.opcode == FUSE_READ ||
-	       req->header.opcode == FUSE_WRITE;
+	return request_touches_memory(req);
 }
 
 struct request *request_take(struct queue *queue)
@@ -110,6 +117,38 @@ size_t request_room(const struct request *req)
 	size_t room = iov_size(chain->iov + chain->out_count, chain->in_count);
 
 	return room - min(room, sizeof(struct fuse_out_header));
+}
+
+static bool request_unlocks(const struct request *req)
+{
+	const struct fuse_lk_in *in = (void *)req->body;
+
+	return in->lk.type == F_UNLCK;
+}
+
+bool request_urgent(const struct request *req)
+{
+	switch (req->header.opcode) {
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_INTERRUPT:
+	case FUSE_REMOVEMAPPING:
+		return true;
+	case FUSE_SETLK:
+	case FUSE_SETLKW:
+		return request_unlocks(req);
+	}
+	return false;
+}
+
+void request_suspend(struct request *req)
+{
+	queue_suspend(&req->ticket);
+}
+
+int request_resume(struct request *req)
+{
+	return queue_resume(&req->ticket, request_touches_memory(req));
 }
 
 uint64_t request_register(struct request *req)
@@ -196,6 +235,12 @@ void request_reply(struct request *req, int error, const struct iovec *iov,
 void request_reply_written(struct request *req, size_t written)
 {
 	request_send(req, 0, NULL, 0, written);
+}
+
+void request_drop(struct request *req)
+{
+	queue_drop(&req->ticket);
+	request_free(req);
 }
 
 void request_finish(struct request *req)

@@ -24,7 +24,7 @@
 /**
  * struct request - a request
  * @ticket: to give the chain back
- * @next: in the list of those not in use
+ * @next: in a list: of those not in use, or of those that wait to be served
  * @len: bytes of @buf that came from the guest
  * @slot: see request_register()
  * @generation: likewise
@@ -95,6 +95,28 @@ struct request *request_claim(uint64_t number);
 uint64_t request_number(uint64_t unique);
 
 /**
+ * request_urgent - whether a request must be served before others
+ * @req: the request
+ *
+ * Those whose effect others may wait for, in the daemon or in the guest.
+ */
+bool request_urgent(const struct request *req);
+
+/**
+ * request_suspend - let a request wait until it can be served
+ * @req: the request
+ */
+void request_suspend(struct request *req);
+
+/**
+ * request_resume - serve a request after request_suspend()
+ * @req: the request
+ *
+ * Return: as queue_resume().
+ */
+int request_resume(struct request *req);
+
+/**
  * request_reply - answer a request
  * @req: not the caller's any more
  * @error: 0 or a negative errno
@@ -110,6 +132,12 @@ void request_reply(struct request *req, int error, const struct iovec *iov,
  * @written: bytes behind the header
  */
 void request_reply_written(struct request *req, size_t written);
+
+/**
+ * request_drop - forget a request that will never be answered
+ * @req: the request
+ */
+void request_drop(struct request *req);
 
 /**
  * request_finish - done with a request that has no answer

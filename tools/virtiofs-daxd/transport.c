@@ -33,7 +33,8 @@
  * @direct: constant
  * @session: libfuse's session; constant
  * @gate: held shared by requests, exclusively to begin or end the session;
- *	never taken by the thread that serves the front-end
+ *	never taken by the thread that serves the front-end. Who waits to have
+ *	it exclusively keeps no other out, so what is urgent is served meanwhile
  * @begun: INIT was seen; protected by @gate
  * @reset: the device was reset
  */
@@ -154,6 +155,16 @@ static void libfuse_log(enum fuse_log_level level, const char *fmt,
 		log_debug("%s", line);
 }
 
+static void gate_init(void)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_READER_NP);
+	pthread_rwlock_init(&transport.gate, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 int transport_open(struct pt *pt, struct dax_map *map)
 {
 	static const struct fuse_custom_io io = {
@@ -167,7 +178,7 @@ int transport_open(struct pt *pt, struct dax_map *map)
 	fuse_set_log_func(libfuse_log);
 	transport.direct.pt = pt;
 	transport.direct.map = map;
-	pthread_rwlock_init(&transport.gate, NULL);
+	gate_init();
 	transport.session = fuse_session_new(&args, pt_ops(), sizeof(*pt_ops()),
 					     pt);
 	if (!transport.session)
@@ -352,12 +363,15 @@ static bool gate_enter(const struct request *req)
 	return true;
 }
 
-/* False if there was one that @req must not handle. */
+/*
+ * False if there was one that @req must not handle. It may have to wait for
+ * requests of the old session, for which nothing urgent must be kept waiting.
+ */
 static bool catch_reset(const struct request *req)
 {
 	if (!__atomic_load_n(&transport.reset, __ATOMIC_ACQUIRE))
 		return true;
-	if (req->ticket.busy)
+	if (req->ticket.busy || request_urgent(req))
 		return false;
 	pthread_rwlock_wrlock(&transport.gate);
 	if (__atomic_exchange_n(&transport.reset, false, __ATOMIC_ACQ_REL)) {

@@ -6,7 +6,7 @@ CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 	CFLAGS='$(SANITIZE)'
 CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c
 CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
-CORE_DAEMON = core_daemon.c frontend.c
+CORE_DAEMONS = core_daemon core_pool
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized
@@ -19,19 +19,20 @@ check-core: core-tests core-sanitized $(O)/virtiofs-daxd
 	for t in core_virtq core_dax_map; do \
 		echo "# $$t"; $(O)/sanitize/tests/$$t || ret=1; \
 	done; \
-	for d in $(O) $(O)/sanitize; do \
-		echo "# core_daemon $$d"; \
+	for d in $(O) $(O)/sanitize; do for t in $(CORE_DAEMONS); do \
+		echo "# $$t $$d"; \
 		ASAN_OPTIONS=detect_leaks=0 \
-			$(O)/tests/core_daemon $$d/virtiofs-daxd || ret=1; \
-	done; exit $$ret
+			$(O)/tests/$$t $$d/virtiofs-daxd || ret=1; \
+	done; done; exit $$ret
 
-core-tests: $(O)/tests/core_daemon
+core-tests: $(CORE_DAEMONS:%=$(O)/tests/%)
 core-sanitized:
 	$(CORE_SANITIZED) all $(O)/sanitize/tests/core_virtq \
 		$(O)/sanitize/tests/core_dax_map
 
 $(O)/tests/core_virtq: $(CORE_VIRTQ:%=tests/%)
 $(O)/tests/core_dax_map: $(CORE_DAX_MAP:%=tests/%)
-$(O)/tests/core_daemon: $(CORE_DAEMON:%=tests/%)
+$(CORE_DAEMONS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c \
+	tests/slots.c
 $(O)/tests/core_%: $(CORE_HEADERS) util.c log.c | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)
