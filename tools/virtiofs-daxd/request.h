@@ -29,6 +29,7 @@
  * @slot: see request_register()
  * @generation: likewise
  * @unique: the guest's name for it
+ * @interrupted: the guest does not want to wait for it any more
  * @buf: the request, then zeroes
  * @header: its header, in @buf; @header.len is not larger than @len, unless the
  *	request is malformed
@@ -41,6 +42,7 @@ struct request {
 	uint32_t slot;
 	uint32_t generation;
 	uint64_t unique;
+	bool interrupted;
 	union {
 		char buf[REQUEST_MAX_LEN + REQUEST_PADDING];
 		struct {
@@ -87,12 +89,31 @@ uint64_t request_register(struct request *req);
 struct request *request_claim(uint64_t number);
 
 /**
- * request_number - the number of a registered request by the guest's name
- * @unique: the guest's name
+ * request_interrupt - the guest interrupts a request
+ * @unique: the guest's name for it
  *
- * Return: 0 if there is none.
+ * A request that is not registered yet is marked when it is, if it can wait.
+ *
+ * Return: its number, 0 if it is not registered.
  */
-uint64_t request_number(uint64_t unique);
+uint64_t request_interrupt(uint64_t unique);
+
+/**
+ * request_interrupted - whether a request is still registered and interrupted
+ * @number: its number
+ */
+bool request_interrupted(uint64_t number);
+
+/**
+ * request_forget_interrupts - the guest's names begin anew
+ */
+void request_forget_interrupts(void);
+
+/**
+ * request_waits - whether a request asks to wait for others, for however long
+ * @req: the request
+ */
+bool request_waits(const struct request *req);
 
 /**
  * request_urgent - whether a request must be served before others

@@ -228,6 +228,7 @@ static void session_end(void)
 		to_libfuse(&destroy, sizeof(destroy));
 	transport.begun = false;
 	pt_reset(transport.direct.pt);
+	request_forget_interrupts();
 }
 
 static void session_drop_maps(void)
@@ -257,14 +258,32 @@ static void clamp_size(struct request *req)
 	}
 }
 
+/* libfuse knows a request by our number. */
+static void interrupt(uint64_t number)
+{
+	struct {
+		struct fuse_in_header header;
+		struct fuse_interrupt_in in;
+	} req = {
+		.header.len = sizeof(req),
+		.header.opcode = FUSE_INTERRUPT,
+		.header.unique = TRANSPORT_NO_REQUEST,
+		.in.unique = number,
+	};
+
+	to_libfuse(&req, sizeof(req));
+}
+
 static void serve_by_libfuse(struct request *req)
 {
 	static _Thread_local char buf[REQUEST_MAX_LEN + REQUEST_PADDING]
 		__attribute__((aligned(8)));
 	size_t len = req->header.len;
 	uint64_t number;
+	bool waits;
 	int err;
 
+	waits = request_waits(req);
 	err = reserve_before(req);
 	number = err ? 0 : request_register(req);
 	if (!number) {
@@ -275,6 +294,9 @@ static void serve_by_libfuse(struct request *req)
 	req->header.unique = number;
 	memcpy(buf, req->buf, len + REQUEST_PADDING);
 	to_libfuse(buf, len);
+	/* libfuse may not have known it when the interrupt came. */
+	if (waits && request_interrupted(number))
+		interrupt(number);
 }
 
 static void serve_forget(struct request *req)
@@ -284,16 +306,13 @@ static void serve_forget(struct request *req)
 	request_finish(req);
 }
 
-/* Names a request by the guest's number; libfuse knows it by ours. */
 static void serve_interrupt(struct request *req)
 {
-	struct fuse_interrupt_in *in = (void *)req->body;
+	const struct fuse_interrupt_in *in = (void *)req->body;
+	uint64_t number = request_interrupt(in->unique);
 
-	in->unique = request_number(in->unique);
-	if (in->unique) {
-		req->header.unique = TRANSPORT_NO_REQUEST;
-		to_libfuse(req->buf, req->header.len);
-	}
+	if (number)
+		interrupt(number);
 	request_finish(req);
 }
 

@@ -152,6 +152,57 @@ static void interrupts_come_first(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* The interrupt comes before its request was begun. */
+static void interrupts_are_early(void)
+{
+	CHECK(begin(one_thread));
+	slot_lock(&fe, URGENT, FUSE_SETLK, files.fh, 1, F_WRLCK, 0);
+	CHECK(!slot_wait(&fe, URGENT, 2000));
+	CHECK(block(1));
+	slot_lock(&fe, URGENT + 1, FUSE_SETLKW, files.fh, 2, F_WRLCK, 0);
+	slot_interrupt(&fe, URGENT + 2, SLOT_HIPRIO, slot_unique(URGENT + 1));
+	CHECK(slot_wait(&fe, URGENT + 1, 200) == SLOT_NO_ANSWER);
+	/* Others in between do not matter, nor does one that gets its lock. */
+	ask_read(URGENT + 3);
+	CHECK(unblock(1));
+	CHECK(slot_wait(&fe, URGENT + 1, 2000) == EINTR);
+	CHECK(slot_wait(&fe, URGENT + 3, 2000) == 0);
+	slot_lock(&fe, URGENT + 4, FUSE_SETLKW, files.fh, 2, F_RDLCK, 0);
+	CHECK(slot_wait(&fe, URGENT + 4, 200) == SLOT_NO_ANSWER);
+	slot_lock(&fe, URGENT + 5, FUSE_SETLK, files.fh, 1, F_UNLCK, 0);
+	CHECK(slot_wait(&fe, URGENT + 4, 2000) == 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* Interrupts the request after the next, which waits for a lock then. */
+static int interrupt_the_next(bool new_session)
+{
+	struct fuse_init_out out;
+	uint64_t f;
+	int error;
+
+	slot_interrupt(&fe, URGENT, SLOT_HIPRIO, slot_next_unique() + 4);
+	if (slot_wait(&fe, URGENT, 2000) == SLOT_NO_ANSWER ||
+	    (new_session && fe_init(&fe, &out)))
+		return -1;
+	f = fe_lookup(&fe, "f", NULL);
+	files.fh = fe_open(&fe, f, O_RDWR, &error);
+	slot_lock(&fe, URGENT, FUSE_SETLK, files.fh, 1, F_WRLCK, 0);
+	if (slot_wait(&fe, URGENT, 2000))
+		return -1;
+	slot_lock(&fe, URGENT, FUSE_SETLKW, files.fh, 2, F_WRLCK, 0);
+	return slot_wait(&fe, URGENT, 200);
+}
+
+/* It comes before its request was even seen, but only in the same session. */
+static void interrupts_are_kept(void)
+{
+	CHECK(begin(one_thread));
+	CHECK(interrupt_the_next(false) == EINTR);
+	CHECK(interrupt_the_next(true) == SLOT_NO_ANSWER);
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* What was not begun keeps no stop waiting, and goes on with the queue. */
 static void stop_with_reads_waiting(void)
 {
@@ -232,6 +283,8 @@ static void end_with_requests_waiting(void)
 static const struct fs_test tests[] = {
 	TEST(urgent_come_first),
 	TEST(interrupts_come_first),
+	TEST(interrupts_are_early),
+	TEST(interrupts_are_kept),
 	TEST(stop_with_reads_waiting),
 	TEST(reset_with_requests_waiting),
 	TEST(urgent_during_destroy),

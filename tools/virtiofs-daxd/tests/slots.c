@@ -91,6 +91,11 @@ uint64_t slot_unique(unsigned int slot)
 	return slots[slot].unique;
 }
 
+uint64_t slot_next_unique(void)
+{
+	return last_unique + 2;
+}
+
 static void slots_collect(struct frontend *fe)
 {
 	for (unsigned int queue = 0; queue < FE_QUEUES; queue++)

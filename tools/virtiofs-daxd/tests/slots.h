@@ -25,8 +25,9 @@ void slot_ask(struct frontend *fe, unsigned int slot, unsigned int queue,
 	      unsigned int entries, uint32_t opcode, uint64_t nodeid,
 	      const void *body, size_t len);
 
-/* The guest's name of the request. */
+/* The guest's name of the request, and of the next one. */
 uint64_t slot_unique(unsigned int slot);
+uint64_t slot_next_unique(void);
 
 /* The error of the answer, 0 or positive; SLOT_NO_ANSWER after @ms. */
 int slot_wait(struct frontend *fe, unsigned int slot, unsigned int ms);
