@@ -12,6 +12,13 @@
 #include "log.h"
 #include "util.h"
 
+/*
+ * The part of a queue which chains may take that stay out for ever. The other
+ * half of 1024 entries has room for the largest request of a guest, 260 entries
+ * where it does without indirect tables.
+ */
+#define QUEUE_WAIT_SHARE 2
+
 /**
  * struct queue_late - a reply that waits for its queue to go on
  * @next: the one that came before
@@ -211,6 +218,7 @@ static bool queue_goes_on(const struct queue *queue)
 static void queue_begin(struct queue *queue)
 {
 	queue->epoch++;
+	queue->waiting = 0;
 	late_drop_all(queue);
 	queue->ring.last_avail = queue->base;
 	queue->ring.used_idx = virtq_guest_used_idx(&queue->ring);
@@ -298,6 +306,7 @@ bool queue_take(struct queue *queue, struct queue_ticket *ticket,
 		ticket->queue = queue;
 		ticket->mem = guest_mem_get(queue->mem);
 		ticket->epoch = queue->epoch;
+		ticket->waiting = 0;
 		ticket->busy = fetch(ticket);
 		queue->busy += ticket->busy;
 	}
@@ -336,6 +345,23 @@ int queue_resume(struct queue_ticket *ticket, bool busy)
 	queue->busy += ticket->busy;
 	pthread_mutex_unlock(&queue->lock);
 	return err;
+}
+
+bool queue_may_wait(struct queue_ticket *ticket)
+{
+	struct queue *queue = ticket->queue;
+	unsigned int entries = ticket->chain.entries;
+	bool may;
+
+	pthread_mutex_lock(&queue->lock);
+	may = ticket->epoch == queue->epoch &&
+	      queue->waiting + entries <= queue->ring.size / QUEUE_WAIT_SHARE;
+	if (may) {
+		ticket->waiting = entries;
+		queue->waiting += entries;
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return may;
 }
 
 void queue_drop(struct queue_ticket *ticket)
@@ -395,6 +421,7 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		count = len = 0;
 	pthread_mutex_lock(&queue->lock);
 	if (ticket->epoch == queue->epoch) {
+		queue->waiting -= ticket->waiting;
 		/* A busy one keeps queue_stop() waiting: not stopped yet. */
 		if (queue->started || ticket->busy)
 			queue_reply(ticket, iov, count, written);

@@ -40,6 +40,7 @@ struct queue_late;
  * @broken: the ring made no sense; nothing more until the next start
  * @epoch: counts resets: a chain of an earlier epoch has no place to return to
  * @busy: takers that touch guest memory
+ * @waiting: entries of the ring whose chains may stay out for ever
  * @late: replies that came while the queue was stopped
  */
 struct queue {
@@ -59,6 +60,7 @@ struct queue {
 	bool broken;
 	unsigned int epoch;
 	unsigned int busy;
+	unsigned int waiting;
 	struct queue_late *late;
 };
 
@@ -68,6 +70,7 @@ struct queue {
  * @mem: memory table it was taken with, referenced
  * @epoch: of the queue at that time
  * @busy: counted in @queue's busy: its memory may be touched without the lock
+ * @waiting: how much it counts in @queue's waiting
  * @chain: its memory
  */
 struct queue_ticket {
@@ -75,6 +78,7 @@ struct queue_ticket {
 	struct guest_mem *mem;
 	unsigned int epoch;
 	bool busy;
+	unsigned int waiting;
 	struct virtq_chain chain;
 };
 
@@ -211,6 +215,15 @@ void queue_suspend(struct queue_ticket *ticket);
  * -ESTALE if the device was reset, so that it has no place to return to.
  */
 int queue_resume(struct queue_ticket *ticket, bool busy);
+
+/**
+ * queue_may_wait - whether a chain may stay out for ever
+ * @ticket: the chain
+ *
+ * What ends the wait needs room in the same queue. So this is refused to those
+ * that would take more than half of it.
+ */
+bool queue_may_wait(struct queue_ticket *ticket);
 
 /**
  * queue_drop - forget a chain that will never be given back

@@ -30,6 +30,7 @@
  * @generation: likewise
  * @unique: the guest's name for it
  * @interrupted: the guest does not want to wait for it any more
+ * @tried_once: it was not let wait: EAGAIN shall be ENOLCK
  * @buf: the request, then zeroes
  * @header: its header, in @buf; @header.len is not larger than @len, unless the
  *	request is malformed
@@ -43,6 +44,7 @@ struct request {
 	uint32_t generation;
 	uint64_t unique;
 	bool interrupted;
+	bool tried_once;
 	union {
 		char buf[REQUEST_MAX_LEN + REQUEST_PADDING];
 		struct {

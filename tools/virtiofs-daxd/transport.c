@@ -121,6 +121,8 @@ static ssize_t transport_writev(int fd, struct iovec *iov, int count,
 	(void)userdata;
 	if (!req)
 		return len;
+	if (error == -EAGAIN && req->tried_once)
+		error = -ENOLCK;
 	if (!error)
 		error = reserve_after(req);
 	if (!error && count > 1)
@@ -274,6 +276,18 @@ static void interrupt(uint64_t number)
 	to_libfuse(&req, sizeof(req));
 }
 
+/* A request that there is no room for to wait is tried once. */
+static bool prepare_wait(struct request *req)
+{
+	if (!request_waits(req))
+		return false;
+	if (queue_may_wait(&req->ticket))
+		return true;
+	req->header.opcode = FUSE_SETLK;
+	req->tried_once = true;
+	return false;
+}
+
 static void serve_by_libfuse(struct request *req)
 {
 	static _Thread_local char buf[REQUEST_MAX_LEN + REQUEST_PADDING]
@@ -283,7 +297,7 @@ static void serve_by_libfuse(struct request *req)
 	bool waits;
 	int err;
 
-	waits = request_waits(req);
+	waits = prepare_wait(req);
 	err = reserve_before(req);
 	number = err ? 0 : request_register(req);
 	if (!number) {

@@ -6,7 +6,7 @@ CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 	CFLAGS='$(SANITIZE)'
 CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c
 CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
-CORE_DAEMONS = core_daemon core_pool
+CORE_DAEMONS = core_daemon core_pool core_locks
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized
