@@ -6,6 +6,9 @@
  * when the owner closes any descriptor of the file; see passthrough_owner.c.
  * BSD locks belong to the open file of the guest, which already is one open
  * file description here. Who must wait does so in passthrough_wait.c.
+ *
+ * A guest that may change nothing has no exclusive locks: EBADF, which is what
+ * fcntl() says of a file that is not open for writing, and flock() over NFS.
  */
 #include <errno.h>
 #include <sys/file.h>
@@ -108,6 +111,8 @@ static int bsd_lock(struct pt *pt, struct lock_waiter *proto, bool sleep)
 	struct lock_waiter *w = NULL;
 	int error;
 
+	if (pt->opts.readonly && proto->op == LOCK_EX)
+		return EBADF;
 	pthread_mutex_lock(&pt->locks.mutex);
 	error = wait_try(&pt->locks, proto, sleep ? &w : NULL);
 	pthread_mutex_unlock(&pt->locks.mutex);

@@ -28,8 +28,11 @@ struct lock_owner *owner_find(struct node *node, uint64_t id)
 /* Return: a descriptor, or a negative errno. */
 static int owner_open(struct pt *pt, struct node *node, bool write)
 {
-	int fd = node_reopen(pt, node, write ? O_RDWR : O_RDONLY);
+	int fd;
 
+	if (write && pt->opts.readonly)
+		return -EBADF;
+	fd = node_reopen(pt, node, write ? O_RDWR : O_RDONLY);
 	/* As fcntl() says it of a file that is not open for writing. */
 	if (write && (fd == -EACCES || fd == -EROFS || fd == -ETXTBSY ||
 		      fd == -EPERM))

@@ -20,6 +20,9 @@
 static struct frontend fe;
 
 static const char *const plain[] = { "--log-level", "warn", NULL };
+static const char *const readonly[] = {
+	"--readonly", "--log-level", "warn", NULL
+};
 
 /* Handles of the files "a", "b" and "c". */
 static uint64_t fh[3];
@@ -81,6 +84,15 @@ static bool host_can_lock(const char *name, short type, off_t start, off_t len)
 	struct flock flock = { .l_type = type, .l_start = start, .l_len = len };
 	int fd = open(fe_path(&fe, name), O_RDWR | O_CLOEXEC);
 	bool can = fd >= 0 && !fcntl(fd, F_OFD_SETLK, &flock);
+
+	close(fd);
+	return can;
+}
+
+static bool host_can_flock(const char *name)
+{
+	int fd = open(fe_path(&fe, name), O_RDONLY | O_CLOEXEC);
+	bool can = fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB);
 
 	close(fd);
 	return can;
@@ -299,6 +311,31 @@ static void locks_survive_a_better_descriptor(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* On a share that is read-only, others on the host are not locked out. */
+static void readonly_has_no_exclusive_locks(void)
+{
+	struct fuse_lk_in get = {
+		.owner = 2, .lk = { .end = 99, .type = F_WRLCK },
+	};
+	const struct fuse_lk_out *out;
+
+	CHECK(begin(readonly, O_RDONLY));
+	CHECK(bsd_lock(FUSE_SETLK, fh[0], F_WRLCK) == EBADF);
+	CHECK(bsd_lock(FUSE_SETLKW, fh[0], F_WRLCK) == EBADF);
+	CHECK(lock(0, 1, F_WRLCK) == EBADF);
+	CHECK(host_can_lock("a", F_WRLCK, 0, 0) && host_can_flock("a"));
+	CHECK(!bsd_lock(FUSE_SETLK, fh[0], F_RDLCK) && !lock(0, 1, F_RDLCK));
+	get.fh = fh[0];
+	slot_ask(&fe, 1, SLOT_REQUESTS, 1, FUSE_GETLK, FUSE_ROOT_ID, &get,
+		 sizeof(get));
+	CHECK(!slot_wait(&fe, 1, 2000));
+	out = slot_body(&fe, 1);
+	/* The process of slot 0. */
+	CHECK(out->lk.type == F_RDLCK && out->lk.end == 99 &&
+	      out->lk.pid == 1000);
+	CHECK(fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(waiters_leave_room),
 	TEST(waiters_leave_room_without_tables),
@@ -310,6 +347,7 @@ static const struct fs_test tests[] = {
 	TEST(many_ranges),
 	TEST(programs_stay_executable),
 	TEST(locks_survive_a_better_descriptor),
+	TEST(readonly_has_no_exclusive_locks),
 };
 
 int main(int argc, char **argv)
