@@ -20,13 +20,15 @@ void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	      struct flock *lock)
 {
 	struct pt *pt = req_pt(req);
-	struct handle *handle = handle_get(pt, fi->fh, S_IFREG);
+	struct handle *handle = NULL;
 	struct lock_owner *owner;
 	int error = 0;
 
 	(void)ino;
+	if (!pt->opts.local_locks)
+		handle = handle_get(pt, fi->fh, S_IFREG);
 	if (!handle) {
-		fuse_reply_err(req, EBADF);
+		fuse_reply_err(req, pt->opts.local_locks ? ENOSYS : EBADF);
 		return;
 	}
 	pthread_mutex_lock(&pt->locks.mutex);
@@ -91,7 +93,9 @@ void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	int error = EBADF;
 
 	(void)ino;
-	if (handle) {
+	if (pt->opts.local_locks) {
+		error = ENOSYS;
+	} else if (handle) {
 		struct lock_waiter proto = {
 			.req = req,
 			.handle = handle,
@@ -128,7 +132,9 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 	(void)ino;
 	if (!handle)
 		handle = handle_get(pt, fi->fh, S_IFDIR);
-	if (handle) {
+	if (pt->opts.local_locks) {
+		error = ENOSYS;
+	} else if (handle) {
 		struct lock_waiter proto = {
 			.req = req,
 			.handle = handle,

@@ -23,6 +23,9 @@ static const char *const plain[] = { "--log-level", "warn", NULL };
 static const char *const readonly[] = {
 	"--readonly", "--log-level", "warn", NULL
 };
+static const char *const local[] = {
+	"--no-remote-locks", "--log-level", "warn", NULL
+};
 
 /* Handles of the files "a", "b" and "c". */
 static uint64_t fh[3];
@@ -336,6 +339,36 @@ static void readonly_has_no_exclusive_locks(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* What the guest may know of locks, as INIT says. */
+static uint32_t offered(void)
+{
+	const struct fuse_init_in in = {
+		.major = FUSE_KERNEL_VERSION,
+		.minor = FUSE_KERNEL_MINOR_VERSION,
+		.flags = FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS,
+	};
+	struct fuse_init_out out = { 0 };
+
+	fe_request(&fe, FUSE_INIT, 0, &in, sizeof(in), &out, sizeof(out), NULL);
+	return out.flags & in.flags;
+}
+
+static void locks_can_be_local(void)
+{
+	CHECK(begin(plain, O_RDWR));
+	CHECK(offered() == (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS));
+	CHECK(fe_end(&fe) == 0);
+	CHECK(begin(local, O_RDWR));
+	CHECK(offered() == 0);
+	CHECK(fe_end(&fe) == 0);
+	/* A guest that asks all the same. */
+	CHECK(begin(local, O_RDWR));
+	CHECK(lock(0, 1, F_RDLCK) == ENOSYS && lock(0, 1, F_WRLCK) == ENOSYS);
+	CHECK(bsd_lock(FUSE_SETLKW, fh[0], F_RDLCK) == ENOSYS);
+	CHECK(host_can_lock("a", F_WRLCK, 0, 0) && host_can_flock("a"));
+	CHECK(fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(waiters_leave_room),
 	TEST(waiters_leave_room_without_tables),
@@ -348,6 +381,7 @@ static const struct fs_test tests[] = {
 	TEST(programs_stay_executable),
 	TEST(locks_survive_a_better_descriptor),
 	TEST(readonly_has_no_exclusive_locks),
+	TEST(locks_can_be_local),
 };
 
 int main(int argc, char **argv)
