@@ -256,6 +256,7 @@ static int open_share(struct daemon *daemon)
 		.proc_fd = daemon->proc_fd,
 		.cache = opts->cache,
 		.readonly = opts->readonly,
+		.local_locks = opts->no_remote_locks,
 		.xattr = opts->xattr,
 		.posix_acl = opts->posix_acl,
 		.dax_attr_min = opts->dax_attr_min,

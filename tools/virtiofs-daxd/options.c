@@ -32,6 +32,7 @@ enum {
 	OPT_THREAD_POOL_SIZE,
 	OPT_SANDBOX,
 	OPT_READONLY,
+	OPT_NO_REMOTE_LOCKS,
 	OPT_XATTR,
 	OPT_POSIX_ACL,
 	OPT_LOG_LEVEL,
@@ -55,6 +56,7 @@ static const struct option long_options[] = {
 	{ "thread-pool-size", required_argument, NULL, OPT_THREAD_POOL_SIZE },
 	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
 	{ "readonly", no_argument, NULL, OPT_READONLY },
+	{ "no-remote-locks", no_argument, NULL, OPT_NO_REMOTE_LOCKS },
 	{ "xattr", no_argument, NULL, OPT_XATTR },
 	{ "posix-acl", no_argument, NULL, OPT_POSIX_ACL },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
@@ -84,6 +86,7 @@ static const char usage[] =
 "      --readonly               refuse all changes\n"
 "      --dax-readonly-window    allow --dax-window with --readonly; the guest can\n"
 "                               then change the contents of files\n"
+"      --no-remote-locks        file locks are the guest's own, not seen here\n"
 "      --xattr                  extended attributes\n"
 "      --posix-acl              POSIX ACLs; implies --xattr\n"
 "      --log-level LEVEL        error, warn, info or debug (info)\n"
@@ -193,6 +196,9 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 		return parse_sandbox(arg, &opts->sandbox);
 	case OPT_READONLY:
 		opts->readonly = true;
+		return true;
+	case OPT_NO_REMOTE_LOCKS:
+		opts->no_remote_locks = true;
 		return true;
 	case OPT_POSIX_ACL:
 		opts->posix_acl = true;

@@ -35,6 +35,7 @@ struct options {
 	unsigned int num_threads;
 	enum isolation_sandbox sandbox;
 	bool readonly;
+	bool no_remote_locks;
 	bool xattr;
 	bool posix_acl;
 	enum log_level log_level;

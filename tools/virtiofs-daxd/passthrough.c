@@ -110,6 +110,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_EXPORT_SUPPORT, false);
 	want(conn, FUSE_CAP_NO_EXPORT_SUPPORT, true);
 	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
+	want(conn, FUSE_CAP_POSIX_LOCKS, !pt->opts.local_locks);
+	want(conn, FUSE_CAP_FLOCK_LOCKS, !pt->opts.local_locks);
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, pt->opts.killpriv_v2);
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, pt->opts.writeback);

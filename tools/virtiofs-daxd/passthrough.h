@@ -53,6 +53,7 @@ enum pt_cache {
  * @killpriv_v2: offer FUSE_HANDLE_KILLPRIV_V2: saves a GETXATTR before each
  *	write, but a guest driver that then writes through memory must itself
  *	see to the set-id bits (the in-tree one of 7.3 does not, so off is safe)
+ * @local_locks: leave file locks to the guest's kernel: they have no effect here
  * @dax_attr_min: smallest size of a regular file which gets FUSE_ATTR_DAX;
  *	0 all, UINT64_MAX none
  */
@@ -66,6 +67,7 @@ struct pt_options {
 	bool posix_acl;
 	bool writeback;
 	bool killpriv_v2;
+	bool local_locks;
 	uint64_t dax_attr_min;
 };
 

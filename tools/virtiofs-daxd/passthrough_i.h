@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the passthrough_*.c files share. Calls go one way:
- * {passthrough, dir, file, attr} -> {lock, node, cred} -> table.
+ * {passthrough, dir, file, attr} -> {lock, node, cred} -> table. The files about
+ * locks share more: passthrough_lock.h.
  *
  * Locks: pt->locks.mutex before pt->lock; handle->lock before pt->lock. No lock
  * is held across a system call on the share, except handle->lock (one reader of
@@ -91,6 +92,10 @@ struct handle {
  * @stop: @thread shall end
  * @busy: @thread has taken waiters off the list and is answering them
  * @waiters: first come, first served
+ * @nr_waiters: in the list
+ * @nr_ranges: of all owners
+ * @granted: POSIX locks so far
+ * @searches: for deadlocks, so far
  */
 struct lock_table {
 	pthread_mutex_t mutex;
@@ -101,6 +106,10 @@ struct lock_table {
 	bool stop;
 	bool busy;
 	struct lock_waiter *waiters;
+	unsigned int nr_waiters;
+	unsigned int nr_ranges;
+	uint64_t granted;
+	uint64_t searches;
 };
 
 /**
@@ -325,7 +334,7 @@ bool request_kill_suidgid(void);
  */
 bool request_acl_kill_sgid(void);
 
-/* passthrough_lock.c */
+/* passthrough_lock.c and passthrough_wait.c */
 
 /**
  * locks_init - prepare; no thread yet
@@ -349,12 +358,12 @@ void locks_release(struct pt *pt, struct handle *handle);
 void locks_reset(struct pt *pt);
 
 /**
- * locks_drop - close what a node has
+ * locks_drop - drop what a node has
  *
- * Context: caller holds locks.mutex, or the node is being freed; then nobody
- * waits, as a waiter has a handle and that a reference.
+ * Context: takes locks.mutex. If the node is being freed nobody waits, as a
+ * waiter has a handle and that a reference.
  */
-void locks_drop(struct node *node);
+void locks_drop(struct pt *pt, struct node *node);
 
 /**
  * locks_free - end the thread; after locks_reset()

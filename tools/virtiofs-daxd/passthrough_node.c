@@ -55,7 +55,6 @@ struct node *node_ref(struct pt *pt, struct node *node)
 
 static void node_free(struct node *node)
 {
-	locks_drop(node);
 	close(node->fd);
 	free(node);
 }
@@ -69,8 +68,11 @@ void node_put(struct pt *pt, struct node *node)
 	pthread_mutex_lock(&pt->lock);
 	last = table_put(&pt->nodes, &node->obj);
 	pthread_mutex_unlock(&pt->lock);
-	if (last)
-		node_free(node);
+	if (!last)
+		return;
+	if (node->owners)
+		locks_drop(pt, node);
+	node_free(node);
 }
 
 int node_stat(const struct node *node, struct stat *st)

@@ -3,6 +3,10 @@
  * Threads that serve queues. One of them leads: it waits for kicks and takes
  * the next request. With the request in hand it lets another lead, and serves it
  * itself: no request changes threads.
+ *
+ * There is one thread more than may serve at a time, so one is always left to
+ * lead. If all others serve, it serves what is urgent itself, as that may be
+ * what they or the guest wait for, and lets the rest wait for a thread.
  */
 #ifndef VIRTIOFS_DAXD_POOL_H
 #define VIRTIOFS_DAXD_POOL_H
@@ -15,12 +19,12 @@ struct pool;
  * pool_new - start threads
  * @queues: to serve; see queue_watch()
  * @num_queues: their number
- * @num_threads: of threads
+ * @num_workers: most requests that are served at a time, but for urgent ones
  *
  * Return: NULL with errno set.
  */
 struct pool *pool_new(struct queue *queues, unsigned int num_queues,
-		      unsigned int num_threads);
+		      unsigned int num_workers);
 
 /**
  * pool_free - let the threads finish what they serve, and end

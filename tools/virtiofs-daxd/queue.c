@@ -16,6 +16,13 @@
 /* How long a stop waits for those who touch guest memory. */
 #define STOP_SECONDS 2
 
+/*
+ * The part of a queue which chains may take that stay out for ever. The other
+ * half of 1024 entries has room for the largest request of a guest, 260 entries
+ * where it does without indirect tables.
+ */
+#define QUEUE_WAIT_SHARE 2
+
 /**
  * struct queue_late - a reply that waits for its queue to go on
  * @next: the one that came before
@@ -241,6 +248,7 @@ static bool queue_goes_on(const struct queue *queue)
 static void queue_begin(struct queue *queue)
 {
 	queue->epoch++;
+	queue->waiting = 0;
 	late_drop_all(queue);
 	queue->ring.last_avail = queue->base;
 	queue->ring.used_idx = virtq_guest_used_idx(&queue->ring);
@@ -332,11 +340,89 @@ bool queue_take(struct queue *queue, struct queue_ticket *ticket,
 		ticket->mem = guest_mem_get(queue->mem);
 		ticket->epoch = queue->epoch;
 		ticket->round = queue->round;
+		ticket->waiting = 0;
 		ticket->busy = fetch(ticket);
 		queue->busy += ticket->busy;
 	}
 	pthread_mutex_unlock(&queue->lock);
 	return got;
+}
+
+/* Caller holds the lock. */
+static void queue_not_busy(struct queue_ticket *ticket)
+{
+	struct queue *queue = ticket->queue;
+
+	if (ticket->busy && ticket->round == queue->round && !--queue->busy)
+		pthread_cond_broadcast(&queue->idle);
+	ticket->busy = false;
+}
+
+void queue_suspend(struct queue_ticket *ticket)
+{
+	pthread_mutex_lock(&ticket->queue->lock);
+	queue_not_busy(ticket);
+	pthread_mutex_unlock(&ticket->queue->lock);
+}
+
+/* The memory may have been moved meanwhile. Caller holds the lock. */
+static int ticket_follow(struct queue_ticket *ticket)
+{
+	struct virtq_chain *chain = &ticket->chain;
+	struct guest_mem *moved;
+
+	if (!guest_mem_closed(ticket->mem))
+		return 0;
+	moved = guest_mem_moved(ticket->mem);
+	if (!moved)
+		return -EAGAIN;
+	guest_mem_follow(ticket->mem, chain->iov,
+			 chain->out_count + chain->in_count);
+	guest_mem_put(ticket->mem);
+	ticket->mem = moved;
+	return 0;
+}
+
+int queue_resume(struct queue_ticket *ticket, bool busy)
+{
+	struct queue *queue = ticket->queue;
+	int err = 0;
+
+	pthread_mutex_lock(&queue->lock);
+	if (ticket->epoch != queue->epoch)
+		err = -ESTALE;
+	else if (busy && !queue->started)
+		err = -EAGAIN;
+	else if (busy)
+		err = ticket_follow(ticket);
+	ticket->round = queue->round;
+	ticket->busy = busy && !err;
+	queue->busy += ticket->busy;
+	pthread_mutex_unlock(&queue->lock);
+	return err;
+}
+
+bool queue_may_wait(struct queue_ticket *ticket)
+{
+	struct queue *queue = ticket->queue;
+	unsigned int entries = ticket->chain.entries;
+	bool may;
+
+	pthread_mutex_lock(&queue->lock);
+	may = ticket->epoch == queue->epoch &&
+	      queue->waiting + entries <= queue->ring.size / QUEUE_WAIT_SHARE;
+	if (may) {
+		ticket->waiting = entries;
+		queue->waiting += entries;
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return may;
+}
+
+void queue_drop(struct queue_ticket *ticket)
+{
+	guest_mem_put(ticket->mem);
+	ticket->mem = NULL;
 }
 
 /* Keeps a reply for later; without memory for it the guest waits for ever. */
@@ -392,6 +478,7 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 	pthread_mutex_lock(&queue->lock);
 	busy = ticket->busy && ticket->round == queue->round;
 	if (ticket->epoch == queue->epoch) {
+		queue->waiting -= ticket->waiting;
 		guest_mem_follow(ticket->mem, virtq_chain_in(chain),
 				 chain->in_count);
 		/* A busy one keeps queue_stop() waiting: not stopped yet. */
@@ -400,11 +487,9 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		else
 			late_add(ticket, iov, count, len);
 	}
-	if (busy && !--queue->busy)
-		pthread_cond_broadcast(&queue->idle);
+	queue_not_busy(ticket);
 	pthread_mutex_unlock(&queue->lock);
-	guest_mem_put(ticket->mem);
-	ticket->mem = NULL;
+	queue_drop(ticket);
 }
 
 bool queue_given_up(const struct queue_ticket *ticket)

@@ -42,6 +42,7 @@ struct queue_late;
  * @epoch: counts resets: a chain of an earlier epoch has no place to return to
  * @round: counts how often the busy ones were given up
  * @busy: takers of this round that touch guest memory
+ * @waiting: entries of the ring whose chains may stay out for ever
  * @late: replies that came while the queue was stopped
  */
 struct queue {
@@ -62,6 +63,7 @@ struct queue {
 	unsigned int epoch;
 	unsigned int round;
 	unsigned int busy;
+	unsigned int waiting;
 	struct queue_late *late;
 };
 
@@ -72,6 +74,7 @@ struct queue {
  * @epoch: of the queue at that time
  * @round: likewise
  * @busy: counted in @queue's busy: its memory may be touched without the lock
+ * @waiting: how much it counts in @queue's waiting
  * @chain: its memory
  */
 struct queue_ticket {
@@ -80,6 +83,7 @@ struct queue_ticket {
 	unsigned int epoch;
 	unsigned int round;
 	bool busy;
+	unsigned int waiting;
 	struct virtq_chain chain;
 };
 
@@ -213,6 +217,37 @@ bool queue_started(struct queue *queue);
  */
 bool queue_take(struct queue *queue, struct queue_ticket *ticket,
 		bool (*fetch)(struct queue_ticket *ticket));
+
+/**
+ * queue_suspend - leave the chain's memory alone for now
+ * @ticket: the chain, for which queue_stop() then does not wait
+ */
+void queue_suspend(struct queue_ticket *ticket);
+
+/**
+ * queue_resume - go on with a chain after queue_suspend()
+ * @ticket: the chain
+ * @busy: whether its memory will be touched
+ *
+ * Return: 0; -EAGAIN if its memory must not be touched before queue_start();
+ * -ESTALE if the device was reset, so that it has no place to return to.
+ */
+int queue_resume(struct queue_ticket *ticket, bool busy);
+
+/**
+ * queue_may_wait - whether a chain may stay out for ever
+ * @ticket: the chain
+ *
+ * What ends the wait needs room in the same queue. So this is refused to those
+ * that would take more than half of it.
+ */
+bool queue_may_wait(struct queue_ticket *ticket);
+
+/**
+ * queue_drop - forget a chain that will never be given back
+ * @ticket: empty afterwards
+ */
+void queue_drop(struct queue_ticket *ticket);
 
 /**
  * queue_give - give a chain back

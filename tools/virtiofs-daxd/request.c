@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +10,22 @@
 #include "log.h"
 #include "util.h"
 
-/* As many as the largest queue, and then some which wait for locks. */
+/* What threads may be serving, and more than may wait for locks. */
 #define REQUEST_SLOTS 4096
+/* Interrupts that came before their requests: as many as a queue holds. */
+#define REQUEST_EARLY VIRTQ_MAX_SIZE
 /* Longest reply of more than one piece: what libfuse sends. */
 #define REQUEST_REPLY_PIECES 16
 
 /* How many of those not in use are kept. */
 #define REQUEST_SPARES 64
 
-/* Requests that are registered, and those not in use. */
+/*
+ * Requests that are registered, and those not in use.
+ *
+ * @early: names of interrupted requests that were not registered, 0 for none
+ * @next_early: where the next one goes, in place of the oldest
+ */
 static struct {
 	pthread_mutex_t lock;
 	struct request *slots[REQUEST_SLOTS];
@@ -25,6 +33,8 @@ static struct {
 	uint32_t next_slot;
 	struct request *unused;
 	unsigned int nr_unused;
+	uint64_t early[REQUEST_EARLY];
+	unsigned int next_early;
 } requests = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct request *request_alloc(void)
@@ -62,6 +72,13 @@ static size_t request_copy_len(const struct fuse_in_header *header, size_t len)
 	return min(len, (size_t)REQUEST_MAX_LEN);
 }
 
+/* READ and WRITE go to and from the guest's memory directly. */
+static bool request_touches_memory(const struct request *req)
+{
+	return req->header.opcode == FUSE_READ ||
+	       req->header.opcode == FUSE_WRITE;
+}
+
 static bool request_fetch(struct queue_ticket *ticket)
 {
 	struct request *req = container_of(ticket, struct request, ticket);
@@ -77,8 +94,9 @@ static bool request_fetch(struct queue_ticket *ticket)
 	req->len = iov_read(chain->iov, chain->out_count, req->buf, len);
 	memset(req->buf + req->len, 0, REQUEST_PADDING);
 	req->unique = req->header.unique;
-	return req->header.opcode == FUSE_READ ||
-	       req->header.opcode == FUSE_WRITE;
+	req->interrupted = false;
+	req->tried_once = false;
+	return request_touches_memory(req);
 }
 
 struct request *request_take(struct queue *queue)
@@ -112,6 +130,55 @@ size_t request_room(const struct request *req)
 	return room - min(room, sizeof(struct fuse_out_header));
 }
 
+static bool request_unlocks(const struct request *req)
+{
+	const struct fuse_lk_in *in = (void *)req->body;
+
+	return in->lk.type == F_UNLCK;
+}
+
+bool request_waits(const struct request *req)
+{
+	return req->header.opcode == FUSE_SETLKW && !request_unlocks(req);
+}
+
+bool request_urgent(const struct request *req)
+{
+	switch (req->header.opcode) {
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_INTERRUPT:
+	case FUSE_REMOVEMAPPING:
+		return true;
+	case FUSE_SETLK:
+	case FUSE_SETLKW:
+		return request_unlocks(req);
+	}
+	return false;
+}
+
+void request_suspend(struct request *req)
+{
+	queue_suspend(&req->ticket);
+}
+
+int request_resume(struct request *req)
+{
+	return queue_resume(&req->ticket, request_touches_memory(req));
+}
+
+/* Whether a request was interrupted before. Caller holds the lock. */
+static bool early_take(uint64_t unique)
+{
+	for (unsigned int i = 0; i < REQUEST_EARLY; i++) {
+		if (requests.early[i] != unique)
+			continue;
+		requests.early[i] = 0;
+		return true;
+	}
+	return false;
+}
+
 uint64_t request_register(struct request *req)
 {
 	uint64_t number = 0;
@@ -127,6 +194,8 @@ uint64_t request_register(struct request *req)
 		req->generation = ++requests.generation;
 		number = (uint64_t)req->generation << 32 | slot;
 	}
+	if (number && request_waits(req))
+		req->interrupted = early_take(req->unique);
 	pthread_mutex_unlock(&requests.lock);
 	return number;
 }
@@ -148,19 +217,44 @@ struct request *request_claim(uint64_t number)
 	return req;
 }
 
-uint64_t request_number(uint64_t unique)
+uint64_t request_interrupt(uint64_t unique)
 {
 	uint64_t number = 0;
 
 	pthread_mutex_lock(&requests.lock);
 	for (unsigned int i = 0; i < REQUEST_SLOTS && !number; i++) {
-		const struct request *req = requests.slots[i];
+		struct request *req = requests.slots[i];
 
-		if (req && req->unique == unique)
-			number = (uint64_t)req->generation << 32 | i;
+		if (!req || req->unique != unique)
+			continue;
+		req->interrupted = true;
+		number = (uint64_t)req->generation << 32 | i;
 	}
+	if (!number)
+		requests.early[requests.next_early++ % REQUEST_EARLY] = unique;
 	pthread_mutex_unlock(&requests.lock);
 	return number;
+}
+
+bool request_interrupted(uint64_t number)
+{
+	uint32_t slot = number % (UINT64_C(1) << 32);
+	const struct request *req;
+	bool interrupted;
+
+	pthread_mutex_lock(&requests.lock);
+	req = requests.slots[slot];
+	interrupted = req && req->generation == number >> 32 &&
+		      req->interrupted;
+	pthread_mutex_unlock(&requests.lock);
+	return interrupted;
+}
+
+void request_forget_interrupts(void)
+{
+	pthread_mutex_lock(&requests.lock);
+	memset(requests.early, 0, sizeof(requests.early));
+	pthread_mutex_unlock(&requests.lock);
 }
 
 static void request_send(struct request *req, int error,
@@ -199,6 +293,12 @@ void request_reply(struct request *req, int error, const struct iovec *iov,
 void request_reply_written(struct request *req, size_t written)
 {
 	request_send(req, 0, NULL, 0, written);
+}
+
+void request_drop(struct request *req)
+{
+	queue_drop(&req->ticket);
+	request_free(req);
 }
 
 void request_finish(struct request *req)

@@ -24,11 +24,13 @@
 /**
  * struct request - a request
  * @ticket: to give the chain back
- * @next: in the list of those not in use
+ * @next: in a list: of those not in use, or of those that wait to be served
  * @len: bytes of @buf that came from the guest
  * @slot: see request_register()
  * @generation: likewise
  * @unique: the guest's name for it
+ * @interrupted: the guest does not want to wait for it any more
+ * @tried_once: it was not let wait: EAGAIN shall be ENOLCK
  * @buf: the request, then zeroes
  * @header: its header, in @buf; @header.len is not larger than @len, unless the
  *	request is malformed
@@ -41,6 +43,8 @@ struct request {
 	uint32_t slot;
 	uint32_t generation;
 	uint64_t unique;
+	bool interrupted;
+	bool tried_once;
 	union {
 		char buf[REQUEST_MAX_LEN + REQUEST_PADDING];
 		struct {
@@ -87,12 +91,53 @@ uint64_t request_register(struct request *req);
 struct request *request_claim(uint64_t number);
 
 /**
- * request_number - the number of a registered request by the guest's name
- * @unique: the guest's name
+ * request_interrupt - the guest interrupts a request
+ * @unique: the guest's name for it
  *
- * Return: 0 if there is none.
+ * A request that is not registered yet is marked when it is, if it can wait.
+ *
+ * Return: its number, 0 if it is not registered.
  */
-uint64_t request_number(uint64_t unique);
+uint64_t request_interrupt(uint64_t unique);
+
+/**
+ * request_interrupted - whether a request is still registered and interrupted
+ * @number: its number
+ */
+bool request_interrupted(uint64_t number);
+
+/**
+ * request_forget_interrupts - the guest's names begin anew
+ */
+void request_forget_interrupts(void);
+
+/**
+ * request_waits - whether a request asks to wait for others, for however long
+ * @req: the request
+ */
+bool request_waits(const struct request *req);
+
+/**
+ * request_urgent - whether a request must be served before others
+ * @req: the request
+ *
+ * Those whose effect others may wait for, in the daemon or in the guest.
+ */
+bool request_urgent(const struct request *req);
+
+/**
+ * request_suspend - let a request wait until it can be served
+ * @req: the request
+ */
+void request_suspend(struct request *req);
+
+/**
+ * request_resume - serve a request after request_suspend()
+ * @req: the request
+ *
+ * Return: as queue_resume().
+ */
+int request_resume(struct request *req);
 
 /**
  * request_reply - answer a request
@@ -110,6 +155,12 @@ void request_reply(struct request *req, int error, const struct iovec *iov,
  * @written: bytes behind the header
  */
 void request_reply_written(struct request *req, size_t written);
+
+/**
+ * request_drop - forget a request that will never be answered
+ * @req: the request
+ */
+void request_drop(struct request *req);
 
 /**
  * request_finish - done with a request that has no answer

@@ -33,7 +33,8 @@
  * @direct: constant
  * @session: libfuse's session; constant
  * @gate: held shared by requests, exclusively to begin or end the session;
- *	never taken by the thread that serves the front-end
+ *	never taken by the thread that serves the front-end. Who waits to have
+ *	it exclusively keeps no other out, so what is urgent is served meanwhile
  * @begun: INIT was seen; protected by @gate
  * @reset: the device was reset
  */
@@ -141,6 +142,8 @@ static ssize_t transport_writev(int fd, struct iovec *iov, int count,
 	(void)userdata;
 	if (!req)
 		return len;
+	if (error == -EAGAIN && req->tried_once)
+		error = -ENOLCK;
 	if (!error)
 		error = change_after(req);
 	if (!error && count > 1)
@@ -175,6 +178,16 @@ static void libfuse_log(enum fuse_log_level level, const char *fmt,
 		log_debug("%s", line);
 }
 
+static void gate_init(void)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_READER_NP);
+	pthread_rwlock_init(&transport.gate, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 int transport_open(struct pt *pt, struct dax_map *map)
 {
 	static const struct fuse_custom_io io = {
@@ -188,7 +201,7 @@ int transport_open(struct pt *pt, struct dax_map *map)
 	fuse_set_log_func(libfuse_log);
 	transport.direct.pt = pt;
 	transport.direct.map = map;
-	pthread_rwlock_init(&transport.gate, NULL);
+	gate_init();
 	transport.session = fuse_session_new(&args, pt_ops(), sizeof(*pt_ops()),
 					     pt);
 	if (!transport.session)
@@ -238,6 +251,7 @@ static void session_end(void)
 		to_libfuse(&destroy, sizeof(destroy));
 	transport.begun = false;
 	pt_reset(transport.direct.pt);
+	request_forget_interrupts();
 }
 
 static void session_drop_maps(void)
@@ -267,14 +281,44 @@ static void clamp_size(struct request *req)
 	}
 }
 
+/* libfuse knows a request by our number. */
+static void interrupt(uint64_t number)
+{
+	struct {
+		struct fuse_in_header header;
+		struct fuse_interrupt_in in;
+	} req = {
+		.header.len = sizeof(req),
+		.header.opcode = FUSE_INTERRUPT,
+		.header.unique = TRANSPORT_NO_REQUEST,
+		.in.unique = number,
+	};
+
+	to_libfuse(&req, sizeof(req));
+}
+
+/* A request that there is no room for to wait is tried once. */
+static bool prepare_wait(struct request *req)
+{
+	if (!request_waits(req))
+		return false;
+	if (queue_may_wait(&req->ticket))
+		return true;
+	req->header.opcode = FUSE_SETLK;
+	req->tried_once = true;
+	return false;
+}
+
 static void serve_by_libfuse(struct request *req)
 {
 	static _Thread_local char buf[REQUEST_MAX_LEN + REQUEST_PADDING]
 		__attribute__((aligned(8)));
 	size_t len = req->header.len;
 	uint64_t number;
+	bool waits;
 	int err;
 
+	waits = prepare_wait(req);
 	err = change_before(req);
 	number = err ? 0 : request_register(req);
 	if (!number) {
@@ -285,6 +329,9 @@ static void serve_by_libfuse(struct request *req)
 	req->header.unique = number;
 	memcpy(buf, req->buf, len + REQUEST_PADDING);
 	to_libfuse(buf, len);
+	/* libfuse may not have known it when the interrupt came. */
+	if (waits && request_interrupted(number))
+		interrupt(number);
 }
 
 static void serve_forget(struct request *req)
@@ -294,16 +341,13 @@ static void serve_forget(struct request *req)
 	request_finish(req);
 }
 
-/* Names a request by the guest's number; libfuse knows it by ours. */
 static void serve_interrupt(struct request *req)
 {
-	struct fuse_interrupt_in *in = (void *)req->body;
+	const struct fuse_interrupt_in *in = (void *)req->body;
+	uint64_t number = request_interrupt(in->unique);
 
-	in->unique = request_number(in->unique);
-	if (in->unique) {
-		req->header.unique = TRANSPORT_NO_REQUEST;
-		to_libfuse(req->buf, req->header.len);
-	}
+	if (number)
+		interrupt(number);
 	request_finish(req);
 }
 
@@ -393,12 +437,15 @@ static bool gate_enter(const struct request *req)
 	return true;
 }
 
-/* False if there was one that @req must not handle. */
+/*
+ * False if there was one that @req must not handle. It may have to wait for
+ * requests of the old session, for which nothing urgent must be kept waiting.
+ */
 static bool catch_reset(const struct request *req)
 {
 	if (!__atomic_load_n(&transport.reset, __ATOMIC_ACQUIRE))
 		return true;
-	if (req->ticket.busy)
+	if (req->ticket.busy || request_urgent(req))
 		return false;
 	pthread_rwlock_wrlock(&transport.gate);
 	if (__atomic_exchange_n(&transport.reset, false, __ATOMIC_ACQ_REL)) {

@@ -139,6 +139,7 @@ static void chain_walk(struct virtq_chain *chain, const struct guest_mem *mem,
 		uint16_t flags;
 
 		desc = *(const volatile struct vring_desc *)&table[index];
+		chain->entries += indirect != NULL;
 		flags = le16toh(desc.flags);
 		if (flags & VRING_DESC_F_INDIRECT) {
 			int n;
@@ -180,6 +181,7 @@ int virtq_pop(struct virtq *vq, const struct guest_mem *mem,
 	vq->last_avail++;
 	chain->head = head;
 	chain->fault = false;
+	chain->entries = 0;
 	chain->out_count = 0;
 	chain->in_count = 0;
 	chain_walk(chain, mem, vq->desc, vq->size, head, indirect);

@@ -47,6 +47,7 @@ struct virtq {
  * @head: index by which it is returned
  * @fault: a descriptor was malformed or lay outside the guest's memory; what
  *	came before it in its own direction is still in @iov
+ * @entries: of the descriptor table; one if the rest is in an indirect table
  * @out_count: pieces to read from, first in @iov
  * @in_count: pieces to write to, after those
  * @iov: the pieces
@@ -54,6 +55,7 @@ struct virtq {
 struct virtq_chain {
 	uint16_t head;
 	bool fault;
+	unsigned int entries;
 	unsigned int out_count;
 	unsigned int in_count;
 	struct iovec iov[VIRTQ_MAX_IOV];

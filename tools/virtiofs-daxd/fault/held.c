@@ -88,22 +88,10 @@ static void start(void)
 		pthread_detach(thread);
 }
 
-/* The chain's memory is left alone from now on: nobody has to wait for us. */
-static void let_go(struct queue_ticket *ticket)
-{
-	struct queue *queue = ticket->queue;
-
-	pthread_mutex_lock(&queue->lock);
-	if (ticket->busy && ticket->round == queue->round && !--queue->busy)
-		pthread_cond_broadcast(&queue->idle);
-	ticket->busy = false;
-	pthread_mutex_unlock(&queue->lock);
-}
-
 void fault_held_add(struct fault_reply *reply, uint64_t rule, int64_t ms)
 {
 	pthread_once(&held.once, start);
-	let_go(&reply->ticket);
+	queue_suspend(&reply->ticket);
 	reply->rule = rule;
 	reply->due = ms == FAULT_HELD_FOREVER ? ms : now_ms() + ms;
 	pthread_mutex_lock(&held.lock);

@@ -39,7 +39,7 @@ void fault_reply_send(struct fault_reply *reply)
 
 void fault_reply_drop(struct fault_reply *reply)
 {
-	guest_mem_put(reply->ticket.mem);
+	queue_drop(&reply->ticket);
 	free(reply);
 }
 

@@ -8,7 +8,8 @@ CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c
 CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
-	core_backing core_files core_retry
+	core_backing core_files core_retry \
+	core_pool core_locks
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized
@@ -34,6 +35,7 @@ core-sanitized:
 
 $(O)/tests/core_virtq: $(CORE_VIRTQ:%=tests/%)
 $(O)/tests/core_dax_map: $(CORE_DAX_MAP:%=tests/%)
-$(CORE_PROCESS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c
+$(CORE_PROCESS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c \
+	tests/slots.c
 $(O)/tests/core_%: $(CORE_HEADERS) util.c log.c | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)

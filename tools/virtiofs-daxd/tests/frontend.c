@@ -560,6 +560,12 @@ void fe_submit(struct frontend *fe, unsigned int queue, uint16_t head)
 		eventfd_write(q->kick, 1);
 }
 
+bool fe_pending(struct frontend *fe, unsigned int queue)
+{
+	return __atomic_load_n(&fe_used(fe, queue)->idx, __ATOMIC_ACQUIRE) !=
+	       fe->queues[queue].seen_used;
+}
+
 int64_t fe_complete(struct frontend *fe, unsigned int queue)
 {
 	struct fe_queue *q = &fe->queues[queue];
@@ -568,8 +574,7 @@ int64_t fe_complete(struct frontend *fe, unsigned int queue)
 		&used->ring[q->seen_used % FE_QUEUE_SIZE];
 
 	for (int i = 0; i < 22000; i++) {
-		if (__atomic_load_n(&used->idx, __ATOMIC_ACQUIRE) !=
-		    q->seen_used) {
+		if (fe_pending(fe, queue)) {
 			q->seen_used++;
 			q->head = elem->id;
 			return elem->len;

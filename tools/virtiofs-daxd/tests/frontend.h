@@ -130,6 +130,8 @@ void fe_desc(struct frontend *fe, unsigned int queue, unsigned int i,
 struct vring_avail *fe_avail(struct frontend *fe, unsigned int queue);
 /* Makes descriptor @head available and kicks. */
 void fe_submit(struct frontend *fe, unsigned int queue, uint16_t head);
+/* Whether there is one that fe_complete() has not seen. */
+bool fe_pending(struct frontend *fe, unsigned int queue);
 /* Waits for the next used entry; its length, or -1 after two seconds. */
 int64_t fe_complete(struct frontend *fe, unsigned int queue);
 

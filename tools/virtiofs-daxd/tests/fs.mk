@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Tests of the file operations and of the isolation: root and /dev/fuse, no VM.
-FS_TESTS = fs_ops fs_raw fs_isolation
+FS_TESTS = fs_ops fs_raw fs_isolation fs_range
 FS_OBJECTS = $(filter-out $(O)/main.o,$(OBJECTS))
 
 .PHONY: check-fs
