@@ -30,6 +30,7 @@
 #include "passthrough.h"
 #include "pool.h"
 #include "queue.h"
+#include "sigbus.h"
 #include "stats.h"
 #include "transport.h"
 #include "util.h"
@@ -208,8 +209,8 @@ static int open_outside(struct daemon *daemon)
 	err = log_open(opts->log_level, opts->log_file, opts->syslog);
 	if (failed(opts->log_file, err))
 		return err;
-	err = open_signals(daemon);
-	if (failed("signalfd", err))
+	err = open_signals(daemon) ?: sigbus_open();
+	if (failed("signals", err))
 		return err;
 	err = open_stats(daemon);
 	if (failed(opts->stats_file, err))
@@ -270,7 +271,7 @@ static void describe_device(struct daemon *daemon)
 		.config = config,
 		.config_len = sizeof(*config),
 		.window = daemon->opts.window,
-		.map_dev = daemon->backing ? backing_dev(daemon->backing) : 0,
+		.is_map = backing_is_map,
 		.backend = &daemon->backend,
 		.stopped = transport_stopped,
 		.reset = transport_reset,

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -238,7 +237,7 @@ static int vu_add_region(struct vhost_user *vu, struct guest_mem **mem,
 	struct guest_mem *next;
 	int err;
 
-	err = guest_mem_add(*mem, &desc, fd, vu->device->map_dev, &next);
+	err = guest_mem_add(*mem, &desc, fd, vu->device->is_map(fd), &next);
 	if (err)
 		return err;
 	guest_mem_put(*mem);
@@ -277,22 +276,6 @@ static bool vu_running(struct vhost_user *vu)
 }
 
 /*
- * Whether a descriptor is one that we gave for a map in the window. The front-end
- * waits for this, so its device must do: for the times, which a map makes stale,
- * fstat() would go and ask the server of the private mount.
- */
-static bool vu_is_map(struct vhost_user *vu, int fd)
-{
-	struct statx stx;
-
-	return vu->device->map_dev &&
-	       !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
-		      &stx) &&
-	       makedev(stx.stx_dev_major, stx.stx_dev_minor) ==
-	       vu->device->map_dev;
-}
-
-/*
  * The front-end offers each of our own maps as memory. We have no use for them,
  * and better say so: QEMU 11.1 keeps a list of what was accepted. When it drops
  * the maps at a reset of the device it leaves them in that list, and at the next
@@ -307,7 +290,7 @@ static int vu_add_mem_reg(struct vhost_user *vu, struct vu_message *msg)
 
 	if (msg->num_fds != 1)
 		return -EINVAL;
-	if (vu_is_map(vu, msg->fds[0]) && vu_running(vu)) {
+	if (vu->device->is_map(msg->fds[0]) && vu_running(vu)) {
 		if (msg->header.flags & VU_NEED_REPLY)
 			vu_reply_u64(msg, 1);
 		return 0;

@@ -4,9 +4,10 @@
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 	CFLAGS='$(SANITIZE)'
-CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c
+CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c ../sigbus.c
 CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
 CORE_DAEMON = core_daemon.c frontend.c
+CORE_MEMORY = core_memory.c frontend.c
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized
@@ -20,12 +21,13 @@ check-core: core-tests core-sanitized $(O)/virtiofs-daxd
 		echo "# $$t"; $(O)/sanitize/tests/$$t || ret=1; \
 	done; \
 	for d in $(O) $(O)/sanitize; do \
-		echo "# core_daemon $$d"; \
-		ASAN_OPTIONS=detect_leaks=0 \
-			$(O)/tests/core_daemon $$d/virtiofs-daxd || ret=1; \
+		for t in core_daemon core_memory; do \
+			echo "# $$t $$d"; ASAN_OPTIONS=detect_leaks=0 \
+				$(O)/tests/$$t $$d/virtiofs-daxd || ret=1; \
+		done; \
 	done; exit $$ret
 
-core-tests: $(O)/tests/core_daemon
+core-tests: $(O)/tests/core_daemon $(O)/tests/core_memory
 core-sanitized:
 	$(CORE_SANITIZED) all $(O)/sanitize/tests/core_virtq \
 		$(O)/sanitize/tests/core_dax_map
@@ -33,5 +35,6 @@ core-sanitized:
 $(O)/tests/core_virtq: $(CORE_VIRTQ:%=tests/%)
 $(O)/tests/core_dax_map: $(CORE_DAX_MAP:%=tests/%)
 $(O)/tests/core_daemon: $(CORE_DAEMON:%=tests/%)
+$(O)/tests/core_memory: $(CORE_MEMORY:%=tests/%)
 $(O)/tests/core_%: $(CORE_HEADERS) util.c log.c | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)
