@@ -204,6 +204,15 @@ int guest_mem_remove(const struct guest_mem *mem,
 	return -ENOENT;
 }
 
+unsigned int guest_mem_regions(const struct guest_mem *mem)
+{
+	unsigned int count = 0;
+
+	while (count < mem->count && mem->regions[count]->map)
+		count++;
+	return count;
+}
+
 static const struct guest_region *guest_mem_find(const struct guest_mem *mem,
 						 uint64_t addr)
 {

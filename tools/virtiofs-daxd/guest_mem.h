@@ -74,6 +74,12 @@ int guest_mem_remove(const struct guest_mem *mem,
 		     struct guest_mem **out);
 
 /**
+ * guest_mem_regions - how many regions are memory, not maps
+ * @mem: the table
+ */
+unsigned int guest_mem_regions(const struct guest_mem *mem);
+
+/**
  * guest_mem_map - where guest-physical memory is here
  * @mem: the table
  * @addr: first guest-physical address

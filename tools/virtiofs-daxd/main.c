@@ -59,6 +59,7 @@ struct fs_config {
  * @backing: descriptors for the window, or NULL
  * @pt: the share
  * @backend: channel to the front-end
+ * @slots: how many maps there may be, or NULL
  * @map: the window, or NULL
  * @mem: memory table without regions
  * @queues: high priority first
@@ -78,6 +79,7 @@ struct daemon {
 	struct backing *backing;
 	struct pt *pt;
 	struct vu_backend backend;
+	struct map_slots *slots;
 	struct dax_map *map;
 	struct guest_mem *mem;
 	struct queue *queues;
@@ -193,6 +195,11 @@ static int open_share(struct daemon *daemon)
 	daemon->pt = pt_new(&pt_opts);
 	err = daemon->pt ? 0 : -errno;
 	failed(opts->shared_dir, err);
+	if (!err && opts->window) {
+		daemon->slots = map_slots_new(pt_opts.proc_fd);
+		err = daemon->slots ? 0 : -errno;
+		failed("window", err);
+	}
 	close_fd(&pt_opts.root_fd);
 	close_fd(&pt_opts.proc_fd);
 	return err;
@@ -229,6 +236,7 @@ static int open_window(struct daemon *daemon)
 	const struct dax_map_options opts = {
 		.window = daemon->opts.window,
 		.budget = daemon->opts.dax_budget,
+		.slots = daemon->slots,
 		.share_readonly = daemon->opts.dax_readonly_window,
 		.pt = daemon->pt,
 		.backing = daemon->backing,
@@ -272,6 +280,7 @@ static void describe_device(struct daemon *daemon)
 		.config_len = sizeof(*config),
 		.window = daemon->opts.window,
 		.is_map = backing_is_map,
+		.slots = daemon->slots,
 		.backend = &daemon->backend,
 		.stopped = transport_stopped,
 		.reset = transport_reset,
@@ -353,6 +362,7 @@ static void close_all(struct daemon *daemon)
 		queue_destroy(&daemon->queues[i]);
 	if (daemon->map)
 		dax_map_free(daemon->map);
+	map_slots_free(daemon->slots);
 	if (daemon->backing)
 		backing_free(daemon->backing);
 	if (daemon->listener >= 0)

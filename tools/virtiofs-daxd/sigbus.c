@@ -52,9 +52,9 @@ static void store(uintptr_t *field, uintptr_t value)
 
 /*
  * The mapping at an address. Who touches it keeps it mapped, so its own entry
- * does not change. Another may, under our eyes; but start and end of one mapping,
- * which the second look at the start makes sure of, do not enclose an address
- * that belongs to a different one at the same time.
+ * does not change. Another may, under our eyes; but start and end of one
+ * mapping, which the second look at the start makes sure of, do not enclose an
+ * address that belongs to a different one at the same time.
  */
 static struct sigbus_guard *guard_find(uintptr_t addr)
 {

@@ -154,6 +154,7 @@ static void vu_use_mem(struct vhost_user *vu, struct guest_mem *mem)
 	vu->mem = mem;
 	for (unsigned int i = 0; i < vu->device->num_queues; i++)
 		queue_set_mem(&vu->device->queues[i], mem);
+	map_slots_memory(vu->device->slots, guest_mem_regions(mem));
 }
 
 static int vu_reply_u64(struct vu_message *msg, uint64_t value)
@@ -234,12 +235,15 @@ static int vu_add_region(struct vhost_user *vu, struct guest_mem **mem,
 		.user_addr = region->user_addr,
 		.mmap_offset = region->mmap_offset,
 	};
+	bool map = vu->device->is_map(fd);
 	struct guest_mem *next;
 	int err;
 
-	err = guest_mem_add(*mem, &desc, fd, vu->device->is_map(fd), &next);
+	err = guest_mem_add(*mem, &desc, fd, map, &next);
 	if (err)
 		return err;
+	if (!map)
+		map_slots_join(vu->device->slots, fd);
 	guest_mem_put(*mem);
 	*mem = next;
 	return 0;
@@ -276,12 +280,14 @@ static bool vu_running(struct vhost_user *vu)
 }
 
 /*
- * The front-end offers each of our own maps as memory. We have no use for them,
- * and better say so: QEMU 11.1 keeps a list of what was accepted. When it drops
- * the maps at a reset of the device it leaves them in that list, and at the next
- * start it follows the dead pointers and crashes. What is refused is in no list;
- * it only prints that vhost_set_mem_table failed. A start must not fail, however,
- * so after stop and cont the maps are accepted.
+ * The front-end offers each map as memory, ours and those of other devices. We
+ * have no use for them, and better say so: QEMU 11.1 keeps a list of what was
+ * accepted. When it drops the maps at a reset it leaves them in the lists of the
+ * devices that are stopped, and at the next start of one it follows the dead
+ * pointers and crashes. What is refused is in no list; it only prints that
+ * vhost_set_mem_table failed, whenever a map comes or goes, and there is no
+ * answer at which it would not. A start must not fail, however: then all maps
+ * there are, of other shares or our own after stop and cont, are accepted.
  */
 static int vu_add_mem_reg(struct vhost_user *vu, struct vu_message *msg)
 {

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "guest_mem.h"
+#include "map_slots.h"
 #include "queue.h"
 #include "vu_backend.h"
 
@@ -24,6 +25,7 @@
  * @is_map: whether a descriptor shows a file in a window, of this device or
  *	another. These come back as regions of memory, and are none that may be
  *	used: a file can be cut off under a map. Must not wait for anything.
+ * @slots: told of the guest's memory; NULL without a window
  * @backend: told of the backend channel
  * @stopped: called when a queue was stopped; must not wait for a request
  * @reset: likewise when a queue is started that was set up anew
@@ -35,6 +37,7 @@ struct vhost_user_device {
 	size_t config_len;
 	uint64_t window;
 	bool (*is_map)(int fd);
+	struct map_slots *slots;
 	struct vu_backend *backend;
 	void (*stopped)(void);
 	void (*reset)(void);

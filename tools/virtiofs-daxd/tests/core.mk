@@ -5,7 +5,8 @@ SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 	CFLAGS='$(SANITIZE)'
 CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c ../sigbus.c
-CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
+CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c ../map_slots.c
+CORE_MAP_SLOTS = core_map_slots.c ../map_slots.c
 CORE_DAEMON = core_daemon.c frontend.c
 CORE_MEMORY = core_memory.c frontend.c
 CORE_HEADERS = $(wildcard *.h tests/*.h)
@@ -17,7 +18,7 @@ check: check-core
 # system calls which the daemon is not allowed.
 check-core: core-tests core-sanitized $(O)/virtiofs-daxd
 	@ret=0; \
-	for t in core_virtq core_dax_map; do \
+	for t in core_virtq core_dax_map core_map_slots; do \
 		echo "# $$t"; $(O)/sanitize/tests/$$t || ret=1; \
 	done; \
 	for d in $(O) $(O)/sanitize; do \
@@ -30,10 +31,12 @@ check-core: core-tests core-sanitized $(O)/virtiofs-daxd
 core-tests: $(O)/tests/core_daemon $(O)/tests/core_memory
 core-sanitized:
 	$(CORE_SANITIZED) all $(O)/sanitize/tests/core_virtq \
-		$(O)/sanitize/tests/core_dax_map
+		$(O)/sanitize/tests/core_dax_map \
+		$(O)/sanitize/tests/core_map_slots
 
 $(O)/tests/core_virtq: $(CORE_VIRTQ:%=tests/%)
 $(O)/tests/core_dax_map: $(CORE_DAX_MAP:%=tests/%)
+$(O)/tests/core_map_slots: $(CORE_MAP_SLOTS:%=tests/%)
 $(O)/tests/core_daemon: $(CORE_DAEMON:%=tests/%)
 $(O)/tests/core_memory: $(CORE_MEMORY:%=tests/%)
 $(O)/tests/core_%: $(CORE_HEADERS) util.c log.c | $(O)/tests

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Memory of the guest which the daemon may not trust: a file that is cut off
- * while it is mapped, and maps in the windows of other daemons.
+ * while it is mapped, and maps in the windows of other daemons. And how many
+ * maps these make together.
  */
 #include <fcntl.h>
 #include <linux/virtio_ring.h>
@@ -201,7 +202,8 @@ static void windows_of_others(void)
 	CHECK(fe_setup(&other, node, 0, RANGE, 0, true) == 0);
 	map = other.last_fd;
 	CHECK(fe_begin(&fe, with_window) && fe_file(&fe, "f", 100));
-	/* A start must take it. */
+	/* QEMU must not remember it, and only a start cannot refuse it. */
+	CHECK(add_memory(map, other.window, RANGE) == 1);
 	CHECK(fe_stop_queues(&fe));
 	CHECK(add_memory(map, other.window, RANGE) == 0);
 	fe_start_queues(&fe, false);
@@ -215,12 +217,51 @@ static void windows_of_others(void)
 	CHECK(fe_end(&other) == 0);
 }
 
+/* Single pages until no more are allowed. */
+static unsigned int map_pages(struct frontend *frontend, uint64_t node)
+{
+	unsigned int count = 0;
+
+	while (count < FE_MAX_MAPS && !fe_setup(frontend, node, 0, 4096,
+						count * 8192, false))
+		count++;
+	return count;
+}
+
+/* QEMU would end at 512. */
+static void maps_of_one_machine(void)
+{
+	struct frontend other = { 0 };
+	uint64_t node, other_node;
+	unsigned int count;
+
+	CHECK(fe_begin(&fe, with_window));
+	fe_beside = &fe;
+	CHECK(fe_begin(&other, with_window));
+	fe_beside = NULL;
+	CHECK(fe_file(&fe, "f", 4096) && fe_file(&other, "f", 4096));
+	node = fe_lookup(&fe, "f", NULL);
+	other_node = fe_lookup(&other, "f", NULL);
+	count = map_pages(&fe, node);
+	CHECK(count == 256);
+	CHECK(map_pages(&other, other_node) == 480 - count);
+	/* What one gives back the other gets, and so when it has gone. */
+	CHECK(fe_setup(&other, other_node, 0, 4096, RANGE * 4, false) ==
+	      -ENOMEM);
+	CHECK(fe_remove(&fe, 0, 4096) == 0);
+	CHECK(fe_setup(&other, other_node, 0, 4096, RANGE * 4, false) == 0);
+	CHECK(fe_end(&fe) == 0);
+	CHECK(fe_setup(&other, other_node, 0, 4096, RANGE * 5, false) == 0);
+	CHECK(fe_end(&other) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(requests_cut_off),
 	TEST(answers_cut_off),
 	TEST(data_cut_off),
 	TEST(rings_cut_off),
 	TEST(windows_of_others),
+	TEST(maps_of_one_machine),
 };
 
 int main(int argc, char **argv)
