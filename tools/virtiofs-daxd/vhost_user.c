@@ -203,8 +203,12 @@ static int vu_set_protocol_features(struct vhost_user *vu,
 {
 	uint64_t need = VU_PROTOCOL_FEATURES_WINDOW | VU_PROTOCOL_F_REPLY_ACK;
 
-	if (vu->device->window && ~msg->payload.u64 & need)
+	if (!vu->device->window)
+		return 0;
+	if (~msg->payload.u64 & need)
 		log_warn("front-end: no shared memory: the guest has no DAX");
+	else
+		log_info("front-end: QEMU prints 'vhost_set_mem_table failed' for each map: harmless, see LIMITS in virtiofs-daxd(8)");
 	return 0;
 }
 
