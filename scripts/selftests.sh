@@ -17,7 +17,7 @@ build_selftests() {
 selftest_group() {
 	local kernel=$1 name=$2 window=$3 append=$4 mount=$5 timeout=$6 programs=$7 daemon_args=$8
 	local daemon=$BUILD/virtiofs-daxd/${9:-virtiofs-daxd}
-	local adds=() file share hand status=0 mem=1G require=1
+	local adds=() also=() file share hand i status=0 mem=1G require=1
 	for file in "$BUILD"/selftests/* "$TREE/$SELFTESTS"/*.sh; do
 		[ ! -f "$file" ] || [ ! -x "$file" ] || adds+=(--add "$file")
 	done
@@ -26,18 +26,22 @@ selftest_group() {
 	intree) require=0 ;;	# it has no counters: those tests skip
 	esac
 	share=$(mktemp -d "$BUILD/share.XXXXXX")
+	for ((i = 2; i <= ${10:-1}; i++)); do
+		mkdir "$share.$i"
+		also+=(--also "$share.$i")
+	done
 	"$TOP/scripts/host-hand" "$share" >&2 &
 	hand=$!
 	echo "# group $name on $kernel"
 	"$TOP/scripts/vm" --kernel "$kernel" --share "$share" --window "$window" --mem $mem \
 		--mount "$mount" --append "$append" --timeout "$timeout" \
-		--daemon "$daemon" --daemon-args "$daemon_args" "${adds[@]}" -- \
+		--daemon "$daemon" --daemon-args "$daemon_args" "${adds[@]}" "${also[@]}" -- \
 		"run_guest.sh FUSE_DAX_TIMEOUT=$((timeout - 30)) FUSE_DAX_REQUIRE=$require FUSE_DAX_HOST_HAND=1 $programs" || status=$?
 	case $status in
 	124) echo "Bail out! group $name: time out" ;;
 	125) echo "Bail out! group $name: the guest kernel complained" ;;
 	126) echo "Bail out! group $name: the VM could not be run" ;;
 	esac
-	rm -rf "$share"
+	rm -rf "$share" "$share".*
 	wait $hand || true
 }

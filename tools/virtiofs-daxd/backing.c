@@ -81,7 +81,6 @@ struct backing_order {
  * struct backing - the private mount, as its users see it
  * @server: serves it
  * @root: its root, which is attached nowhere
- * @dev: its device number
  * @lock: held while a file is opened; protects what follows
  * @orders: socket to the server
  * @last_node: last node id given
@@ -89,7 +88,6 @@ struct backing_order {
 struct backing {
 	struct backing_server server;
 	int root;
-	dev_t dev;
 	pthread_mutex_t lock;
 	int orders;
 	fuse_ino_t last_node;
@@ -456,7 +454,6 @@ static int backing_serve(struct backing *backing, int dev_fuse)
 static int backing_start(struct backing *backing)
 {
 	int dev_fuse, err = 0;
-	struct stat st;
 
 	dev_fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (dev_fuse < 0)
@@ -467,12 +464,7 @@ static int backing_start(struct backing *backing)
 	if (!err)
 		err = backing_serve(backing, dev_fuse);
 	close(dev_fuse);
-	if (!err && fstat(backing->root, &st))
-		err = -errno;
-	if (err)
-		return err;
-	backing->dev = st.st_dev;
-	return backing_probe(backing);
+	return err ?: backing_probe(backing);
 }
 
 struct backing *backing_new(int (*confine)(void))
@@ -502,9 +494,13 @@ void backing_free(struct backing *backing)
 	close_fd(&backing->orders);
 }
 
-dev_t backing_dev(const struct backing *backing)
+bool backing_is_map(int fd)
 {
-	return backing->dev;
+	struct statx stx;
+
+	return !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		      STATX_TYPE | STATX_SIZE, &stx) &&
+	       S_ISREG(stx.stx_mode) && stx.stx_size == BACKING_FILE_SIZE;
 }
 
 static int backing_show(struct backing *backing, int fd, bool copy)

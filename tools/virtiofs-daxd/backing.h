@@ -35,10 +35,12 @@ struct backing *backing_new(int (*confine)(void));
 void backing_free(struct backing *backing);
 
 /**
- * backing_dev - device number of the descriptors
- * @backing: the mount
+ * backing_is_map - whether a descriptor is of such a mount, of any daemon
+ * @fd: the descriptor
+ *
+ * Asks no server: who gave us the descriptor may be waiting for us.
  */
-dev_t backing_dev(const struct backing *backing);
+bool backing_is_map(int fd);
 
 /**
  * backing_open - a descriptor which shows a file

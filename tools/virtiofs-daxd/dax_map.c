@@ -161,6 +161,24 @@ static unsigned int count_without(const struct dax_map *map, uint64_t start,
 	return count;
 }
 
+/* What was reserved for maps that are not there, or no more, is given back. */
+static void map_settle(struct dax_map *map)
+{
+	map_slots_trim(map->opts.slots, map->count);
+}
+
+/* Before anything changes: whether there may be this many maps. */
+static int map_afford(struct dax_map *map, unsigned int count)
+{
+	int err = -ENOMEM;
+
+	if (count <= map->opts.budget)
+		err = map_slots_reserve(map->opts.slots, count);
+	if (err)
+		map_settle(map);
+	return err;
+}
+
 static int region_show(struct dax_map *map, struct dax_region *region)
 {
 	int err;
@@ -254,14 +272,16 @@ static int map_install(struct dax_map *map, struct dax_region *region)
 
 	if (map_keep(map, region))
 		return 0;
-	if (count_without(map, region->start, end) >= map->opts.budget) {
+	err = map_afford(map, count_without(map, region->start, end) + 1);
+	if (err) {
 		map->stats.over_budget++;
-		return -ENOMEM;
+		return err;
 	}
 	map_clear(map, region->start, end);
 	err = region_show(map, region);
 	if (!err)
 		map_insert(map, region);
+	map_settle(map);
 	return err;
 }
 
@@ -378,17 +398,18 @@ int dax_map_setup(struct dax_map *map, uint64_t nodeid, uint64_t file_offset,
 int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
 {
 	uint64_t end;
-	int err = 0;
+	int err;
 
 	if (!dax_map_check(map, window_offset, len) || !page_round(&len))
 		return -EINVAL;
 	end = window_offset + len;
 	pthread_mutex_lock(&map->order);
-	if (count_without(map, window_offset, end) > map->opts.budget)
-		err = -ENOMEM;
-	else
+	err = map_afford(map, count_without(map, window_offset, end));
+	if (!err) {
 		map_clear(map, window_offset, end);
-	map->stats.removes += !err;
+		map_settle(map);
+		map->stats.removes++;
+	}
 	pthread_mutex_unlock(&map->order);
 	return err;
 }
@@ -397,6 +418,7 @@ void dax_map_drop(struct dax_map *map)
 {
 	pthread_mutex_lock(&map->order);
 	map_clear(map, 0, map->opts.window);
+	map_settle(map);
 	pthread_mutex_unlock(&map->order);
 }
 
@@ -410,6 +432,7 @@ void dax_map_forget(struct dax_map *map)
 		if (map->regions[i].stops != stops)
 			file_put(map, map_delete(map, i).file);
 	map_clear(map, 0, map->opts.window);
+	map_settle(map);
 	pthread_mutex_unlock(&map->order);
 }
 

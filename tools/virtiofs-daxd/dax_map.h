@@ -13,19 +13,20 @@
 #include <stdint.h>
 
 #include "backing.h"
+#include "map_slots.h"
 #include "passthrough.h"
 #include "vu_backend.h"
 
 /* log2 of the alignment of offsets, in files and in the window. */
 #define DAX_MAP_ALIGNMENT 12
 
-/* QEMU dies of the 512th memory slot; leave some to memory and devices. */
-#define DAX_MAP_MAX_BUDGET 480
+#define DAX_MAP_MAX_BUDGET MAP_SLOTS
 
 /**
  * struct dax_map_options - what the table works with
  * @window: bytes
  * @budget: most maps at a time
+ * @slots: what other devices of the machine leave of them, or NULL
  * @share_readonly: see dax_file_open()
  * @pt: knows the nodes
  * @backing: makes descriptors
@@ -34,6 +35,7 @@
 struct dax_map_options {
 	uint64_t window;
 	unsigned int budget;
+	struct map_slots *slots;
 	bool share_readonly;
 	struct pt *pt;
 	struct backing *backing;

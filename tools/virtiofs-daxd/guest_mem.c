@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "log.h"
+#include "sigbus.h"
 #include "util.h"
 
 /**
@@ -18,6 +18,7 @@
  * @desc: addresses
  * @map: the file's mapping from offset 0 on, or NULL if it is not for use
  * @map_len: length of @map
+ * @guard: of @map
  * @fd: the file, to map it once more; -1 if there is no @map
  * @moved: the same memory at another place, referenced; set once, atomic
  * @closed: @map is used no more, but stays occupied; atomic
@@ -28,6 +29,7 @@ struct guest_region {
 	struct guest_region_desc desc;
 	char *map;
 	size_t map_len;
+	struct sigbus_guard *guard;
 	int fd;
 	struct guest_region *moved;
 	bool closed;
@@ -92,6 +94,7 @@ static void guest_region_put(struct guest_region *region)
 
 		regions_remove(region);
 		moved = region->moved;
+		sigbus_release(region->guard);
 		if (region->map)
 			munmap(region->map, region->map_len);
 		close_fd(&region->fd);
@@ -117,6 +120,7 @@ struct guest_mem *guest_mem_get(struct guest_mem *mem)
 
 void guest_mem_put(struct guest_mem *mem)
 {
+	sigbus_report();
 	if (!mem || __atomic_sub_fetch(&mem->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	for (unsigned int i = 0; i < mem->count; i++)
@@ -178,19 +182,22 @@ static int guest_region_check(const struct guest_mem *mem,
 	return 0;
 }
 
-static int guest_region_map(struct guest_region *region, int fd,
-			    const struct stat *st)
+static int guest_region_map(struct guest_region *region, int fd)
 {
 	uint64_t end = region->desc.mmap_offset + region->desc.size;
-	size_t block = st->st_blksize > 4096 ? st->st_blksize : 4096;
+	struct statx stx;
+	size_t block;
 	void *map;
 
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &stx))
+		return -errno;
 	/* A touch past the end of the file would be a SIGBUS. */
-	if ((uint64_t)st->st_size < end)
+	if (stx.stx_size < end)
 		return -EINVAL;
 	region->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (region->fd < 0)
 		return -errno;
+	block = stx.stx_blksize > 4096 ? stx.stx_blksize : 4096;
 	/* From 0 on and in whole blocks: files of huge pages want it so. */
 	region->map_len = (end + block - 1) / block * block;
 	map = mmap(NULL, region->map_len, PROT_READ | PROT_WRITE,
@@ -198,27 +205,25 @@ static int guest_region_map(struct guest_region *region, int fd,
 	if (map == MAP_FAILED)
 		return -errno;
 	region->map = map;
-	return 0;
+	region->guard = sigbus_guard(map, region->map_len, block);
+	return region->guard ? 0 : -ENOSPC;
 }
 
-/* Mapped if it is not of @foreign_dev. */
+/* Mapped if @map; else it only has its place in the table. */
 static int guest_region_new(const struct guest_region_desc *desc, int fd,
-			    dev_t foreign_dev, struct guest_region **out)
+			    bool map, struct guest_region **out)
 {
 	struct guest_region *region;
-	struct stat st;
 	int err = 0;
 
-	if (fstat(fd, &st))
-		return -errno;
 	region = calloc(1, sizeof(*region));
 	if (!region)
 		return -ENOMEM;
 	region->refs = 1;
 	region->desc = *desc;
 	region->fd = -1;
-	if (!foreign_dev || st.st_dev != foreign_dev)
-		err = guest_region_map(region, fd, &st);
+	if (map)
+		err = guest_region_map(region, fd);
 	if (err)
 		guest_region_put(region);
 	else
@@ -228,13 +233,13 @@ static int guest_region_new(const struct guest_region_desc *desc, int fd,
 
 int guest_mem_add(const struct guest_mem *mem,
 		  const struct guest_region_desc *desc, int fd,
-		  dev_t foreign_dev, struct guest_mem **out)
+		  bool map, struct guest_mem **out)
 {
 	struct guest_region *region;
 	int err;
 
 	err = guest_region_check(mem, desc) ?:
-	      guest_region_new(desc, fd, foreign_dev, &region);
+	      guest_region_new(desc, fd, !map, &region);
 	if (err)
 		return err;
 	*out = guest_mem_copy(mem, NULL);
@@ -265,6 +270,15 @@ int guest_mem_remove(const struct guest_mem *mem,
 	return -ENOENT;
 }
 
+unsigned int guest_mem_regions(const struct guest_mem *mem)
+{
+	unsigned int count = 0;
+
+	while (count < mem->count && mem->regions[count]->map)
+		count++;
+	return count;
+}
+
 static const struct guest_region *guest_mem_find(const struct guest_mem *mem,
 						 uint64_t addr)
 {
@@ -278,6 +292,18 @@ static const struct guest_region *guest_mem_find(const struct guest_mem *mem,
 	return NULL;
 }
 
+/* Where a part of a region is here, or NULL if it is not for use. */
+static char *guest_region_ptr(const struct guest_region *region, uint64_t skip,
+			      uint64_t len)
+{
+	char *ptr;
+
+	if (!region->map)
+		return NULL;
+	ptr = region->map + region->desc.mmap_offset + skip;
+	return sigbus_intact(region->guard, ptr, len) ? ptr : NULL;
+}
+
 int guest_mem_map(const struct guest_mem *mem, uint64_t addr, uint64_t len,
 		  struct iovec *iov, unsigned int max)
 {
@@ -289,15 +315,18 @@ int guest_mem_map(const struct guest_mem *mem, uint64_t addr, uint64_t len,
 	while (len) {
 		const struct guest_region *region = guest_mem_find(mem, addr);
 		uint64_t skip, piece;
+		char *ptr;
 
-		if (!region || !region->map)
+		if (!region)
+			return -EFAULT;
+		skip = addr - region->desc.guest_addr;
+		piece = min(len, region->desc.size - skip);
+		ptr = guest_region_ptr(region, skip, piece);
+		if (!ptr)
 			return -EFAULT;
 		if (count == max)
 			return -E2BIG;
-		skip = addr - region->desc.guest_addr;
-		piece = min(len, region->desc.size - skip);
-		iov[count].iov_base =
-			region->map + region->desc.mmap_offset + skip;
+		iov[count].iov_base = ptr;
 		iov[count++].iov_len = piece;
 		addr += piece;
 		len -= piece;
@@ -315,9 +344,7 @@ void *guest_mem_user_ptr(const struct guest_mem *mem, uint64_t user_addr,
 		if (user_addr < region->desc.user_addr ||
 		    skip >= region->desc.size || len > region->desc.size - skip)
 			continue;
-		if (!region->map)
-			return NULL;
-		return region->map + region->desc.mmap_offset + skip;
+		return guest_region_ptr(region, skip, len);
 	}
 	return NULL;
 }
@@ -344,7 +371,8 @@ int guest_mem_move(void)
 	for (region = regions.first; region && !err; region = region->next) {
 		if (region->moved)
 			continue;
-		err = guest_region_new(&region->desc, region->fd, 0, &moved);
+		err = guest_region_new(&region->desc, region->fd, true,
+				       &moved);
 		if (err)
 			break;
 		regions_push(moved);

@@ -11,13 +11,15 @@
  * storage does not answer. Its use of the memory can be ended: all regions are
  * mapped at other places (guest_mem_move()), who else has addresses follows
  * (guest_mem_follow()), and nothing stays at the old ones (guest_mem_close()).
+ *
+ * Memory can be taken away all the same, by who cuts off its file: see sigbus.h.
+ * What has been missed once is memory no more.
  */
 #ifndef VIRTIOFS_DAXD_GUEST_MEM_H
 #define VIRTIOFS_DAXD_GUEST_MEM_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 #include <sys/uio.h>
 
 /* The most regions of a table; as many as the front-end may add. */
@@ -52,16 +54,17 @@ void guest_mem_put(struct guest_mem *mem);
  * @mem: table to start from, left as it is
  * @desc: the region
  * @fd: its file; the caller keeps it
- * @foreign_dev: a region of a file on this device is entered without being
- *	mapped, so that no request reaches it. The front-end announces our own
- *	maps in the window too, and a file can be truncated under a map.
+ * @map: it is a map in a window, ours or another: entered without being mapped
+ *	here, so that no request reaches it
  * @out: the new table
+ *
+ * No server is asked for the attributes of @fd: the front-end may be waiting.
  *
  * Return: 0 or a negative errno.
  */
 int guest_mem_add(const struct guest_mem *mem,
 		  const struct guest_region_desc *desc, int fd,
-		  dev_t foreign_dev, struct guest_mem **out);
+		  bool map, struct guest_mem **out);
 
 /**
  * guest_mem_remove - a table with one region less
@@ -74,6 +77,12 @@ int guest_mem_add(const struct guest_mem *mem,
 int guest_mem_remove(const struct guest_mem *mem,
 		     const struct guest_region_desc *desc,
 		     struct guest_mem **out);
+
+/**
+ * guest_mem_regions - how many regions are memory, not maps
+ * @mem: the table
+ */
+unsigned int guest_mem_regions(const struct guest_mem *mem);
 
 /**
  * guest_mem_map - where guest-physical memory is here

@@ -31,6 +31,7 @@
 #include "passthrough.h"
 #include "pool.h"
 #include "queue.h"
+#include "sigbus.h"
 #include "stats.h"
 #include "transport.h"
 #include "util.h"
@@ -63,6 +64,7 @@ struct fs_config {
  * @proc_fd: /proc/self/fd, likewise
  * @pt: the share
  * @backend: channel to the front-end
+ * @slots: how many maps there may be, or NULL
  * @map: the window, or NULL
  * @mem: memory table without regions
  * @queues: high priority first
@@ -83,6 +85,7 @@ struct daemon {
 	int proc_fd;
 	struct pt *pt;
 	struct vu_backend backend;
+	struct map_slots *slots;
 	struct dax_map *map;
 	struct guest_mem *mem;
 	struct queue *queues;
@@ -232,8 +235,8 @@ static int open_outside(struct daemon *daemon)
 	err = open_backing(daemon);
 	if (err)
 		return err;
-	err = open_signals(daemon);
-	if (failed("signalfd", err))
+	err = open_signals(daemon) ?: sigbus_open();
+	if (failed("signals", err))
 		return err;
 	err = open_stats(daemon);
 	if (failed(opts->stats_file, err))
@@ -263,7 +266,11 @@ static int open_share(struct daemon *daemon)
 	};
 
 	daemon->pt = pt_new(&pt_opts);
-	return daemon->pt ? 0 : -errno;
+	if (!daemon->pt)
+		return -errno;
+	if (opts->window)
+		daemon->slots = map_slots_new(daemon->proc_fd);
+	return opts->window && !daemon->slots ? -errno : 0;
 }
 
 /* From here on there is nothing but the share. */
@@ -292,6 +299,7 @@ static int open_window(struct daemon *daemon)
 	const struct dax_map_options opts = {
 		.window = daemon->opts.window,
 		.budget = daemon->opts.dax_budget,
+		.slots = daemon->slots,
 		.share_readonly = daemon->opts.dax_readonly_window,
 		.pt = daemon->pt,
 		.backing = daemon->backing,
@@ -334,7 +342,8 @@ static void describe_device(struct daemon *daemon)
 		.config = config,
 		.config_len = sizeof(*config),
 		.window = daemon->opts.window,
-		.map_dev = daemon->backing ? backing_dev(daemon->backing) : 0,
+		.is_map = backing_is_map,
+		.slots = daemon->slots,
 		.backend = &daemon->backend,
 		.stopped = transport_stopped,
 		.reset = transport_reset,
@@ -465,6 +474,7 @@ static void close_all(struct daemon *daemon)
 		queue_destroy(&daemon->queues[i]);
 	if (daemon->map)
 		dax_map_free(daemon->map);
+	map_slots_free(daemon->slots);
 	if (daemon->backing)
 		backing_free(daemon->backing);
 	log_close();

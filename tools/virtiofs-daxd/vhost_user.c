@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -179,6 +178,7 @@ static void vu_use_mem(struct vhost_user *vu, struct guest_mem *mem)
 	vu->mem = mem;
 	for (unsigned int i = 0; i < vu->device->num_queues; i++)
 		queue_set_mem(&vu->device->queues[i], mem);
+	map_slots_memory(vu->device->slots, guest_mem_regions(mem));
 }
 
 static int vu_reply_u64(struct vu_message *msg, uint64_t value)
@@ -227,8 +227,12 @@ static int vu_set_protocol_features(struct vhost_user *vu,
 {
 	uint64_t need = VU_PROTOCOL_FEATURES_WINDOW | VU_PROTOCOL_F_REPLY_ACK;
 
-	if (vu->device->window && ~msg->payload.u64 & need)
+	if (!vu->device->window)
+		return 0;
+	if (~msg->payload.u64 & need)
 		log_warn("front-end: no shared memory: the guest has no DAX");
+	else
+		log_info("front-end: QEMU prints 'vhost_set_mem_table failed' for each map: harmless, see LIMITS in virtiofs-daxd(8)");
 	return 0;
 }
 
@@ -259,12 +263,15 @@ static int vu_add_region(struct vhost_user *vu, struct guest_mem **mem,
 		.user_addr = region->user_addr,
 		.mmap_offset = region->mmap_offset,
 	};
+	bool map = vu->device->is_map(fd);
 	struct guest_mem *next;
 	int err;
 
-	err = guest_mem_add(*mem, &desc, fd, vu->device->map_dev, &next);
+	err = guest_mem_add(*mem, &desc, fd, map, &next);
 	if (err)
 		return err;
+	if (!map)
+		map_slots_join(vu->device->slots, fd);
 	guest_mem_put(*mem);
 	*mem = next;
 	return 0;
@@ -301,28 +308,14 @@ static bool vu_running(struct vhost_user *vu)
 }
 
 /*
- * Whether a descriptor is one that we gave for a map in the window. The front-end
- * waits for this, so its device must do: for the times, which a map makes stale,
- * fstat() would go and ask the server of the private mount.
- */
-static bool vu_is_map(struct vhost_user *vu, int fd)
-{
-	struct statx stx;
-
-	return vu->device->map_dev &&
-	       !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
-		      &stx) &&
-	       makedev(stx.stx_dev_major, stx.stx_dev_minor) ==
-	       vu->device->map_dev;
-}
-
-/*
- * The front-end offers each of our own maps as memory. We have no use for them,
- * and better say so: QEMU 11.1 keeps a list of what was accepted. When it drops
- * the maps at a reset of the device it leaves them in that list, and at the next
- * start it follows the dead pointers and crashes. What is refused is in no list;
- * it only prints that vhost_set_mem_table failed. A start must not fail, however,
- * so after stop and cont the maps are accepted.
+ * The front-end offers each map as memory, ours and those of other devices. We
+ * have no use for them, and better say so: QEMU 11.1 keeps a list of what was
+ * accepted. When it drops the maps at a reset it leaves them in the lists of the
+ * devices that are stopped, and at the next start of one it follows the dead
+ * pointers and crashes. What is refused is in no list; it only prints that
+ * vhost_set_mem_table failed, whenever a map comes or goes, and there is no
+ * answer at which it would not. A start must not fail, however: then all maps
+ * there are, of other shares or our own after stop and cont, are accepted.
  */
 static int vu_add_mem_reg(struct vhost_user *vu, struct vu_message *msg)
 {
@@ -331,7 +324,7 @@ static int vu_add_mem_reg(struct vhost_user *vu, struct vu_message *msg)
 
 	if (msg->num_fds != 1)
 		return -EINVAL;
-	if (vu_is_map(vu, msg->fds[0]) && vu_running(vu)) {
+	if (vu->device->is_map(msg->fds[0]) && vu_running(vu)) {
 		if (msg->header.flags & VU_NEED_REPLY)
 			vu_reply_u64(msg, 1);
 		return 0;

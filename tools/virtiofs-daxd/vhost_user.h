@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "guest_mem.h"
+#include "map_slots.h"
 #include "queue.h"
 #include "vu_backend.h"
 
@@ -22,8 +22,10 @@
  * @config: its configuration space
  * @config_len: bytes of @config, at most 256
  * @window: size of shared memory region 0; 0 for a device without
- * @map_dev: device number of the files that are mapped there, which come back
- *	as regions of memory; 0 if they are on no device of their own
+ * @is_map: whether a descriptor shows a file in a window, of this device or
+ *	another. These come back as regions of memory, and are none that may be
+ *	used: a file can be cut off under a map. Must not wait for anything.
+ * @slots: told of the guest's memory; NULL without a window
  * @backend: told of the backend channel
  * @stopped: called when a queue was stopped; must not wait for a request
  * @reset: likewise when a queue is started that was set up anew
@@ -34,7 +36,8 @@ struct vhost_user_device {
 	const void *config;
 	size_t config_len;
 	uint64_t window;
-	dev_t map_dev;
+	bool (*is_map)(int fd);
+	struct map_slots *slots;
 	struct vu_backend *backend;
 	void (*stopped)(void);
 	void (*reset)(void);

@@ -4,12 +4,12 @@
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 	CFLAGS='$(SANITIZE)'
-CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c
-CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
+CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c ../sigbus.c
+CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c ../map_slots.c
+CORE_MAP_SLOTS = core_map_slots.c ../map_slots.c
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
-	core_backing core_files core_retry \
-	core_pool core_locks
+	core_memory core_backing core_files core_retry core_pool core_locks
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized
@@ -19,7 +19,7 @@ check: check-core
 # system calls which the daemon is not allowed.
 check-core: core-tests core-sanitized $(O)/virtiofs-daxd
 	@ret=0; \
-	for t in core_virtq core_dax_map; do \
+	for t in core_virtq core_dax_map core_map_slots; do \
 		echo "# $$t"; $(O)/sanitize/tests/$$t || ret=1; \
 	done; \
 	for t in $(CORE_PROCESS); do for d in $(O) $(O)/sanitize; do \
@@ -31,10 +31,12 @@ check-core: core-tests core-sanitized $(O)/virtiofs-daxd
 core-tests: $(CORE_PROCESS:%=$(O)/tests/%)
 core-sanitized:
 	$(CORE_SANITIZED) all $(O)/sanitize/tests/core_virtq \
-		$(O)/sanitize/tests/core_dax_map
+		$(O)/sanitize/tests/core_dax_map \
+		$(O)/sanitize/tests/core_map_slots
 
 $(O)/tests/core_virtq: $(CORE_VIRTQ:%=tests/%)
 $(O)/tests/core_dax_map: $(CORE_DAX_MAP:%=tests/%)
+$(O)/tests/core_map_slots: $(CORE_MAP_SLOTS:%=tests/%)
 $(CORE_PROCESS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c \
 	tests/slots.c
 $(O)/tests/core_%: $(CORE_HEADERS) util.c log.c | $(O)/tests

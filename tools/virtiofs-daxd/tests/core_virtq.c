@@ -34,8 +34,6 @@ static bool set_up(void)
 	struct guest_region_desc region = { .size = SIZE / 2 };
 	struct guest_mem *next;
 	int fd = memfd_create("memory", MFD_CLOEXEC);
-	int other = open("/dev/shm", O_TMPFILE | O_RDWR, 0600);
-	struct stat st;
 
 	if (fd < 0 || ftruncate(fd, SIZE))
 		return false;
@@ -45,21 +43,18 @@ static bool set_up(void)
 		region.guest_addr = BASE + i * (SIZE / 2);
 		region.user_addr = (uintptr_t)bytes + i * (SIZE / 2);
 		region.mmap_offset = i * (SIZE / 2);
-		if (guest_mem_add(mem, &region, fd, 0, &next))
+		if (guest_mem_add(mem, &region, fd, false, &next))
 			return false;
 		guest_mem_put(mem);
 		mem = next;
 	}
-	if (other >= 0 && !fstat(other, &st)) {
-		region.guest_addr = BASE + 2 * SIZE;
-		region.user_addr = (uintptr_t)bytes + 2 * SIZE;
-		if (guest_mem_add(mem, &region, other, st.st_dev, &next))
-			return false;
-		guest_mem_put(mem);
-		mem = next;
-	}
+	region.guest_addr = BASE + 2 * SIZE;
+	region.user_addr = (uintptr_t)bytes + 2 * SIZE;
+	if (guest_mem_add(mem, &region, fd, true, &next))
+		return false;
+	guest_mem_put(mem);
+	mem = next;
 	close(fd);
-	close(other);
 	desc = (void *)bytes;
 	avail = (void *)(bytes + 4096);
 	used = (void *)(bytes + 8192);
@@ -129,8 +124,8 @@ static void addresses(void)
 	CHECK(guest_mem_map(mem, UINT64_MAX - 3, 8, iov, 4) == -EFAULT);
 	CHECK(guest_mem_map(mem, BASE + 2 * SIZE, 8, iov, 4) == -EFAULT);
 	CHECK(guest_mem_map(mem, BASE + 5 * SIZE, 0, iov, 4) == 0);
-	CHECK(guest_mem_add(mem, &twice, 0, 0, &next) == -EEXIST);
-	CHECK(guest_mem_add(mem, &wraps, 0, 0, &next) == -EINVAL);
+	CHECK(guest_mem_add(mem, &twice, 0, false, &next) == -EEXIST);
+	CHECK(guest_mem_add(mem, &wraps, 0, false, &next) == -EINVAL);
 	CHECK(guest_mem_remove(mem, &none, &next) == -ENOENT);
 	tear_down();
 }
@@ -145,9 +140,9 @@ static void short_files_are_refused(void)
 
 	CHECK(set_up());
 	CHECK(!ftruncate(fd, 8191));
-	CHECK(guest_mem_add(mem, &region, fd, 0, &next) == -EINVAL);
+	CHECK(guest_mem_add(mem, &region, fd, false, &next) == -EINVAL);
 	CHECK(!ftruncate(fd, 8192));
-	CHECK(guest_mem_add(mem, &region, fd, 0, &next) == 0);
+	CHECK(guest_mem_add(mem, &region, fd, false, &next) == 0);
 	guest_mem_put(next);
 	close(fd);
 	tear_down();

@@ -27,6 +27,7 @@
 
 const char *fe_daemon;
 const char *fe_base = "/tmp";
+struct frontend *fe_beside;
 
 /* ---- the daemon's process ---- */
 
@@ -390,11 +391,16 @@ static bool fe_memory(struct frontend *fe)
 	struct vu_mem_reg reg = { .region = {
 		.guest_addr = FE_GUEST_BASE, .size = FE_MEMORY } };
 
-	fe->memory_fd = memfd_create("guest", MFD_CLOEXEC);
-	if (ftruncate(fe->memory_fd, FE_MEMORY))
+	if (fe_beside) {
+		fe->memory_fd = dup(fe_beside->memory_fd);
+		reg.region.mmap_offset = FE_MEMORY;
+	} else {
+		fe->memory_fd = memfd_create("guest", MFD_CLOEXEC);
+	}
+	if (ftruncate(fe->memory_fd, reg.region.mmap_offset + FE_MEMORY))
 		return false;
 	fe->memory = mmap(NULL, FE_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED,
-			  fe->memory_fd, 0);
+			  fe->memory_fd, reg.region.mmap_offset);
 	fe->window = mmap(NULL, FE_WINDOW, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	reg.region.user_addr = (uintptr_t)fe->memory;

@@ -83,6 +83,9 @@ extern const char *fe_daemon;
 /* Where the shares are made: decides on which file system. */
 extern const char *fe_base;
 
+/* Whose file the next one's memory is in, as that of two devices of a VM; NULL. */
+extern struct frontend *fe_beside;
+
 /* Starts the daemon with more options, NULL at the end. The share is empty. */
 void fe_fork(struct frontend *fe, const char *const *options);
 /* And waits until it can be connected to. */
