@@ -2,7 +2,7 @@
 # Entry points only; the work is in scripts/ (each file says what it does).
 .SILENT:
 .PHONY: help setup tree sync kernel kernel-debug kernel-kcsan kernel-intree \
-	kernel-intree-debug daemon run check soak bench check-intree lint series \
+	kernel-intree-debug daemon run check fuzz soak bench check-intree lint series \
 	series-build clean
 .DEFAULT_GOAL := help
 
@@ -43,8 +43,14 @@ run: kernel daemon
 ## make check           all tests on both kernels; last line: the counts
 check: setup
 	scripts/check
-## make soak            the exerciser on plain, debug and KCSAN kernel for SOAK_SECONDS
-##                      (600) in all, or until SOAK_OPS operations if that is longer
+## make fuzz            each fuzzer of the daemon for FUZZ_SECONDS (600), going on from
+##                      what earlier runs have found (kept in the cache)
+FUZZ_SECONDS ?= 600
+fuzz: setup
+	scripts/fuzz $(FUZZ_SECONDS)
+## make soak            a million requests on the daemon, then the exerciser on plain,
+##                      debug and KCSAN kernel for SOAK_SECONDS (600) in all, or until
+##                      SOAK_OPS operations if that is longer
 soak: kernel kernel-debug kernel-kcsan daemon
 	scripts/soak
 ## make bench           our driver, the in-tree one, no DAX, and others, side by side:

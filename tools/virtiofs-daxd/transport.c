@@ -204,6 +204,7 @@ int transport_open(struct pt *pt, struct dax_map *map)
 	gate_init();
 	transport.session = fuse_session_new(&args, pt_ops(), sizeof(*pt_ops()),
 					     pt);
+	fuse_opt_free_args(&args);
 	if (!transport.session)
 		return -ENOMEM;
 	/* It wants a descriptor to close, whatever it is. */

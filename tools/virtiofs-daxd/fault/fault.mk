@@ -17,15 +17,19 @@ $(O)/fault:
 
 # Both print TAP; a failure is told once both have run.
 FAULT_TESTS = $(O)/tests/fault_rule $(O)/tests/fault_daemon
-.PHONY: check-fault
+.PHONY: check-fault fault-sanitized
 check: check-fault
 
-check-fault: $(FAULT_TESTS) $(O)/virtiofs-daxd-fault core-sanitized
-	@ret=0; echo "# fault_rule"; $(O)/tests/fault_rule || ret=1; \
+check-fault: $(FAULT_TESTS) $(O)/virtiofs-daxd-fault fault-sanitized
+	@ret=0; \
 	for d in $(O) $(O)/sanitize; do \
+		echo "# fault_rule $$d"; $$d/tests/fault_rule || ret=1; \
 		echo "# fault_daemon $$d"; ASAN_OPTIONS=detect_leaks=0 \
 			$(O)/tests/fault_daemon $$d/virtiofs-daxd-fault || ret=1; \
 	done; exit $$ret
+
+fault-sanitized: core-sanitized
+	$(CORE_SANITIZED) $(O)/sanitize/tests/fault_rule
 
 $(O)/tests/fault_rule: tests/fault_rule.c tests/fs_tap.h $(O)/fault/rule.o \
 		$(filter-out $(O)/main.o,$(OBJECTS)) | $(O)/tests

@@ -275,13 +275,20 @@ static bool fe_overlaps(struct frontend *fe, const struct vu_shmem_map *map)
 	return false;
 }
 
-/* QEMU's rules: no overlap, not past the size of the file, write access. */
+/*
+ * QEMU's rules: no overlap, not past the size of the file, write access. Some of
+ * them only the daemon can break, the others a guest that asks for it.
+ */
 static bool fe_map(struct frontend *fe, const struct vu_shmem_map *map, int fd)
 {
 	void *ptr;
 
-	if (fe->refuse || fd < 0 || map->shm_offset + map->len > FE_WINDOW ||
-	    fe->num_maps == FE_MAX_MAPS || fe_overlaps(fe, map) ||
+	if (fd < 0 || map->shm_offset + map->len > FE_WINDOW ||
+	    fe->num_maps == FE_MAX_MAPS || fe_overlaps(fe, map)) {
+		fe->maps_wrong++;
+		return false;
+	}
+	if (fe->refuse ||
 	    lseek(fd, 0, SEEK_END) < (off_t)(map->fd_offset + map->len))
 		return false;
 	ptr = mmap(fe->window + map->shm_offset, map->len,

@@ -49,6 +49,7 @@ struct fe_queue {
  * @hold: no message of the backend channel is answered while set
  * @held: one waits for @hold
  * @refuse: MAP is answered with failure
+ * @maps_wrong: asked for by the daemon, whatever the guest wants
  * @keep_fd: leave the descriptor of the last MAP in @last_fd
  */
 struct frontend {
@@ -68,6 +69,7 @@ struct frontend {
 	unsigned int num_maps;
 	unsigned int maps_made;
 	unsigned int maps_refused;
+	unsigned int maps_wrong;
 	unsigned int unmaps_refused;
 	bool hold;
 	bool held;

@@ -3,12 +3,19 @@
 FS_TESTS = fs_ops fs_raw fs_isolation fs_range
 FS_OBJECTS = $(filter-out $(O)/main.o,$(OBJECTS))
 
-.PHONY: check-fs
+.PHONY: check-fs fs-sanitized
 check: check-fs
 
-# Each prints TAP; a failure is told once all have run.
-check-fs: $(FS_TESTS:%=$(O)/tests/%)
-	@ret=0; for t in $^; do echo "# $$t"; $$t || ret=1; done; exit $$ret
+# Each prints TAP; a failure is told once all have run. All run with sanitizers
+# too, also that which looks for leaks.
+check-fs: $(FS_TESTS:%=$(O)/tests/%) fs-sanitized
+	@ret=0; \
+	for d in $(O) $(O)/sanitize; do for t in $(FS_TESTS); do \
+		echo "# $$t $$d"; $$d/tests/$$t || ret=1; \
+	done; done; exit $$ret
+
+fs-sanitized: core-sanitized
+	$(CORE_SANITIZED) $(FS_TESTS:%=$(O)/sanitize/tests/%)
 
 $(FS_TESTS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/fs_server.c \
 		tests/fs_server.h tests/fs_tap.h $(FS_OBJECTS) | $(O)/tests

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What stands in for the front-end and the private mount in the fuzzer of
+ * requests. QEMU ends with an assertion when a map overlaps another one or there
+ * are too many; here it is the daemon's fault and a finding.
+ */
+#include "window.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+
+#include "../backing.h"
+#include "../vu_backend.h"
+#include "input.h"
+
+static struct {
+	uint64_t start;
+	uint64_t len;
+} maps[WINDOW_BUDGET];
+static unsigned int num_maps;
+
+int vu_backend_map(struct vu_backend *vu_backend, int fd, uint64_t fd_offset,
+		   uint64_t shm_offset, uint64_t len, bool writable)
+{
+	(void)vu_backend;
+	(void)writable;
+	MUST(fcntl(fd, F_GETFD) >= 0);
+	MUST(len && shm_offset < WINDOW_SIZE && len <= WINDOW_SIZE - shm_offset);
+	MUST(fd_offset <= INT64_MAX - len);
+	MUST(!((fd_offset | shm_offset | len) % 4096));
+	MUST(num_maps < WINDOW_BUDGET);
+	for (unsigned int i = 0; i < num_maps; i++)
+		MUST(shm_offset >= maps[i].start + maps[i].len ||
+		     maps[i].start >= shm_offset + len);
+	maps[num_maps].start = shm_offset;
+	maps[num_maps++].len = len;
+	return 0;
+}
+
+int vu_backend_unmap(struct vu_backend *vu_backend, uint64_t shm_offset,
+		     uint64_t len)
+{
+	unsigned int i = 0;
+
+	(void)vu_backend;
+	while (i < num_maps && (maps[i].start != shm_offset ||
+				maps[i].len != len))
+		i++;
+	MUST(i < num_maps);
+	maps[i] = maps[--num_maps];
+	return 0;
+}
+
+void window_lost(void)
+{
+	num_maps = 0;
+}
+
+void window_check_empty(void)
+{
+	MUST(!num_maps);
+}
+
+int backing_open(struct backing *backing, int fd)
+{
+	(void)backing;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+int backing_open_copy(struct backing *backing, int fd)
+{
+	return backing_open(backing, fd);
+}
