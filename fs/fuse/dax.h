@@ -75,6 +75,8 @@ void fuse_dax_conn_unplug(struct fuse_conn *fc);
 bool fuse_dax_conn_fit(u64 start, u64 *len);
 void fuse_dax_conn_free(struct fuse_conn *fc);
 const char *fuse_dax_conn_option(const struct fuse_conn *fc);
+bool fuse_dax_conn_has_mode(const struct fuse_conn *fc,
+			    enum fuse_dax_mode mode);
 u64 fuse_dax_conn_init_flags(const struct fuse_conn *fc);
 
 #else /* CONFIG_FUSE_DAX */
@@ -220,6 +222,12 @@ static inline void fuse_dax_conn_free(struct fuse_conn *fc)
 static inline const char *fuse_dax_conn_option(const struct fuse_conn *fc)
 {
 	return "";
+}
+
+static inline bool fuse_dax_conn_has_mode(const struct fuse_conn *fc,
+					  enum fuse_dax_mode mode)
+{
+	return mode != FUSE_DAX_ALWAYS;
 }
 
 static inline u64 fuse_dax_conn_init_flags(const struct fuse_conn *fc)

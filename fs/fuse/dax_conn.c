@@ -324,6 +324,23 @@ const char *fuse_dax_conn_option(const struct fuse_conn *fc)
 }
 
 /**
+ * fuse_dax_conn_has_mode - compare with what a later mount or remount asks for
+ * @fc: the connection
+ * @mode: of the options; the default asks for nothing
+ *
+ * The inodes of a connection are what its mode made them.
+ *
+ * Return: whether @fc can serve that.
+ */
+bool fuse_dax_conn_has_mode(const struct fuse_conn *fc, enum fuse_dax_mode mode)
+{
+	if (mode == FUSE_DAX_INODE_USER)
+		return fuse_is_inode_dax_mode(fc->dax_mode);
+	return mode == FUSE_DAX_INODE_DEFAULT || mode == fc->dax_mode;
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_has_mode);
+
+/**
  * fuse_dax_conn_init_flags - what to offer the server
  * @fc: the connection
  *

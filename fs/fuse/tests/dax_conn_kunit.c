@@ -130,11 +130,16 @@ static void conn_mode(struct kunit *test)
 		enum fuse_dax_mode mode;
 		const char *option;
 		u64 flags;
+		bool has[4];	/* by enum fuse_dax_mode */
 	} modes[] = {
-		{ FUSE_DAX_INODE_DEFAULT, "", FUSE_HAS_INODE_DAX },
-		{ FUSE_DAX_ALWAYS, ",dax=always", 0 },
-		{ FUSE_DAX_NEVER, ",dax=never", 0 },
-		{ FUSE_DAX_INODE_USER, ",dax=inode", FUSE_HAS_INODE_DAX },
+		{ FUSE_DAX_INODE_DEFAULT, "", FUSE_HAS_INODE_DAX,
+		  { true, false, false, true } },
+		{ FUSE_DAX_ALWAYS, ",dax=always", 0,
+		  { true, true, false, false } },
+		{ FUSE_DAX_NEVER, ",dax=never", 0,
+		  { true, false, true, false } },
+		{ FUSE_DAX_INODE_USER, ",dax=inode", FUSE_HAS_INODE_DAX,
+		  { true, false, false, true } },
 	};
 	struct fuse_dax_kunit *kt = test->priv;
 
@@ -144,6 +149,9 @@ static void conn_mode(struct kunit *test)
 				   fuse_dax_conn_option(&kt->fc));
 		KUNIT_EXPECT_EQ(test, modes[i].flags | FUSE_MAP_ALIGNMENT,
 				fuse_dax_conn_init_flags(&kt->fc));
+		for (int j = 0; j < ARRAY_SIZE(modes[i].has); j++)
+			KUNIT_EXPECT_EQ(test, modes[i].has[j],
+					fuse_dax_conn_has_mode(&kt->fc, j));
 		kt->fc.dax = NULL;
 		KUNIT_EXPECT_EQ(test, modes[i].flags,
 				fuse_dax_conn_init_flags(&kt->fc));

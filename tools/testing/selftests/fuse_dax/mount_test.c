@@ -393,4 +393,107 @@ TEST_F(mount, attr_changes)
 	EXPECT_TRUE(dax);
 }
 
+static int remount(const struct dax_fs *fs, const char *options)
+{
+	return mount(NULL, fs->mnt, NULL, MS_REMOUNT, options) ? errno : 0;
+}
+
+/* Mounts the device a second time, beside the first; 0 or the error. */
+static int mount_second(const struct dax_fs *fs, const char *options)
+{
+	char dir[] = "/tmp/fuse_dax.XXXXXX";
+	int err;
+
+	if (!mkdtemp(dir))
+		return errno;
+	err = mount(fs->tag, dir, "virtiofs", 0, options) ? errno : 0;
+	if (!err && umount(dir))
+		err = errno;
+	rmdir(dir);
+	return err;
+}
+
+/*
+ * Rule: the first mount chooses the mode, for as long as it is mounted.
+ * Wrong: another one is accepted, and has no effect.
+ * Right: EINVAL for a remount that asks for another mode, EBUSY for a mount of
+ * the same device; both say why in the kernel log. The same mode, and no
+ * option, are accepted. No option is the same as dax=inode.
+ * in-tree 7.3: fails, all are accepted.
+ */
+FIXTURE(keep)
+{
+	struct dax_fs fs;
+};
+
+FIXTURE_VARIANT(keep)
+{
+	const char *first;
+	const char *same[4];
+	const char *other[4];
+	bool window;
+};
+
+FIXTURE_VARIANT_ADD(keep, always) {
+	.first = "dax=always",
+	.same = { "", "dax", "dax=always" },
+	.other = { "dax=never", "dax=inode" },
+	.window = true,
+};
+FIXTURE_VARIANT_ADD(keep, never) {
+	.first = "dax=never",
+	.same = { "", "dax=never" },
+	.other = { "dax", "dax=always", "dax=inode" },
+};
+FIXTURE_VARIANT_ADD(keep, inode) {
+	.first = "dax=inode",
+	.same = { "", "dax=inode" },
+	.other = { "dax", "dax=always", "dax=never" },
+};
+FIXTURE_VARIANT_ADD(keep, none) {
+	.first = "",
+	.same = { "", "dax=inode" },
+	.other = { "dax", "dax=always", "dax=never" },
+};
+
+FIXTURE_SETUP(keep)
+{
+	FS_SETUP(&self->fs);
+	if (!self->fs.tag)
+		SKIP(return, "FUSE_DAX_TAG is not set");
+}
+
+FIXTURE_TEARDOWN(keep)
+{
+	umount(self->fs.mnt);
+	EXPECT_EQ(0, fs_remount(&self->fs, fs_first_options()));
+	FS_TEARDOWN(&self->fs);
+}
+
+TEST_F(keep, mode)
+{
+	const char *const *options;
+	int kmsg;
+
+	if (variant->window && !has_window())
+		SKIP(return, "there is no window");
+	ASSERT_EQ(0, fs_remount(&self->fs, variant->first));
+	for (options = variant->same; *options; options++) {
+		EXPECT_EQ(0, remount(&self->fs, *options));
+		EXPECT_EQ(0, mount_second(&self->fs, *options));
+	}
+	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	ASSERT_LE(0, kmsg);
+	for (options = variant->other; *options; options++) {
+		lseek(kmsg, 0, SEEK_END);
+		EXPECT_EQ(EINVAL, remount(&self->fs, *options));
+		EXPECT_TRUE(log_speaks_of_dax(kmsg));
+		lseek(kmsg, 0, SEEK_END);
+		EXPECT_EQ(EBUSY, mount_second(&self->fs, *options));
+		EXPECT_TRUE(log_speaks_of_dax(kmsg));
+	}
+	close(kmsg);
+	EXPECT_STREQ(variant->first, dax_shown(&self->fs));
+}
+
 TEST_HARNESS_MAIN
