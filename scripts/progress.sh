@@ -26,8 +26,10 @@ progress_loop() {
 progress_start() { progress_loop "$1" & progress=$!; }
 
 progress_stop() {
+	[ -n "$progress" ] || return 0
 	kill "$progress" 2>/dev/null || true
 	wait "$progress" 2>/dev/null || true
+	progress=
 	[ ! -t 2 ] || printf '\r\033[K' >&2
 }
 
