@@ -31,6 +31,14 @@ show_help() {
 # no_arguments ARGUMENT...: for scripts that take none
 no_arguments() { [ $# -eq 0 ] || die "no arguments are taken, but there is $1: $0 --help"; }
 
+# check_number NAME...: variables that hold one, as they come from the environment
+check_number() {
+	local name
+	for name; do
+		[[ ${!name} =~ ^(0|[1-9][0-9]{0,8})$ ]] || die "$name=${!name}: not a number"
+	done
+}
+
 # need_root: most of this needs mount namespaces, and apt.
 need_root() { [ "$(id -u)" = 0 ] || die "must run as root"; }
 
