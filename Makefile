@@ -38,7 +38,7 @@ daemon: setup
 	scripts/toolbox $(MAKE) -s -C tools/virtiofs-daxd O=$(CURDIR)/build/virtiofs-daxd
 ## make run             a shell in a VM with SHARE=dir at /mnt (WINDOW=1G MEM=1G
 ##                      SMP=2 DAX=always|inode|never); no terminal: a demonstration
-run: kernel daemon
+run:
 	scripts/run
 ## make check           all tests on both kernels; last line: the counts
 check: setup

@@ -19,8 +19,41 @@ say() { printf '[%s] %s\n' "$ME" "$*" >&2; }
 warn() { printf '[%s] warning: %s\n' "$ME" "$*" >&2; }
 die() { printf '[%s] error: %s\n' "$ME" "$*" >&2; exit "${DIE_STATUS:-1}"; }
 
+# What --help prints: a script's own usage(), or else the comment it begins with.
+show_help() {
+	if declare -F usage >/dev/null; then
+		usage
+	else
+		sed -n '/^# SPDX/d; /^#!/d; /^#/!q; s/^# \{0,1\}//p' "$0"
+	fi
+}
+
+# no_arguments ARGUMENT...: for scripts that take none
+no_arguments() { [ $# -eq 0 ] || die "no arguments are taken, but there is $1: $0 --help"; }
+
+# check_number NAME...: variables that hold one, as they come from the environment
+check_number() {
+	local name
+	for name; do
+		[[ ${!name} =~ ^(0|[1-9][0-9]{0,8})$ ]] || die "$name=${!name}: not a number"
+	done
+}
+
 # need_root: most of this needs mount namespaces, and apt.
 need_root() { [ "$(id -u)" = 0 ] || die "must run as root"; }
+
+# check_place: make, kbuild and QEMU's options give some characters a meaning.
+check_place() {
+	local dir
+	for dir in "$TOP" "$CACHE"; do
+		case $dir/ in
+		*[[:space:]:,\;\$\#%\\\'\"\`\&\|\<\>\(\)\*\?!]*)
+			die "nothing can be built in '$dir': its name has a space or one of" \
+				": , ; \$ # % \\ ' \" \` & | < > ( ) * ? !" ;;
+		/usr/* | /etc/*) die "the clone and the cache must not be under /usr or /etc: $dir" ;;
+		esac
+	done
+}
 
 # need_space DIR GIGABYTES: refuse to start what a full disk would break.
 need_space() {
@@ -43,3 +76,5 @@ locked() {
 		"$@"
 	) 9>"$lock"
 }
+
+case ${1:-} in -h | --help) show_help; exit 0 ;; esac
