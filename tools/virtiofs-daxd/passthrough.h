@@ -200,8 +200,8 @@ int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
  * @write_flags: fuse_write_in.write_flags
  *
  * O_APPEND is taken from each request, never from the descriptor, as the guest
- * may change it on an open file; without it a descriptor of a file that may only
- * be appended to takes writes at the end of the file alone. FUSE_WRITE_KILL_SUIDGID clears set-id bits.
+ * may change it on an open file; without it a file that may only be appended to
+ * is not written to (EPERM). FUSE_WRITE_KILL_SUIDGID clears set-id bits.
  *
  * Return: bytes written (may be fewer), or a negative errno.
  */

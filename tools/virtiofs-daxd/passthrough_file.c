@@ -320,32 +320,25 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 }
 
 /*
- * Through a descriptor that is open for appending the host appends whatever the
- * offset is. Who means another place is told that he may not write there.
+ * Through a descriptor that is open for appending the host would append whatever
+ * the offset is. Who means another place may not write, if the file still may only
+ * grow, and writes there otherwise.
  */
-static int append_check(int fd, off_t off, uint32_t flags)
+static int append_flag(int fd, uint32_t flags)
 {
-	struct stat st;
-
-	if ((flags & O_APPEND) || !(fcntl(fd, F_GETFL) & O_APPEND))
-		return 0;
-	if (fstat(fd, &st))
-		return -errno;
-	return off == st.st_size ? 0 : -EPERM;
+	if (flags & O_APPEND)
+		return RWF_APPEND;
+	return fcntl(fd, F_GETFL) & O_APPEND ? RWF_NOAPPEND : 0;
 }
 
 ssize_t pt_write(int fd, const struct iovec *iov, int iovcnt, off_t off,
 		 uint32_t flags, uint32_t write_flags)
 {
-	int error = append_check(fd, off, flags);
-	bool dropped;
-	ssize_t ret;
+	bool dropped = (write_flags & FUSE_WRITE_KILL_SUIDGID) &&
+		       pt_drop_fsetid();
+	ssize_t ret = pwritev2(fd, iov, iovcnt, off, append_flag(fd, flags));
+	int error = errno;
 
-	if (error)
-		return error;
-	dropped = (write_flags & FUSE_WRITE_KILL_SUIDGID) && pt_drop_fsetid();
-	ret = pwritev2(fd, iov, iovcnt, off, flags & O_APPEND ? RWF_APPEND : 0);
-	error = errno;
 	if (dropped)
 		pt_regain_fsetid();
 	return ret < 0 ? -error : ret;
