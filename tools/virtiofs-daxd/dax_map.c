@@ -297,12 +297,26 @@ static struct dax_file *map_find_file(struct dax_map *map,
 	for (unsigned int i = 0; i < map->count; i++) {
 		struct dax_file *file = map->regions[i].file;
 
-		if (is_file(file, key) && (file->writable || !write)) {
+		if (is_file(file, key) && !file->outdated &&
+		    (file->writable || !write)) {
 			file->refs++;
 			return file;
 		}
 	}
 	return NULL;
+}
+
+/* A file can be written to by now: its copies miss what is stored to other maps. */
+static void map_retire_copies(struct dax_map *map, const struct pt_key *key)
+{
+	pthread_mutex_lock(&map->lock);
+	for (unsigned int i = 0; i < map->count; i++) {
+		struct dax_file *file = map->regions[i].file;
+
+		if (is_file(file, key) && !file->writable)
+			file->outdated = true;
+	}
+	pthread_mutex_unlock(&map->lock);
 }
 
 static int map_get_file(struct dax_map *map, uint64_t nodeid, bool write,
@@ -319,8 +333,11 @@ static int map_get_file(struct dax_map *map, uint64_t nodeid, bool write,
 	pthread_mutex_unlock(&map->lock);
 	if (*file)
 		return 0;
-	return dax_file_open(map->opts.pt, map->opts.backing, nodeid, write,
-			     map->opts.share_readonly, file);
+	err = dax_file_open(map->opts.pt, map->opts.backing, nodeid, write,
+			    map->opts.share_readonly, file);
+	if (!err && (*file)->writable)
+		map_retire_copies(map, &key);
+	return err;
 }
 
 static bool page_round(uint64_t *len)

@@ -57,6 +57,7 @@ static bool changed_file(const struct request *req, struct pt_key *key,
 	const struct fuse_setattr_in *attr = (void *)req->body;
 	const struct fuse_fallocate_in *alloc = (void *)req->body;
 	const struct fuse_copy_file_range_in *copy = (void *)req->body;
+	const struct fuse_open_in *open = (void *)req->body;
 	struct pt *pt = transport.direct.pt;
 
 	switch (req->header.opcode) {
@@ -67,6 +68,10 @@ static bool changed_file(const struct request *req, struct pt_key *key,
 		if (attr->valid & FATTR_FH)
 			return !pt_file_key(pt, attr->fh, key);
 		return !pt_node_key(pt, req->header.nodeid, key);
+	case FUSE_OPEN:
+		*offset = 0;
+		return open->flags & O_TRUNC &&
+		       !pt_node_key(pt, req->header.nodeid, key);
 	case FUSE_FALLOCATE:
 		*offset = alloc->offset;
 		return !pt_file_key(pt, alloc->fh, key);
@@ -91,6 +96,7 @@ static int change_before(const struct request *req)
 	uint64_t offset;
 
 	if (!transport.direct.map || fallocates(req, FALLOC_FL_KEEP_SIZE) ||
+	    req->header.opcode == FUSE_OPEN ||
 	    !changed_file(req, &key, &offset))
 		return 0;
 	return dax_map_reserve(transport.direct.map, &key, offset);
