@@ -40,7 +40,8 @@ static int show_file(struct dax_file *file, struct backing *backing,
 	file->shown = -EROFS;
 	if (file->writable || share_readonly)
 		file->shown = backing_open(backing, file->fd);
-	if (file->shown < 0 && !file->writable)
+	file->copy = file->shown < 0 && !file->writable;
+	if (file->copy)
 		file->shown = backing_open_copy(backing, file->fd);
 	return file->shown < 0 ? file->shown : 0;
 }
@@ -152,7 +153,8 @@ void dax_file_refresh(const struct dax_file *file, uint64_t offset)
 	const uint64_t end = INT64_MAX & ~(uint64_t)(PAGE_SIZE - 1);
 	int err;
 
-	if (file->writable)
+	/* Of another file the hole might be its own. */
+	if (!file->copy)
 		return;
 	/* Takes whole pages out of the copy, and goes no further. */
 	err = file_fallocate(file->shown, FALLOC_FL_PUNCH_HOLE |

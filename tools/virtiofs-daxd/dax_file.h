@@ -17,6 +17,7 @@
  * @key: which file it is
  * @refs: users; protected by whoever keeps the file
  * @writable: may be mapped for writing; all its maps are, see dax_file_open()
+ * @copy: @shown is a copy
  * @outdated: a copy of what the guest may since have stored to: not to be mapped
  *	again; protected as @refs
  * @volatile_holes: even reading a hole takes space (tmpfs)
@@ -27,6 +28,7 @@ struct dax_file {
 	struct pt_key key;
 	unsigned int refs;
 	bool writable;
+	bool copy;
 	bool outdated;
 	bool volatile_holes;
 	int fd;

@@ -106,7 +106,7 @@ static unsigned int map_find(const struct dax_map *map, uint64_t pos)
 static void count_copies(struct dax_map *map, const struct dax_region *region,
 			 int by)
 {
-	if (!region->file->writable)
+	if (region->file->copy)
 		__atomic_add_fetch(&map->copies, by, __ATOMIC_RELAXED);
 }
 
@@ -313,7 +313,7 @@ static void map_retire_copies(struct dax_map *map, const struct pt_key *key)
 	for (unsigned int i = 0; i < map->count; i++) {
 		struct dax_file *file = map->regions[i].file;
 
-		if (is_file(file, key) && !file->writable)
+		if (is_file(file, key) && file->copy)
 			file->outdated = true;
 	}
 	pthread_mutex_unlock(&map->lock);
