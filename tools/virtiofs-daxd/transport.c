@@ -57,7 +57,6 @@ static bool changed_file(const struct request *req, struct pt_key *key,
 	const struct fuse_setattr_in *attr = (void *)req->body;
 	const struct fuse_fallocate_in *alloc = (void *)req->body;
 	const struct fuse_copy_file_range_in *copy = (void *)req->body;
-	const struct fuse_open_in *open = (void *)req->body;
 	struct pt *pt = transport.direct.pt;
 
 	switch (req->header.opcode) {
@@ -68,16 +67,32 @@ static bool changed_file(const struct request *req, struct pt_key *key,
 		if (attr->valid & FATTR_FH)
 			return !pt_file_key(pt, attr->fh, key);
 		return !pt_node_key(pt, req->header.nodeid, key);
-	case FUSE_OPEN:
-		*offset = 0;
-		return open->flags & O_TRUNC &&
-		       !pt_node_key(pt, req->header.nodeid, key);
 	case FUSE_FALLOCATE:
 		*offset = alloc->offset;
 		return !pt_file_key(pt, alloc->fh, key);
 	case FUSE_COPY_FILE_RANGE:
 		*offset = copy->off_out;
 		return !pt_file_key(pt, copy->fh_out, key);
+	}
+	return false;
+}
+
+/* The file that was emptied as it was opened; @reply is the body of the answer. */
+static bool emptied_file(const struct request *req, const void *reply,
+			 struct pt_key *key)
+{
+	const struct fuse_create_in *create = (void *)req->body;
+	const struct fuse_open_in *open = (void *)req->body;
+	const struct fuse_entry_out *entry = reply;
+	struct pt *pt = transport.direct.pt;
+
+	switch (req->header.opcode) {
+	case FUSE_OPEN:
+		return open->flags & O_TRUNC &&
+		       !pt_node_key(pt, req->header.nodeid, key);
+	case FUSE_CREATE:
+		return create->flags & O_TRUNC && entry &&
+		       !pt_node_key(pt, entry->nodeid, key);
 	}
 	return false;
 }
@@ -96,21 +111,21 @@ static int change_before(const struct request *req)
 	uint64_t offset;
 
 	if (!transport.direct.map || fallocates(req, FALLOC_FL_KEEP_SIZE) ||
-	    req->header.opcode == FUSE_OPEN ||
 	    !changed_file(req, &key, &offset))
 		return 0;
 	return dax_map_reserve(transport.direct.map, &key, offset);
 }
 
 /* So does what takes something out of a file, or makes room in it. */
-static int change_after(const struct request *req)
+static int change_after(const struct request *req, const void *reply)
 {
 	const uint32_t modes = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_INSERT_RANGE |
 			       FALLOC_FL_COLLAPSE_RANGE;
 	struct pt_key key;
-	uint64_t offset;
+	uint64_t offset = 0;
 
-	if (!transport.direct.map || !changed_file(req, &key, &offset))
+	if (!transport.direct.map || (!emptied_file(req, reply, &key) &&
+				      !changed_file(req, &key, &offset)))
 		return 0;
 	dax_map_refresh(transport.direct.map, &key, offset);
 	return fallocates(req, modes) ?
@@ -151,7 +166,7 @@ static ssize_t transport_writev(int fd, struct iovec *iov, int count,
 	if (error == -EAGAIN && req->tried_once)
 		error = -ENOLCK;
 	if (!error)
-		error = change_after(req);
+		error = change_after(req, count > 1 ? iov[1].iov_base : NULL);
 	if (!error && count > 1)
 		complete_reply(req, iov + 1);
 	request_reply(req, error, iov + 1, count - 1);

@@ -356,6 +356,20 @@ static int set_size(uint64_t node, uint64_t size)
 			  sizeof(struct fuse_attr_out), NULL);
 }
 
+/* As fe_open(), by the name of a file that is there, which is emptied. */
+static int create_anew(const char *name)
+{
+	struct {
+		struct fuse_create_in in;
+		char name[16];
+	} req = { .in.flags = O_WRONLY | O_CREAT | O_TRUNC };
+
+	strncpy(req.name, name, sizeof(req.name) - 1);
+	return fe_request(&fe, FUSE_CREATE, FUSE_ROOT_ID, &req, sizeof(req.in) +
+			  strlen(name) + 1, NULL, sizeof(struct fuse_entry_out) +
+			  sizeof(struct fuse_open_out), NULL);
+}
+
 /* What was copied because it was being executed may be written to afterwards. */
 static void copies_follow_writes(void)
 {
@@ -384,6 +398,9 @@ static void copies_follow_writes(void)
 	CHECK(window_is_file("prog", 6000));
 	fe_open(&fe, node, O_WRONLY | O_TRUNC, &err);
 	CHECK(err == 0 && set_size(node, 6000) == 0);
+	CHECK(window_is_file("prog", 6000));
+	CHECK(write_byte(node, fh, 100, 0) == 0 && fe.window[100] == 'x');
+	CHECK(create_anew("prog") == 0 && set_size(node, 6000) == 0);
 	CHECK(window_is_file("prog", 6000));
 	CHECK(fe_end(&fe) == 0);
 }
