@@ -96,21 +96,22 @@ static int daemon_enter(int fd)
 	return err == -EAGAIN ? 0 : err;
 }
 
+/*
+ * Byte by byte: of several locks in a range the kernel tells any one, not the
+ * first. We do not meet our own.
+ */
 static unsigned int count_daemons(int fd)
 {
-	off_t byte = DAEMON_BYTE, end = DAEMON_BYTE + MAX_DAEMONS;
 	unsigned int count = 1;
 
-	while (byte < end) {
+	for (unsigned int i = 0; i < MAX_DAEMONS; i++) {
 		struct flock lock = {
 			.l_type = F_WRLCK, .l_whence = SEEK_SET,
-			.l_start = byte, .l_len = end - byte,
+			.l_start = DAEMON_BYTE + i, .l_len = 1,
 		};
 
-		if (fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type == F_UNLCK)
-			break;
-		count++;
-		byte = lock.l_start + 1;
+		if (!fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK)
+			count++;
 	}
 	return min(count, MAX_DAEMONS);
 }

@@ -89,6 +89,19 @@ static void each_of_four_has_some(void)
 	end();
 }
 
+/* One that was started again is counted like the others. */
+static void one_comes_back(void)
+{
+	CHECK(begin(3));
+	map_slots_free(daemons[0]);
+	daemons[0] = map_slots_new(proc_fd);
+	map_slots_join(daemons[0], memory_fd);
+	CHECK(grab(daemons[1]) == HALF + HALF / 3);
+	CHECK(grab(daemons[2]) == HALF / 3);
+	CHECK(grab(daemons[0]) == HALF / 3);
+	end();
+}
+
 /* One that has all finds that it is not alone any more. */
 static void late_one_gets_some(void)
 {
@@ -196,6 +209,7 @@ static const struct fs_test tests[] = {
 	TEST(one_has_all),
 	TEST(two_share),
 	TEST(each_of_four_has_some),
+	TEST(one_comes_back),
 	TEST(late_one_gets_some),
 	TEST(slots_outlive_nobody),
 	TEST(other_machines_do_not_matter),
