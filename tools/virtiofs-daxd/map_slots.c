@@ -125,7 +125,8 @@ void map_slots_join(struct map_slots *slots, int memory_fd)
 		return;
 	slots->joined = true;
 	snprintf(name, sizeof(name), "%d", memory_fd);
-	fd = openat(slots->proc_fd, name, O_RDWR | O_CLOEXEC);
+	/* Who has a lease on it would keep us waiting. */
+	fd = openat(slots->proc_fd, name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	err = fd < 0 ? -errno : daemon_enter(fd);
 	if (err) {
 		log_warn("front-end: memory cannot be locked (%s): more than one share in this VM may map too much, see --dax-budget",

@@ -5,9 +5,11 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../map_slots.h"
@@ -168,6 +170,24 @@ static void without_locks(void)
 	end();
 }
 
+/* A front-end may have a lease on its memory; nobody waits until it ends. */
+static void leases_are_not_waited_for(void)
+{
+	struct timespec begun, now;
+
+	CHECK(begin(0));
+	signal(SIGIO, SIG_IGN);
+	CHECK(!fcntl(memory_fd, F_SETLEASE, F_RDLCK));
+	daemons[0] = map_slots_new(proc_fd);
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	map_slots_join(daemons[0], memory_fd);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	/* The kernel breaks it after 45 seconds. */
+	CHECK(now.tv_sec - begun.tv_sec < 20);
+	CHECK(map_slots_reserve(daemons[0], 1000) == 0);
+	end();
+}
+
 static unsigned int sum;
 static bool too_many;
 
@@ -215,6 +235,7 @@ static const struct fs_test tests[] = {
 	TEST(other_machines_do_not_matter),
 	TEST(memory_counts),
 	TEST(without_locks),
+	TEST(leases_are_not_waited_for),
 	TEST(four_at_once),
 };
 
