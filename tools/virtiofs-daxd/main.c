@@ -229,7 +229,7 @@ static int open_outside(struct daemon *daemon)
 	if (step_failed("sandbox", err))
 		return err;
 	err = log_open(opts->log_level, opts->log_file, opts->syslog);
-	if (failed(opts->log_file, err))
+	if (failed(opts->log_file ?: "log", err))
 		return err;
 	block_signals();
 	err = open_backing(daemon);
@@ -470,8 +470,7 @@ static void close_all(struct daemon *daemon)
 		pool_free(daemon->requests);
 	if (daemon->hiprio)
 		pool_free(daemon->hiprio);
-	for (unsigned int i = 0; daemon->hiprio && i < daemon->num_queues; i++)
-		queue_destroy(&daemon->queues[i]);
+	/* The queues stay: requests that wait for locks may be answered still. */
 	if (daemon->map)
 		dax_map_free(daemon->map);
 	map_slots_free(daemon->slots);
