@@ -37,6 +37,7 @@
 #include "util.h"
 #include "vhost_user.h"
 #include "vu_backend.h"
+#include "vu_socket.h"
 
 /* More than that would not make requests faster. */
 #define MALLOC_ARENAS 8
@@ -149,7 +150,7 @@ static int open_signals(struct daemon *daemon)
 
 static int open_socket(struct daemon *daemon)
 {
-	daemon->listener = vhost_user_listen(daemon->opts.socket_path);
+	daemon->listener = vu_socket_listen(daemon->opts.socket_path);
 	return min(daemon->listener, 0);
 }
 
@@ -415,7 +416,7 @@ static int connect_front_end(struct daemon *daemon)
 	log_start(&daemon->opts);
 	connected = wait_for(daemon, daemon->listener);
 	if (connected)
-		daemon->conn = vhost_user_accept(daemon->listener);
+		daemon->conn = vu_socket_accept(daemon->listener);
 	remove_socket(daemon);
 	if (!connected)
 		return EXIT_DONE;
