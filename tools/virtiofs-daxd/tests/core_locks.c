@@ -231,6 +231,19 @@ static void deadlock_by_a_grant(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* The same, by a lock that is shared with who is waited for, and had at once. */
+static void deadlock_by_a_shared_lock(void)
+{
+	CHECK(begin(plain, O_RDWR));
+	CHECK(!lock(0, 1, F_WRLCK) && !lock(1, 9, F_RDLCK));
+	CHECK(lock_wait(1, 1, 1, F_WRLCK) == SLOT_NO_ANSWER);
+	CHECK(lock_wait(2, 0, 2, F_WRLCK) == SLOT_NO_ANSWER);
+	CHECK(!lock(1, 2, F_RDLCK) && slot_wait(&fe, 2, 2000) == EDEADLK);
+	CHECK(!lock(1, 2, F_UNLCK) && !lock(1, 9, F_UNLCK));
+	CHECK(slot_wait(&fe, 1, 2000) == 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* A process of the host in the circle is waited for, and can be given up. */
 static void host_in_the_way(void)
 {
@@ -423,6 +436,7 @@ static const struct fs_test tests[] = {
 	TEST(crossed_at_the_same_time),
 	TEST(no_deadlock),
 	TEST(deadlock_by_a_grant),
+	TEST(deadlock_by_a_shared_lock),
 	TEST(host_in_the_way),
 	TEST(many_ranges),
 	TEST(programs_stay_executable),
