@@ -5,9 +5,12 @@
  *
  * Threads: this one serves the front-end and signals; a pool serves the high
  * priority queue, another the request queues; one serves the private mount of
- * backing.c. Nothing here ever waits for the pools while the front-end waits for
- * us, as a request may be waiting for the front-end; and nothing waits for
- * storage without a bound, as it may be frozen.
+ * backing.c, one tries locks again for those who wait, one writes the log, and
+ * the statistics have one of their own while they are written.
+ *
+ * Nothing here ever waits for the pools while the front-end waits for us, as a
+ * request may be waiting for the front-end; and nothing waits for storage without
+ * a bound, as it may be frozen.
  */
 #include <endian.h>
 #include <errno.h>
