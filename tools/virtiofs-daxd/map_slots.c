@@ -34,6 +34,7 @@
  *	or -1. Atomic, set once
  * @joined: there was a call of map_slots_join(); its thread's
  * @end: behind the last slot that may be used; atomic
+ * @most: daemons of the machine that there were at a time; atomic
  * @held: slots that are ours
  * @held_divided: those of them that are divided
  * @mine: which ones
@@ -43,6 +44,7 @@ struct map_slots {
 	int fd;
 	bool joined;
 	unsigned int end;
+	unsigned int most;
 	unsigned int held;
 	unsigned int held_divided;
 	bool mine[MAP_SLOTS];
@@ -116,6 +118,33 @@ static unsigned int count_daemons(int fd)
 	return min(count, MAX_DAEMONS);
 }
 
+/* Return: how many there are; @most is at least that. */
+static unsigned int see_daemons(struct map_slots *slots, int fd)
+{
+	unsigned int now = count_daemons(fd);
+	unsigned int most = __atomic_load_n(&slots->most, __ATOMIC_RELAXED);
+
+	while (most < now &&
+	       !__atomic_compare_exchange_n(&slots->most, &most, now, false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	return now;
+}
+
+void map_slots_look(struct map_slots *slots)
+{
+	int fd = slots ? __atomic_load_n(&slots->fd, __ATOMIC_ACQUIRE) : -1;
+
+	if (fd >= 0)
+		see_daemons(slots, fd);
+}
+
+/* What each may have of the slots that are divided. */
+static unsigned int slots_share(struct map_slots *slots)
+{
+	return DIVIDED / __atomic_load_n(&slots->most, __ATOMIC_RELAXED);
+}
+
 void map_slots_join(struct map_slots *slots, int memory_fd)
 {
 	char name[16];
@@ -171,14 +200,19 @@ static int slot_take(struct map_slots *slots, unsigned int from,
 	return -ENOMEM;
 }
 
+/*
+ * The locks of a daemon that died are free, but its maps stay. They were the rest
+ * of the others' shares at most, and of what is not divided.
+ */
 static int slot_take_any(struct map_slots *slots)
 {
-	unsigned int share = DIVIDED / count_daemons(slots->fd);
+	unsigned int now = see_daemons(slots, slots->fd);
 	int err = -ENOMEM;
 
-	if (slots->held_divided < share)
+	if (slots->held_divided < slots_share(slots))
 		err = slot_take(slots, 0, DIVIDED);
-	if (err == -ENOMEM)
+	if (err == -ENOMEM &&
+	    now == __atomic_load_n(&slots->most, __ATOMIC_RELAXED))
 		err = slot_take(slots, DIVIDED,
 				__atomic_load_n(&slots->end, __ATOMIC_RELAXED));
 	return err;
@@ -212,7 +246,8 @@ void map_slots_trim(struct map_slots *slots, unsigned int count)
 
 	if (!slots || slots->held <= count)
 		return;
-	share = DIVIDED / count_daemons(slots->fd);
+	see_daemons(slots, slots->fd);
+	share = slots_share(slots);
 	for (unsigned int i = 0; i < DIVIDED && slots->held > count; i++)
 		if (slots->mine[i] && slots->held_divided > share)
 			slot_give(slots, i);

@@ -246,6 +246,7 @@ static int vu_add_mem_reg(struct vhost_user *vu, struct vu_message *msg)
 	if (msg->num_fds != 1)
 		return -EINVAL;
 	if (vu->device->is_map(msg->fds[0]) && vu_running(vu)) {
+		map_slots_look(vu->device->slots);
 		if (msg->header.flags & VU_NEED_REPLY)
 			vu_reply_u64(msg, 1);
 		return 0;
