@@ -5,9 +5,12 @@
  *
  * Threads: this one serves the front-end and signals; a pool serves the high
  * priority queue, another the request queues; one serves the private mount of
- * backing.c. Nothing here ever waits for the pools while the front-end waits for
- * us, as a request may be waiting for the front-end; and nothing waits for
- * storage without a bound, as it may be frozen.
+ * backing.c, one tries locks again for those who wait, one writes the log, and
+ * the statistics have one of their own while they are written.
+ *
+ * Nothing here ever waits for the pools while the front-end waits for us, as a
+ * request may be waiting for the front-end; and nothing waits for storage without
+ * a bound, as it may be frozen.
  */
 #include <endian.h>
 #include <errno.h>
@@ -37,6 +40,7 @@
 #include "util.h"
 #include "vhost_user.h"
 #include "vu_backend.h"
+#include "vu_socket.h"
 
 /* More than that would not make requests faster. */
 #define MALLOC_ARENAS 8
@@ -149,7 +153,7 @@ static int open_signals(struct daemon *daemon)
 
 static int open_socket(struct daemon *daemon)
 {
-	daemon->listener = vhost_user_listen(daemon->opts.socket_path);
+	daemon->listener = vu_socket_listen(daemon->opts.socket_path);
 	return min(daemon->listener, 0);
 }
 
@@ -229,7 +233,7 @@ static int open_outside(struct daemon *daemon)
 	if (step_failed("sandbox", err))
 		return err;
 	err = log_open(opts->log_level, opts->log_file, opts->syslog);
-	if (failed(opts->log_file, err))
+	if (failed(opts->log_file ?: "log", err))
 		return err;
 	block_signals();
 	err = open_backing(daemon);
@@ -415,7 +419,7 @@ static int connect_front_end(struct daemon *daemon)
 	log_start(&daemon->opts);
 	connected = wait_for(daemon, daemon->listener);
 	if (connected)
-		daemon->conn = vhost_user_accept(daemon->listener);
+		daemon->conn = vu_socket_accept(daemon->listener);
 	remove_socket(daemon);
 	if (!connected)
 		return EXIT_DONE;
@@ -470,8 +474,7 @@ static void close_all(struct daemon *daemon)
 		pool_free(daemon->requests);
 	if (daemon->hiprio)
 		pool_free(daemon->hiprio);
-	for (unsigned int i = 0; daemon->hiprio && i < daemon->num_queues; i++)
-		queue_destroy(&daemon->queues[i]);
+	/* The queues stay: requests that wait for locks may be answered still. */
 	if (daemon->map)
 		dax_map_free(daemon->map);
 	map_slots_free(daemon->slots);

@@ -34,6 +34,7 @@
  *	or -1. Atomic, set once
  * @joined: there was a call of map_slots_join(); its thread's
  * @end: behind the last slot that may be used; atomic
+ * @most: daemons of the machine that there were at a time; atomic
  * @held: slots that are ours
  * @held_divided: those of them that are divided
  * @mine: which ones
@@ -43,6 +44,7 @@ struct map_slots {
 	int fd;
 	bool joined;
 	unsigned int end;
+	unsigned int most;
 	unsigned int held;
 	unsigned int held_divided;
 	bool mine[MAP_SLOTS];
@@ -96,23 +98,51 @@ static int daemon_enter(int fd)
 	return err == -EAGAIN ? 0 : err;
 }
 
+/*
+ * Byte by byte: of several locks in a range the kernel tells any one, not the
+ * first. We do not meet our own.
+ */
 static unsigned int count_daemons(int fd)
 {
-	off_t byte = DAEMON_BYTE, end = DAEMON_BYTE + MAX_DAEMONS;
 	unsigned int count = 1;
 
-	while (byte < end) {
+	for (unsigned int i = 0; i < MAX_DAEMONS; i++) {
 		struct flock lock = {
 			.l_type = F_WRLCK, .l_whence = SEEK_SET,
-			.l_start = byte, .l_len = end - byte,
+			.l_start = DAEMON_BYTE + i, .l_len = 1,
 		};
 
-		if (fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type == F_UNLCK)
-			break;
-		count++;
-		byte = lock.l_start + 1;
+		if (!fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK)
+			count++;
 	}
 	return min(count, MAX_DAEMONS);
+}
+
+/* Return: how many there are; @most is at least that. */
+static unsigned int see_daemons(struct map_slots *slots, int fd)
+{
+	unsigned int now = count_daemons(fd);
+	unsigned int most = __atomic_load_n(&slots->most, __ATOMIC_RELAXED);
+
+	while (most < now &&
+	       !__atomic_compare_exchange_n(&slots->most, &most, now, false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	return now;
+}
+
+void map_slots_look(struct map_slots *slots)
+{
+	int fd = slots ? __atomic_load_n(&slots->fd, __ATOMIC_ACQUIRE) : -1;
+
+	if (fd >= 0)
+		see_daemons(slots, fd);
+}
+
+/* What each may have of the slots that are divided. */
+static unsigned int slots_share(struct map_slots *slots)
+{
+	return DIVIDED / __atomic_load_n(&slots->most, __ATOMIC_RELAXED);
 }
 
 void map_slots_join(struct map_slots *slots, int memory_fd)
@@ -124,7 +154,8 @@ void map_slots_join(struct map_slots *slots, int memory_fd)
 		return;
 	slots->joined = true;
 	snprintf(name, sizeof(name), "%d", memory_fd);
-	fd = openat(slots->proc_fd, name, O_RDWR | O_CLOEXEC);
+	/* Who has a lease on it would keep us waiting. */
+	fd = openat(slots->proc_fd, name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	err = fd < 0 ? -errno : daemon_enter(fd);
 	if (err) {
 		log_warn("front-end: memory cannot be locked (%s): more than one share in this VM may map too much, see --dax-budget",
@@ -169,14 +200,19 @@ static int slot_take(struct map_slots *slots, unsigned int from,
 	return -ENOMEM;
 }
 
+/*
+ * The locks of a daemon that died are free, but its maps stay. They were the rest
+ * of the others' shares at most, and of what is not divided.
+ */
 static int slot_take_any(struct map_slots *slots)
 {
-	unsigned int share = DIVIDED / count_daemons(slots->fd);
+	unsigned int now = see_daemons(slots, slots->fd);
 	int err = -ENOMEM;
 
-	if (slots->held_divided < share)
+	if (slots->held_divided < slots_share(slots))
 		err = slot_take(slots, 0, DIVIDED);
-	if (err == -ENOMEM)
+	if (err == -ENOMEM &&
+	    now == __atomic_load_n(&slots->most, __ATOMIC_RELAXED))
 		err = slot_take(slots, DIVIDED,
 				__atomic_load_n(&slots->end, __ATOMIC_RELAXED));
 	return err;
@@ -210,7 +246,8 @@ void map_slots_trim(struct map_slots *slots, unsigned int count)
 
 	if (!slots || slots->held <= count)
 		return;
-	share = DIVIDED / count_daemons(slots->fd);
+	see_daemons(slots, slots->fd);
+	share = slots_share(slots);
 	for (unsigned int i = 0; i < DIVIDED && slots->held > count; i++)
 		if (slots->mine[i] && slots->held_divided > share)
 			slot_give(slots, i);

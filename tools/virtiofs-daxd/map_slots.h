@@ -7,11 +7,11 @@
  * offers maps as memory one after the other, and no further when one is refused.
  * But all daemons of a machine, and nobody else, hold the file of the guest's
  * memory. Each takes a lock on one byte of it, far behind its end, for each map.
- * Locks are never too many, whoever takes them at the same time. (Those of a
- * daemon that died are free, though QEMU keeps its maps until a reset.)
+ * Locks are never too many, whoever takes them at the same time.
  *
  * A half of the slots is divided evenly among the daemons, so that each has some
- * however busy the others are. The other half is for whoever comes first.
+ * however busy the others are. The other half is for whoever comes first, as long
+ * as none of them has died: QEMU keeps its maps, and nobody its locks.
  */
 #ifndef VIRTIOFS_DAXD_MAP_SLOTS_H
 #define VIRTIOFS_DAXD_MAP_SLOTS_H
@@ -47,6 +47,14 @@ void map_slots_free(struct map_slots *slots);
  * the daemon's own, and the log says so.
  */
 void map_slots_join(struct map_slots *slots, int memory_fd);
+
+/**
+ * map_slots_look - see what other daemons there are
+ * @slots: the daemon, or NULL
+ *
+ * To be called when another one has a map: should it die, that is known of it.
+ */
+void map_slots_look(struct map_slots *slots);
 
 /**
  * map_slots_memory - say how much of the limit is spent on memory

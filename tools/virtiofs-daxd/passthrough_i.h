@@ -94,7 +94,6 @@ struct handle {
  * @waiters: first come, first served
  * @nr_waiters: in the list
  * @nr_ranges: of all owners
- * @granted: POSIX locks so far
  * @searches: for deadlocks, so far
  */
 struct lock_table {
@@ -108,7 +107,6 @@ struct lock_table {
 	struct lock_waiter *waiters;
 	unsigned int nr_waiters;
 	unsigned int nr_ranges;
-	uint64_t granted;
 	uint64_t searches;
 };
 

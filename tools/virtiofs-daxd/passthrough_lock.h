@@ -41,7 +41,7 @@ struct lock_owner {
  * @op: what is wanted by a BSD lock
  * @staged: not yet to be tried: its arrival is still being set up
  * @cancelled: shall wait no more
- * @granted: how many locks had been granted when a deadlock was last looked for
+ * @suspect: its owner was granted a lock, and has not been looked at since
  * @search: the last one that found it
  * @todo: still to be looked at by that
  * @error: how it ended
@@ -55,7 +55,7 @@ struct lock_waiter {
 	int op;
 	bool staged;
 	bool cancelled;
-	uint64_t granted;
+	bool suspect;
 	uint64_t search;
 	struct lock_waiter *todo;
 	int error;

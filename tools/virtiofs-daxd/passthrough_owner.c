@@ -141,7 +141,6 @@ int owner_try(struct lock_table *locks, struct lock_owner *owner,
 	else
 		ranges_lock(&owner->ranges, &range);
 	locks->nr_ranges += owner->ranges.nr;
-	locks->granted += !unlock;
 	return 0;
 }
 

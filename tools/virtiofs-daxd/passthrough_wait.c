@@ -8,8 +8,9 @@
  * drops is noticed up to PAUSE_MAX_MS late.
  *
  * Owners of POSIX locks that wait for each other are found when one more begins
- * to wait, and when a lock was granted, as it may be in the way of others. Who
- * waits for a process of the host may wait for ever.
+ * to wait. One that waits already, by another of its threads, may also be granted
+ * a lock that is in the way of others: then it is looked at once more. Who waits
+ * for a process of the host may wait for ever.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +25,10 @@
 /* Requests that may wait; each takes memory, and is tried after every pause. */
 #define MAX_WAITERS 1024
 
-/* Owners, ranges and waiters that one search for a deadlock looks at. */
+/*
+ * Owners, ranges and waiters that a search for a deadlock looks at; all searches
+ * together, of those who wait already, before the mutex is free again.
+ */
 #define SEARCH_STEPS 65536
 
 /*
@@ -49,7 +53,7 @@ static void search_add(struct search *search, struct lock_waiter *waiters,
 
 	for (w = waiters; w && search->steps; w = w->next) {
 		search->steps--;
-		if (!w->owner || w->owner->owner != owner ||
+		if (!w->owner || w->owner->owner != owner || w->cancelled ||
 		    w->search == search->turn)
 			continue;
 		w->search = search->turn;
@@ -79,25 +83,27 @@ static bool search_step(struct search *search, struct lock_waiter *waiters,
 	return false;
 }
 
-/* Whether @w would wait for its own owner. Caller holds locks.mutex. */
-static bool is_deadlock(struct lock_table *locks, struct lock_waiter *w)
+/*
+ * Whether @w would wait for its own owner. Caller holds locks.mutex.
+ *
+ * @steps: how much may be looked at; what is left of it is returned there
+ */
+static bool is_deadlock(struct lock_table *locks, const struct lock_waiter *w,
+			unsigned int *steps)
 {
-	struct search search = { .steps = SEARCH_STEPS };
+	struct search search = { .steps = *steps };
+	bool found = false;
 
-	/* BSD locks have no owner, and without new locks nothing is new. */
-	if (!w->owner || w->granted == locks->granted)
-		return false;
-	w->granted = locks->granted;
 	search.owner = w->owner->owner;
 	search.turn = ++locks->searches;
-	while (w) {
-		if (search_step(&search, locks->waiters, w))
-			return true;
+	while (w && !found) {
+		found = search_step(&search, locks->waiters, w);
 		w = search.todo;
 		if (w)
 			search.todo = w->todo;
 	}
-	return false;
+	*steps = search.steps;
+	return found;
 }
 
 static bool must_wait(int error)
@@ -105,20 +111,41 @@ static bool must_wait(int error)
 	return error == EAGAIN || error == EACCES;
 }
 
+/* An owner has one lock more, which others may wait for. */
+static void owner_granted(struct lock_table *locks, uint64_t owner)
+{
+	for (struct lock_waiter *w = locks->waiters; w; w = w->next)
+		if (w->owner && w->owner->owner == owner)
+			w->suspect = true;
+}
+
 /* Caller holds locks.mutex. */
 static int waiter_try(struct lock_table *locks, const struct lock_waiter *w)
 {
-	if (w->owner)
-		return owner_try(locks, w->owner, &w->flock);
-	return flock(w->handle->fd, w->op | LOCK_NB) ? errno : 0;
+	int error;
+
+	if (!w->owner)
+		return flock(w->handle->fd, w->op | LOCK_NB) ? errno : 0;
+	error = owner_try(locks, w->owner, &w->flock);
+	if (!error && w->flock.l_type != F_UNLCK)
+		owner_granted(locks, w->owner->owner);
+	return error;
 }
 
-/* The same for one that will wait. Caller holds locks.mutex. */
-static int waiter_retry(struct lock_table *locks, struct lock_waiter *w)
+/* The same for one that waits. Caller holds locks.mutex. */
+static int waiter_retry(struct lock_table *locks, struct lock_waiter *w,
+			unsigned int *steps)
 {
 	int error = waiter_try(locks, w);
+	bool all = *steps == SEARCH_STEPS;
 
-	return must_wait(error) && is_deadlock(locks, w) ? EDEADLK : error;
+	if (!must_wait(error) || !w->suspect || !*steps)
+		return error;
+	if (is_deadlock(locks, w, steps))
+		return EDEADLK;
+	/* If too little was left by others it will be the next time. */
+	w->suspect = !*steps && !all;
+	return error;
 }
 
 /* Caller holds locks.mutex. */
@@ -140,13 +167,14 @@ static struct lock_waiter *waiters_collect(struct lock_table *locks)
 {
 	struct lock_waiter *done = NULL, **tail = &done;
 	struct lock_waiter **p = &locks->waiters;
+	unsigned int steps = SEARCH_STEPS;
 
 	while (*p) {
 		struct lock_waiter *w = *p;
 
 		if (!w->staged)
 			w->error = w->cancelled ? EINTR :
-				   waiter_retry(locks, w);
+				   waiter_retry(locks, w, &steps);
 		if (w->staged || (!w->cancelled && must_wait(w->error))) {
 			p = &w->next;
 			continue;
@@ -266,19 +294,20 @@ static struct lock_waiter *waiter_add(struct lock_table *locks,
 int wait_try(struct lock_table *locks, const struct lock_waiter *proto,
 	     struct lock_waiter **wait)
 {
-	struct lock_waiter copy = *proto;
+	unsigned int steps = SEARCH_STEPS;
 	int error = waiter_try(locks, proto);
 
 	if (!error)
 		wait_kick(locks);
 	if (!wait || !must_wait(error))
 		return error;
-	if (is_deadlock(locks, &copy))
+	/* BSD locks have no owner. */
+	if (proto->owner && is_deadlock(locks, proto, &steps))
 		return EDEADLK;
 	if (locks->nr_waiters == MAX_WAITERS)
 		return ENOLCK;
 	/* Now, so that who is next to look for a deadlock sees it. */
-	*wait = waiter_add(locks, &copy);
+	*wait = waiter_add(locks, proto);
 	return *wait ? EINPROGRESS : ENOLCK;
 }
 

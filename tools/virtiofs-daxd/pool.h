@@ -2,11 +2,12 @@
 /*
  * Threads that serve queues. One of them leads: it waits for kicks and takes
  * the next request. With the request in hand it lets another lead, and serves it
- * itself: no request changes threads.
+ * itself: no request changes threads as long as there are enough.
  *
  * There is one thread more than may serve at a time, so one is always left to
  * lead. If all others serve, it serves what is urgent itself, as that may be
- * what they or the guest wait for, and lets the rest wait for a thread.
+ * what they or the guest wait for, and puts the rest on a list, from which the
+ * others go on.
  */
 #ifndef VIRTIOFS_DAXD_POOL_H
 #define VIRTIOFS_DAXD_POOL_H

@@ -30,6 +30,7 @@
  * @mem: keeps the memory of @in mapped
  * @in_count: pieces of @in
  * @in: the chain's writable memory
+ * @written: bytes which the taker had written behind @reply
  * @len: bytes of @reply
  * @reply: the reply
  */
@@ -39,6 +40,7 @@ struct queue_late {
 	struct guest_mem *mem;
 	unsigned int in_count;
 	struct iovec *in;
+	size_t written;
 	size_t len;
 	char reply[];
 };
@@ -227,7 +229,7 @@ static void late_give_all(struct queue *queue)
 
 		guest_mem_follow(late->mem, late->in, late->in_count);
 		iov_write(late->in, late->in_count, 0, late->reply, late->len);
-		virtq_push(&queue->ring, late->head, late->len);
+		virtq_push(&queue->ring, late->head, late->len + late->written);
 		queue->late = late->next;
 		late_free(late);
 	}
@@ -427,10 +429,11 @@ void queue_drop(struct queue_ticket *ticket)
 
 /* Keeps a reply for later; without memory for it the guest waits for ever. */
 static void late_add(struct queue_ticket *ticket, const struct iovec *iov,
-		     unsigned int count, size_t len)
+		     unsigned int count, size_t written)
 {
 	struct queue *queue = ticket->queue;
 	unsigned int in_count = ticket->chain.in_count;
+	size_t len = iov_size(iov, count);
 	struct queue_late *late = malloc(sizeof(*late) + len);
 	struct iovec *in = malloc((in_count + 1) * sizeof(*in));
 
@@ -445,6 +448,7 @@ static void late_add(struct queue_ticket *ticket, const struct iovec *iov,
 	late->mem = guest_mem_get(ticket->mem);
 	late->in = in;
 	late->in_count = in_count;
+	late->written = written;
 	late->len = iov_read(iov, count, late->reply, len);
 	late->next = queue->late;
 	queue->late = late;
@@ -470,11 +474,11 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 {
 	struct virtq_chain *chain = &ticket->chain;
 	struct queue *queue = ticket->queue;
-	size_t len = iov_size(iov, count);
 	bool busy;
 
-	if (len > iov_size(virtq_chain_in(chain), chain->in_count))
-		count = len = 0;
+	if (iov_size(iov, count) > iov_size(virtq_chain_in(chain),
+					    chain->in_count))
+		count = 0;
 	pthread_mutex_lock(&queue->lock);
 	busy = ticket->busy && ticket->round == queue->round;
 	if (ticket->epoch == queue->epoch) {
@@ -485,7 +489,7 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		if (queue->started || busy)
 			queue_reply(ticket, iov, count, written);
 		else
-			late_add(ticket, iov, count, len);
+			late_add(ticket, iov, count, written);
 	}
 	queue_not_busy(ticket);
 	pthread_mutex_unlock(&queue->lock);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,10 +81,12 @@ struct stats_job {
  *
  * @lock: held while it is written; protects @closed
  * @closed: no thread is to write any more
+ * @due: a thread is to begin with it; atomic
  */
 static struct {
 	pthread_mutex_t lock;
 	bool closed;
+	bool due;
 } stats_file = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static uint64_t stats_counts[ARRAY_SIZE(stats_names)];
@@ -166,6 +169,7 @@ static void *soon_thread(void *arg)
 	int err = 0;
 
 	pthread_mutex_lock(&stats_file.lock);
+	__atomic_store_n(&stats_file.due, false, __ATOMIC_RELEASE);
 	if (!stats_file.closed)
 		err = write_file(job->fd, job->map);
 	pthread_mutex_unlock(&stats_file.lock);
@@ -175,7 +179,7 @@ static void *soon_thread(void *arg)
 	return NULL;
 }
 
-int stats_write_soon(int fd, struct dax_map *map)
+static int soon_start(int fd, struct dax_map *map)
 {
 	struct stats_job *job = malloc(sizeof(*job));
 	pthread_t thread;
@@ -190,6 +194,19 @@ int stats_write_soon(int fd, struct dax_map *map)
 	else
 		pthread_detach(thread);
 	return -err;
+}
+
+int stats_write_soon(int fd, struct dax_map *map)
+{
+	int err;
+
+	/* The one that waits for the file will write what there is then. */
+	if (__atomic_exchange_n(&stats_file.due, true, __ATOMIC_ACQ_REL))
+		return 0;
+	err = soon_start(fd, map);
+	if (err)
+		__atomic_store_n(&stats_file.due, false, __ATOMIC_RELEASE);
+	return err;
 }
 
 void stats_close(void)

@@ -236,12 +236,6 @@ int transport_open(struct pt *pt, struct dax_map *map)
 	return err < 0 ? err : 0;
 }
 
-void transport_close(void)
-{
-	fuse_session_destroy(transport.session);
-	pthread_rwlock_destroy(&transport.gate);
-}
-
 void transport_stopped(void)
 {
 	if (transport.direct.map)

@@ -20,11 +20,6 @@
 int transport_open(struct pt *pt, struct dax_map *map);
 
 /**
- * transport_close - end of service; no request may be running
- */
-void transport_close(void);
-
-/**
  * transport_serve - serve a request
  * @req: not the caller's any more
  */

@@ -2,15 +2,11 @@
 #include "vhost_user.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "fd_pass.h"
 #include "log.h"
@@ -24,13 +20,6 @@
 #define VU_PROTOCOL_FEATURES						\
 	(VU_PROTOCOL_F_MQ | VU_PROTOCOL_F_REPLY_ACK |			\
 	 VU_PROTOCOL_F_CONFIG | VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
-
-/*
- * How long the rest of a message may take, or the front-end's reading of an
- * answer: it sends and takes each in one piece. Who waits for it does nothing
- * else, not even end.
- */
-#define VU_MESSAGE_SECONDS 2
 
 #define VU_PROTOCOL_FEATURES_WINDOW					\
 	(VU_PROTOCOL_F_BACKEND_REQ | VU_PROTOCOL_F_BACKEND_SEND_FD |	\
@@ -63,74 +52,6 @@ struct vu_message {
 	unsigned int num_fds;
 	size_t reply_size;
 };
-
-/*
- * Makes way at a path, if there is a socket that nobody listens on. A socket of
- * another type cannot connect, but is told whether there is one to connect to;
- * a real connection would be taken for the front-end.
- */
-static int unused_socket(const struct sockaddr_un *addr)
-{
-	struct stat st;
-	int sock, err;
-
-	if (lstat(addr->sun_path, &st))
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EADDRINUSE;
-	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (sock < 0)
-		return -errno;
-	err = connect(sock, (const struct sockaddr *)addr, sizeof(*addr));
-	if (!err || errno != ECONNREFUSED)
-		err = -EADDRINUSE;
-	else
-		err = unlink(addr->sun_path) ? -errno : 0;
-	close(sock);
-	return err;
-}
-
-int vhost_user_listen(const char *path)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	mode_t old_mask;
-	int sock, err;
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(addr.sun_path, path);
-	err = unused_socket(&addr);
-	if (err)
-		return err;
-	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (sock < 0)
-		return -errno;
-	/* Who connects may map any file of the share: owner and group only. */
-	old_mask = umask(0007);
-	err = bind(sock, (struct sockaddr *)&addr, sizeof(addr)) ||
-	      listen(sock, 1) ? -errno : 0;
-	umask(old_mask);
-	if (err)
-		close_fd(&sock);
-	return err ?: sock;
-}
-
-int vhost_user_accept(int listener)
-{
-	const struct timeval bound = { .tv_sec = VU_MESSAGE_SECONDS };
-	int conn, err;
-
-	conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	if (conn < 0)
-		return -errno;
-	if (setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof(bound)) ||
-	    setsockopt(conn, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof(bound))) {
-		err = -errno;
-		close_fd(&conn);
-		return err;
-	}
-	return conn;
-}
 
 struct vhost_user *vhost_user_new(const struct vhost_user_device *device,
 				  struct guest_mem *mem, int conn)
@@ -325,6 +246,7 @@ static int vu_add_mem_reg(struct vhost_user *vu, struct vu_message *msg)
 	if (msg->num_fds != 1)
 		return -EINVAL;
 	if (vu->device->is_map(msg->fds[0]) && vu_running(vu)) {
+		map_slots_look(vu->device->slots);
 		if (msg->header.flags & VU_NEED_REPLY)
 			vu_reply_u64(msg, 1);
 		return 0;

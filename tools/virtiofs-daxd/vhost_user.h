@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The vhost-user protocol, as the back-end: the socket, the messages of the
- * front-end, and what they say about memory and queues.
+ * The vhost-user protocol, as the back-end: the messages of the front-end, and
+ * what they say about memory and queues.
  */
 #ifndef VIRTIOFS_DAXD_VHOST_USER_H
 #define VIRTIOFS_DAXD_VHOST_USER_H
@@ -44,24 +44,6 @@ struct vhost_user_device {
 };
 
 struct vhost_user;
-
-/**
- * vhost_user_listen - create the socket the front-end connects to
- * @path: where; a socket there that nobody listens on is replaced
- *
- * Return: a listening socket; -EADDRINUSE if somebody listens there or the path
- * is something else; another negative errno.
- */
-int vhost_user_listen(const char *path);
-
-/**
- * vhost_user_accept - take the front-end's connection
- * @listener: the listening socket, on which it waits
- *
- * Return: the connected socket, which keeps nobody waiting for long; or a negative
- * errno.
- */
-int vhost_user_accept(int listener);
 
 /**
  * vhost_user_new - serve a connection

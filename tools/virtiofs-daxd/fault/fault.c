@@ -96,9 +96,3 @@ void __wrap_queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 	else
 		fault_reply_send(reply);
 }
-
-void __wrap_queue_destroy(struct queue *queue)
-{
-	fault_held_drop(queue);
-	__real_queue_destroy(queue);
-}

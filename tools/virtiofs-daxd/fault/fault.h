@@ -5,8 +5,7 @@
  * calls of these functions between two objects arrive here, and __real_ is what
  * they would have called.
  *
- * transport_serve() begins a request, queue_give() ends it, and queue_destroy()
- * demands that none is left.
+ * transport_serve() begins a request, and queue_give() ends it.
  */
 #ifndef VIRTIOFS_DAXD_FAULT_FAULT_H
 #define VIRTIOFS_DAXD_FAULT_FAULT_H
@@ -24,8 +23,5 @@ void __real_queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		       unsigned int count, size_t written);
 void __wrap_queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		       unsigned int count, size_t written);
-
-void __real_queue_destroy(struct queue *queue);
-void __wrap_queue_destroy(struct queue *queue);
 
 #endif

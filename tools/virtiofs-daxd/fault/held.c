@@ -115,20 +115,6 @@ void fault_held_send(uint64_t rule)
 	pthread_mutex_unlock(&held.lock);
 }
 
-void fault_held_drop(const struct queue *queue)
-{
-	struct fault_reply **link = &held.last;
-
-	pthread_mutex_lock(&held.lock);
-	while (*link) {
-		if ((*link)->ticket.queue == queue)
-			fault_reply_drop(unlink_reply(link));
-		else
-			link = &(*link)->next;
-	}
-	pthread_mutex_unlock(&held.lock);
-}
-
 unsigned int fault_held_count(void)
 {
 	unsigned int n = 0;

@@ -30,12 +30,6 @@ void fault_held_add(struct fault_reply *reply, uint64_t rule, int64_t ms);
 void fault_held_send(uint64_t rule);
 
 /**
- * fault_held_drop - forget the answers to a queue's requests
- * @queue: the queue
- */
-void fault_held_drop(const struct queue *queue);
-
-/**
  * fault_held_count - how many answers are kept
  */
 unsigned int fault_held_count(void);

@@ -37,12 +37,6 @@ void fault_reply_send(struct fault_reply *reply)
 	free(reply);
 }
 
-void fault_reply_drop(struct fault_reply *reply)
-{
-	queue_drop(&reply->ticket);
-	free(reply);
-}
-
 void fault_reply_refuse(struct fault_reply *reply, int error)
 {
 	reply->written = 0;

@@ -55,12 +55,6 @@ struct fault_reply *fault_reply_new(struct queue_ticket *ticket,
 void fault_reply_send(struct fault_reply *reply);
 
 /**
- * fault_reply_drop - forget an answer
- * @reply: not the caller's any more
- */
-void fault_reply_drop(struct fault_reply *reply);
-
-/**
  * fault_reply_refuse - make an error of it
  * @reply: the answer
  * @error: a positive errno

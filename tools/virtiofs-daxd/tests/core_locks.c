@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -229,6 +231,19 @@ static void deadlock_by_a_grant(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* The same, by a lock that is shared with who is waited for, and had at once. */
+static void deadlock_by_a_shared_lock(void)
+{
+	CHECK(begin(plain, O_RDWR));
+	CHECK(!lock(0, 1, F_WRLCK) && !lock(1, 9, F_RDLCK));
+	CHECK(lock_wait(1, 1, 1, F_WRLCK) == SLOT_NO_ANSWER);
+	CHECK(lock_wait(2, 0, 2, F_WRLCK) == SLOT_NO_ANSWER);
+	CHECK(!lock(1, 2, F_RDLCK) && slot_wait(&fe, 2, 2000) == EDEADLK);
+	CHECK(!lock(1, 2, F_UNLCK) && !lock(1, 9, F_UNLCK));
+	CHECK(slot_wait(&fe, 1, 2000) == 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* A process of the host in the circle is waited for, and can be given up. */
 static void host_in_the_way(void)
 {
@@ -369,6 +384,51 @@ static void locks_can_be_local(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* Nobody reads the log, so that its last line holds the daemon up. */
+static void fill_log(int log)
+{
+	static const char junk[4096];
+
+	while (write(log, junk, sizeof(junk)) > 0 || write(log, junk, 1) > 0)
+		;
+}
+
+static void empty_log(int log)
+{
+	char junk[4096];
+
+	while (read(log, junk, sizeof(junk)) > 0)
+		;
+}
+
+/* While the daemon ends, a lock can be had that somebody still waits for. */
+static void lock_at_the_end(void)
+{
+	char dir[] = "/tmp/daxd-log.XXXXXX", path[64];
+	const char *const options[] = { "--log-file", path, NULL };
+	int log, host;
+
+	CHECK(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/log", dir);
+	CHECK(!mkfifo(path, 0600));
+	log = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	CHECK(log >= 0 && begin(options, O_RDWR));
+	host = open(fe_path(&fe, "a"), O_RDWR | O_CLOEXEC);
+	CHECK(!flock(host, LOCK_EX));
+	slot_lock(&fe, FIRST, FUSE_SETLKW, fh[0], 1, F_WRLCK, FUSE_LK_FLOCK);
+	CHECK(slot_wait(&fe, FIRST, 100) == SLOT_NO_ANSWER);
+	fill_log(log);
+	shutdown(fe.conn, SHUT_RDWR);
+	usleep(300000);
+	close(host);
+	usleep(200000);
+	empty_log(log);
+	CHECK(fe_gone(&fe) == 0);
+	close(log);
+	unlink(path);
+	rmdir(dir);
+}
+
 static const struct fs_test tests[] = {
 	TEST(waiters_leave_room),
 	TEST(waiters_leave_room_without_tables),
@@ -376,12 +436,14 @@ static const struct fs_test tests[] = {
 	TEST(crossed_at_the_same_time),
 	TEST(no_deadlock),
 	TEST(deadlock_by_a_grant),
+	TEST(deadlock_by_a_shared_lock),
 	TEST(host_in_the_way),
 	TEST(many_ranges),
 	TEST(programs_stay_executable),
 	TEST(locks_survive_a_better_descriptor),
 	TEST(readonly_has_no_exclusive_locks),
 	TEST(locks_can_be_local),
+	TEST(lock_at_the_end),
 };
 
 int main(int argc, char **argv)

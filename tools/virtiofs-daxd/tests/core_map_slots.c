@@ -5,9 +5,11 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../map_slots.h"
@@ -89,6 +91,19 @@ static void each_of_four_has_some(void)
 	end();
 }
 
+/* One that was started again is counted like the others. */
+static void one_comes_back(void)
+{
+	CHECK(begin(3));
+	map_slots_free(daemons[0]);
+	daemons[0] = map_slots_new(proc_fd);
+	map_slots_join(daemons[0], memory_fd);
+	CHECK(grab(daemons[1]) == HALF + HALF / 3);
+	CHECK(grab(daemons[2]) == HALF / 3);
+	CHECK(grab(daemons[0]) == HALF / 3);
+	end();
+}
+
 /* One that has all finds that it is not alone any more. */
 static void late_one_gets_some(void)
 {
@@ -103,14 +118,22 @@ static void late_one_gets_some(void)
 	end();
 }
 
-static void slots_outlive_nobody(void)
+/* Its locks are free, but QEMU keeps its maps: nobody has more than before. */
+static void maps_outlive_their_daemon(void)
 {
+	unsigned int count;
+
 	CHECK(begin(2));
-	grab(daemons[0]);
-	grab(daemons[1]);
+	count = grab(daemons[0]);
+	CHECK(count == HALF + HALF / 2);
+	/* All that the other knows of it is that it was there. */
+	map_slots_look(daemons[1]);
 	map_slots_free(daemons[0]);
 	daemons[0] = NULL;
-	CHECK(grab(daemons[1]) == MAP_SLOTS);
+	CHECK(grab(daemons[1]) + count == MAP_SLOTS);
+	/* What one holds it may keep, and no more. */
+	map_slots_trim(daemons[1], HALF / 4);
+	CHECK(grab(daemons[1]) == HALF / 2);
 	end();
 }
 
@@ -155,6 +178,24 @@ static void without_locks(void)
 	end();
 }
 
+/* A front-end may have a lease on its memory; nobody waits until it ends. */
+static void leases_are_not_waited_for(void)
+{
+	struct timespec begun, now;
+
+	CHECK(begin(0));
+	signal(SIGIO, SIG_IGN);
+	CHECK(!fcntl(memory_fd, F_SETLEASE, F_RDLCK));
+	daemons[0] = map_slots_new(proc_fd);
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	map_slots_join(daemons[0], memory_fd);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	/* The kernel breaks it after 45 seconds. */
+	CHECK(now.tv_sec - begun.tv_sec < 20);
+	CHECK(map_slots_reserve(daemons[0], 1000) == 0);
+	end();
+}
+
 static unsigned int sum;
 static bool too_many;
 
@@ -196,11 +237,13 @@ static const struct fs_test tests[] = {
 	TEST(one_has_all),
 	TEST(two_share),
 	TEST(each_of_four_has_some),
+	TEST(one_comes_back),
 	TEST(late_one_gets_some),
-	TEST(slots_outlive_nobody),
+	TEST(maps_outlive_their_daemon),
 	TEST(other_machines_do_not_matter),
 	TEST(memory_counts),
 	TEST(without_locks),
+	TEST(leases_are_not_waited_for),
 	TEST(four_at_once),
 };
 

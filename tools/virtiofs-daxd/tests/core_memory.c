@@ -245,13 +245,17 @@ static void maps_of_one_machine(void)
 	count = map_pages(&fe, node);
 	CHECK(count == 256);
 	CHECK(map_pages(&other, other_node) == 480 - count);
-	/* What one gives back the other gets, and so when it has gone. */
+	/* What one gives back the other gets. */
 	CHECK(fe_setup(&other, other_node, 0, 4096, RANGE * 4, false) ==
 	      -ENOMEM);
 	CHECK(fe_remove(&fe, 0, 4096) == 0);
 	CHECK(fe_setup(&other, other_node, 0, 4096, RANGE * 4, false) == 0);
+	/* When it has gone QEMU keeps its maps, so the other has its share only. */
 	CHECK(fe_end(&fe) == 0);
-	CHECK(fe_setup(&other, other_node, 0, 4096, RANGE * 5, false) == 0);
+	CHECK(fe_setup(&other, other_node, 0, 4096, RANGE * 5, false) ==
+	      -ENOMEM);
+	CHECK(fe_remove(&other, 0, RANGE * 5) == 0);
+	CHECK(map_pages(&other, other_node) == 120);
 	CHECK(fe_end(&other) == 0);
 }
 

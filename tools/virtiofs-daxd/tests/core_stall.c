@@ -431,7 +431,25 @@ static void log_stalls_as_well(void)
 	CHECK(ended && fe_gone(&fe) == 1);
 }
 
-/* The counters wait for the same storage, the front-end does not. */
+static unsigned int num_threads(void)
+{
+	char path[64], line[128];
+	unsigned int num = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", fe.child);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "Threads: %u", &num);
+	if (file)
+		fclose(file);
+	return num;
+}
+
+/*
+ * The counters wait for the same storage, the front-end does not. However often
+ * they are asked for meanwhile, two threads do that at most.
+ */
 static void statistics_stall_as_well(void)
 {
 	static char stats[64];
@@ -439,13 +457,20 @@ static void statistics_stall_as_well(void)
 		"--shared-dir", dir, "--log-level", "error", "--stats-file",
 		stats, NULL
 	};
+	unsigned int threads;
 	uint64_t fh;
 
 	snprintf(stats, sizeof(stats), "%s/f", dir);
 	CHECK(begin(counting, &fh));
+	threads = num_threads();
 	stall();
 	kill(fe.child, SIGUSR1);
 	CHECK(wait_held());
+	for (int i = 0; i < 20; i++) {
+		kill(fe.child, SIGUSR1);
+		usleep(10000);
+	}
+	CHECK(threads && num_threads() <= threads + 2);
 	CHECK(fe_stop_queues(&fe));
 	let_go();
 	CHECK(fe_end(&fe) == 0);

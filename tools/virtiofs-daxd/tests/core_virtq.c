@@ -487,12 +487,14 @@ static void stop_gives_up_the_busy(void)
 	CHECK(write(zero[1], "late", 4) == 4);
 	CHECK_ERR(readv(zero[0], virtq_chain_in(&ticket.chain), 1), EFAULT);
 	CHECK(queue_set_base(&queue, 2) == 0);
-	queue_give(&ticket, &reply, 1, 0);
+	queue_give(&ticket, &reply, 1, 3);
 	CHECK(used->idx == 0 && bytes[16384] == 0);
 	/* Nor is the one that came while the memory was moved lost. */
 	CHECK(take_away(&queue));
 	CHECK(queue_start(&queue, eventfd(0, 0), &anew) == 0 && !anew);
 	CHECK(used->idx == 1 && !memcmp(bytes + 16384, "late", 4));
+	/* With what it had written itself, before it lost its memory. */
+	CHECK(used->ring[0].len == 7);
 	queue_give(&other, &reply, 1, 0);
 	CHECK(used->idx == 2 && !memcmp(bytes + SIZE / 2, "late", 4));
 	offer(0);
