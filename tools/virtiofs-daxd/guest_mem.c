@@ -147,7 +147,7 @@ static int guest_region_map(struct guest_region *region, int fd,
 
 int guest_mem_add(const struct guest_mem *mem,
 		  const struct guest_region_desc *desc, int fd,
-		  dev_t foreign_dev, struct guest_mem **out)
+		  bool foreign, struct guest_mem **out)
 {
 	struct guest_region *region;
 	struct stat st;
@@ -163,7 +163,7 @@ int guest_mem_add(const struct guest_mem *mem,
 		return -ENOMEM;
 	region->refs = 1;
 	region->desc = *desc;
-	if (!foreign_dev || st.st_dev != foreign_dev) {
+	if (!foreign) {
 		err = guest_region_map(region, fd, &st);
 		if (err)
 			goto out_region;

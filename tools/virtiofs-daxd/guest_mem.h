@@ -10,6 +10,7 @@
 #ifndef VIRTIOFS_DAXD_GUEST_MEM_H
 #define VIRTIOFS_DAXD_GUEST_MEM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -46,16 +47,16 @@ void guest_mem_put(struct guest_mem *mem);
  * @mem: table to start from, left as it is
  * @desc: the region
  * @fd: its file; the caller keeps it
- * @foreign_dev: a region of a file on this device is entered without being
- *	mapped, so that no request reaches it. The front-end announces our own
- *	maps in the window too, and a file can be truncated under a map.
+ * @foreign: the region is entered without being mapped, so that no request
+ *	reaches it. The front-end announces our own maps in the window too, and
+ *	a file can be truncated under a map.
  * @out: the new table
  *
  * Return: 0 or a negative errno.
  */
 int guest_mem_add(const struct guest_mem *mem,
 		  const struct guest_region_desc *desc, int fd,
-		  dev_t foreign_dev, struct guest_mem **out);
+		  bool foreign, struct guest_mem **out);
 
 /**
  * guest_mem_remove - a table with one region less

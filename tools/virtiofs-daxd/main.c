@@ -48,11 +48,22 @@ struct fs_config {
 } __attribute__((packed));
 
 /**
+ * struct listener - a socket that waits for a connection
+ * @fd: the socket, or -1
+ * @dir: its directory, to remove it in the end
+ * @name: its name there
+ */
+struct listener {
+	int fd;
+	int dir;
+	char name[NAME_MAX + 1];
+};
+
+/**
  * struct daemon - all that main() makes
  * @opts: command line
- * @listener: socket that waits for the front-end
- * @socket_dir: directory of the socket, to remove it in the end
- * @socket_name: its name there
+ * @front_end: where the front-end connects
+ * @library: where the library in the front-end does
  * @signals: signalfd
  * @stats: file of counters, or -1
  * @backing: descriptors for the window, or NULL
@@ -69,9 +80,8 @@ struct fs_config {
  */
 struct daemon {
 	struct options opts;
-	int listener;
-	int socket_dir;
-	char socket_name[NAME_MAX + 1];
+	struct listener front_end;
+	struct listener library;
 	int signals;
 	int stats;
 	struct backing *backing;
@@ -124,27 +134,43 @@ static int open_signals(struct daemon *daemon)
 }
 
 /* What has a name outside of the share is opened before that is hidden. */
-static int open_socket(struct daemon *daemon)
+static int open_listener(struct listener *listener, const char *name, int type)
 {
-	char *path = strdup(daemon->opts.socket_path);
-	char *path2 = strdup(daemon->opts.socket_path);
+	char *path = strdup(name);
+	char *path2 = strdup(name);
 	int err = 0;
 
 	if (!path || !path2)
 		err = -ENOMEM;
 	if (!err) {
-		daemon->socket_dir = open(dirname(path), O_PATH | O_DIRECTORY |
-					  O_CLOEXEC);
-		err = daemon->socket_dir < 0 ? -errno : 0;
+		listener->dir = open(dirname(path), O_PATH | O_DIRECTORY |
+				     O_CLOEXEC);
+		err = listener->dir < 0 ? -errno : 0;
 	}
 	if (!err) {
-		strncpy(daemon->socket_name, basename(path2), NAME_MAX);
-		daemon->listener = vhost_user_listen(daemon->opts.socket_path);
-		err = min(daemon->listener, 0);
+		strncpy(listener->name, basename(path2), NAME_MAX);
+		listener->fd = vhost_user_listen(name, type);
+		err = min(listener->fd, 0);
 	}
 	free(path);
 	free(path2);
 	return err;
+}
+
+/* The library's first: QEMU waits for the other, and then connects to both. */
+static int open_library(struct daemon *daemon)
+{
+	const char *path = daemon->opts.window_socket;
+	int err;
+
+	if (!path)
+		return 0;
+	err = open_listener(&daemon->library, path, SOCK_SEQPACKET);
+	if (err)
+		return err;
+	daemon->backend.window = vu_window_new(daemon->library.fd,
+					       daemon->opts.window);
+	return daemon->backend.window ? 0 : -errno;
 }
 
 static int open_stats(struct daemon *daemon)
@@ -156,18 +182,37 @@ static int open_stats(struct daemon *daemon)
 	return daemon->stats < 0 ? -errno : 0;
 }
 
+/*
+ * Stock maps need the private mount. With a socket for the library they are for
+ * want of it; and never for a share that the guest must not write to.
+ */
 static int open_backing(struct daemon *daemon)
 {
-	if (!daemon->opts.window)
+	const struct options *opts = &daemon->opts;
+	const char *need = "";
+	int err;
+
+	daemon->backend.stock = opts->window &&
+				(!opts->readonly || opts->dax_readonly_window);
+	if (!daemon->backend.stock)
 		return 0;
 	daemon->backing = backing_new(confine_backing);
 	if (daemon->backing)
 		return 0;
-	if (errno == EOPNOTSUPP)
-		log_err("--dax-window needs FUSE passthrough: Linux 6.9 or later with CONFIG_FUSE_PASSTHROUGH");
-	else if (errno == EPERM)
-		log_err("--dax-window needs root (CAP_SYS_ADMIN), for FUSE passthrough");
-	return -errno;
+	err = -errno;
+	if (err == -EOPNOTSUPP)
+		need = ", which need FUSE passthrough: Linux 6.9 or later with CONFIG_FUSE_PASSTHROUGH";
+	else if (err == -EPERM)
+		need = ", which need root (CAP_SYS_ADMIN), for FUSE passthrough";
+	if (opts->window_socket) {
+		log_info("window: no stock maps%s; DAX needs the library in the VMM",
+			 need);
+		daemon->backend.stock = false;
+		return 0;
+	}
+	log_err("--dax-window without --window-socket needs stock maps%s",
+		need);
+	return err;
 }
 
 static int open_share(struct daemon *daemon)
@@ -214,7 +259,11 @@ static int open_outside(struct daemon *daemon)
 	err = open_stats(daemon);
 	if (failed(opts->stats_file, err))
 		return err;
-	err = open_socket(daemon);
+	err = open_library(daemon);
+	if (failed(opts->window_socket, err))
+		return err;
+	err = open_listener(&daemon->front_end, opts->socket_path,
+			    SOCK_STREAM);
 	if (failed(opts->socket_path, err))
 		return err;
 	err = open_backing(daemon);
@@ -227,14 +276,17 @@ static int open_window(struct daemon *daemon)
 {
 	const struct dax_map_options opts = {
 		.window = daemon->opts.window,
-		.budget = daemon->opts.dax_budget,
+		.budget = min(daemon->opts.dax_budget ?: DAX_MAP_BUDGET,
+			      DAX_MAP_MAX_BUDGET),
+		.one_map_budget = daemon->opts.dax_budget ?:
+				  DAX_MAP_ONE_MAP_BUDGET,
 		.share_readonly = daemon->opts.dax_readonly_window,
 		.pt = daemon->pt,
 		.backing = daemon->backing,
 		.backend = &daemon->backend,
 	};
 
-	if (!daemon->backing)
+	if (!daemon->backing && !daemon->backend.window)
 		return 0;
 	daemon->map = dax_map_new(&opts);
 	return daemon->map ? 0 : -ENOMEM;
@@ -296,12 +348,18 @@ static bool handle_signal(struct daemon *daemon)
 	return true;
 }
 
-/* Waits for @fd, and serves signals meanwhile. Returns false at the end. */
+/*
+ * Waits for @fd, and serves signals and reports meanwhile. Returns false at the
+ * end.
+ */
 static bool wait_for(struct daemon *daemon, int fd)
 {
+	const struct vu_window *window = daemon->backend.window;
 	struct pollfd fds[] = {
 		{ .fd = daemon->signals, .events = POLLIN },
 		{ .fd = fd, .events = POLLIN },
+		{ .fd = window ? vu_window_reports(window) : -1,
+		  .events = POLLIN },
 	};
 
 	for (;;) {
@@ -309,6 +367,8 @@ static bool wait_for(struct daemon *daemon, int fd)
 			continue;
 		if (fds[0].revents && !handle_signal(daemon))
 			return false;
+		if (fds[2].revents)
+			dax_map_take_reports(daemon->map);
 		if (fds[1].revents)
 			return true;
 	}
@@ -322,9 +382,9 @@ static int serve(struct daemon *daemon)
 
 	log_info("sharing %s as '%s', waiting on %s", daemon->opts.shared_dir,
 		 daemon->opts.tag, daemon->opts.socket_path);
-	if (!wait_for(daemon, daemon->listener))
+	if (!wait_for(daemon, daemon->front_end.fd))
 		return EXIT_DONE;
-	conn = accept4(daemon->listener, NULL, NULL, SOCK_CLOEXEC);
+	conn = accept4(daemon->front_end.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (failed("accept", conn < 0 ? -errno : 0))
 		return EXIT_FAILED;
 	vu = vhost_user_new(&daemon->device, daemon->mem, conn);
@@ -337,6 +397,12 @@ static int serve(struct daemon *daemon)
 	failed("front-end", min(ret, 0));
 	vhost_user_free(vu);
 	return ret < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+static void close_listener(struct listener *listener)
+{
+	if (listener->fd >= 0)
+		unlinkat(listener->dir, listener->name, 0);
 }
 
 static void close_all(struct daemon *daemon)
@@ -354,14 +420,17 @@ static void close_all(struct daemon *daemon)
 		dax_map_free(daemon->map);
 	if (daemon->backing)
 		backing_free(daemon->backing);
-	if (daemon->listener >= 0)
-		unlinkat(daemon->socket_dir, daemon->socket_name, 0);
+	if (daemon->backend.window)
+		vu_window_free(daemon->backend.window);
+	close_listener(&daemon->front_end);
+	close_listener(&daemon->library);
 }
 
 int main(int argc, char **argv)
 {
 	static struct daemon daemon = {
-		.listener = -1, .socket_dir = -1, .signals = -1, .stats = -1,
+		.front_end.fd = -1, .library.fd = -1, .signals = -1,
+		.stats = -1,
 	};
 	int code;
 

@@ -84,7 +84,7 @@ static int unused_socket(const struct sockaddr_un *addr)
 	return err;
 }
 
-int vhost_user_listen(const char *path)
+int vhost_user_listen(const char *path, int type)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	mode_t old_mask;
@@ -96,7 +96,7 @@ int vhost_user_listen(const char *path)
 	err = unused_socket(&addr);
 	if (err)
 		return err;
-	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	sock = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return -errno;
 	/* Who connects may map any file of the share: owner and group only. */
@@ -188,13 +188,32 @@ static int vu_set_features(struct vhost_user *vu, struct vu_message *msg)
 	return 0;
 }
 
+/*
+ * Size of the window, 0 without one. By the first message that asks for it, QEMU
+ * has memory, and so its library has connected if there is one.
+ */
+static uint64_t vu_window(struct vhost_user *vu)
+{
+	struct vu_backend *backend = vu->device->backend;
+
+	if (vu->device->window && vu_backend_settle(backend, vu->conn))
+		return vu->device->window;
+	return 0;
+}
+
 static int vu_get_protocol_features(struct vhost_user *vu,
 				    struct vu_message *msg)
 {
 	uint64_t features = VU_PROTOCOL_FEATURES;
 
-	if (vu->device->window)
+	if (vu_window(vu))
 		features |= VU_PROTOCOL_FEATURES_WINDOW;
+	/*
+	 * Regions one by one are for the many that stock maps make. QEMU's list of
+	 * them has a flaw, see vu_add_mem_reg(); a whole table of a few has none.
+	 */
+	if (vu_backend_one_map(vu->device->backend))
+		features &= ~VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS;
 	return vu_reply_u64(msg, features);
 }
 
@@ -203,7 +222,7 @@ static int vu_set_protocol_features(struct vhost_user *vu,
 {
 	uint64_t need = VU_PROTOCOL_FEATURES_WINDOW | VU_PROTOCOL_F_REPLY_ACK;
 
-	if (vu->device->window && ~msg->payload.u64 & need)
+	if (vu_window(vu) && ~msg->payload.u64 & need)
 		log_warn("front-end: no shared memory: the guest has no DAX");
 	return 0;
 }
@@ -226,6 +245,24 @@ static int vu_get_max_mem_slots(struct vhost_user *vu, struct vu_message *msg)
 	return vu_reply_u64(msg, GUEST_MEM_MAX_REGIONS);
 }
 
+/*
+ * Whether a descriptor is one that was given for a map in a window. The front-end
+ * waits for this, so its device must do: for the times, which a map makes stale,
+ * fstat() would go and ask the server of the private mount.
+ */
+static bool vu_is_map(struct vhost_user *vu, int fd)
+{
+	struct statx stx;
+
+	if (vu->device->map_dev &&
+	    !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
+		   &stx) &&
+	    makedev(stx.stx_dev_major, stx.stx_dev_minor) ==
+	    vu->device->map_dev)
+		return true;
+	return vu_window_is_base(fd);
+}
+
 static int vu_add_region(struct vhost_user *vu, struct guest_mem **mem,
 			 const struct vu_mem_region *region, int fd)
 {
@@ -238,7 +275,7 @@ static int vu_add_region(struct vhost_user *vu, struct guest_mem **mem,
 	struct guest_mem *next;
 	int err;
 
-	err = guest_mem_add(*mem, &desc, fd, vu->device->map_dev, &next);
+	err = guest_mem_add(*mem, &desc, fd, vu_is_map(vu, fd), &next);
 	if (err)
 		return err;
 	guest_mem_put(*mem);
@@ -274,22 +311,6 @@ static bool vu_running(struct vhost_user *vu)
 		if (queue_started(&vu->device->queues[i]))
 			return true;
 	return false;
-}
-
-/*
- * Whether a descriptor is one that we gave for a map in the window. The front-end
- * waits for this, so its device must do: for the times, which a map makes stale,
- * fstat() would go and ask the server of the private mount.
- */
-static bool vu_is_map(struct vhost_user *vu, int fd)
-{
-	struct statx stx;
-
-	return vu->device->map_dev &&
-	       !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
-		      &stx) &&
-	       makedev(stx.stx_dev_major, stx.stx_dev_minor) ==
-	       vu->device->map_dev;
 }
 
 /*
@@ -450,8 +471,8 @@ static int vu_refuse(struct vhost_user *vu, struct vu_message *msg)
 static int vu_get_shmem_config(struct vhost_user *vu, struct vu_message *msg)
 {
 	memset(&msg->payload.shmem, 0, sizeof(msg->payload.shmem));
-	msg->payload.shmem.count = vu->device->window ? 1 : 0;
-	msg->payload.shmem.size[0] = vu->device->window;
+	msg->payload.shmem.count = vu_window(vu) ? 1 : 0;
+	msg->payload.shmem.size[0] = vu_window(vu);
 	msg->reply_size = sizeof(msg->payload.shmem);
 	return 0;
 }

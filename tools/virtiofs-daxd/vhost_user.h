@@ -43,13 +43,14 @@ struct vhost_user_device {
 struct vhost_user;
 
 /**
- * vhost_user_listen - create the socket the front-end connects to
+ * vhost_user_listen - create a socket the front-end connects to
  * @path: where; a socket there that nobody listens on is replaced
+ * @type: SOCK_STREAM, or SOCK_SEQPACKET for its library
  *
  * Return: a listening socket; -EADDRINUSE if somebody listens there or the path
  * is something else; another negative errno.
  */
-int vhost_user_listen(const char *path);
+int vhost_user_listen(const char *path, int type);
 
 /**
  * vhost_user_new - serve a connection

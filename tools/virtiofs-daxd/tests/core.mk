@@ -5,7 +5,8 @@ SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 	CFLAGS='$(SANITIZE)'
 CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c
-CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_file.c
+CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_region.c ../dax_files.c \
+	../dax_file.c
 CORE_DAEMON = core_daemon.c frontend.c
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 

@@ -45,7 +45,7 @@ static bool set_up(void)
 		region.guest_addr = BASE + i * (SIZE / 2);
 		region.user_addr = (uintptr_t)bytes + i * (SIZE / 2);
 		region.mmap_offset = i * (SIZE / 2);
-		if (guest_mem_add(mem, &region, fd, 0, &next))
+		if (guest_mem_add(mem, &region, fd, false, &next))
 			return false;
 		guest_mem_put(mem);
 		mem = next;
@@ -53,7 +53,7 @@ static bool set_up(void)
 	if (other >= 0 && !fstat(other, &st)) {
 		region.guest_addr = BASE + 2 * SIZE;
 		region.user_addr = (uintptr_t)bytes + 2 * SIZE;
-		if (guest_mem_add(mem, &region, other, st.st_dev, &next))
+		if (guest_mem_add(mem, &region, other, true, &next))
 			return false;
 		guest_mem_put(mem);
 		mem = next;
@@ -109,8 +109,8 @@ static void addresses(void)
 	CHECK(guest_mem_map(mem, UINT64_MAX - 3, 8, iov, 4) == -EFAULT);
 	CHECK(guest_mem_map(mem, BASE + 2 * SIZE, 8, iov, 4) == -EFAULT);
 	CHECK(guest_mem_map(mem, BASE + 5 * SIZE, 0, iov, 4) == 0);
-	CHECK(guest_mem_add(mem, &twice, 0, 0, &next) == -EEXIST);
-	CHECK(guest_mem_add(mem, &wraps, 0, 0, &next) == -EINVAL);
+	CHECK(guest_mem_add(mem, &twice, 0, false, &next) == -EEXIST);
+	CHECK(guest_mem_add(mem, &wraps, 0, false, &next) == -EINVAL);
 	CHECK(guest_mem_remove(mem, &none, &next) == -ENOENT);
 	tear_down();
 }
@@ -125,9 +125,9 @@ static void short_files_are_refused(void)
 
 	CHECK(set_up());
 	CHECK(!ftruncate(fd, 8191));
-	CHECK(guest_mem_add(mem, &region, fd, 0, &next) == -EINVAL);
+	CHECK(guest_mem_add(mem, &region, fd, false, &next) == -EINVAL);
 	CHECK(!ftruncate(fd, 8192));
-	CHECK(guest_mem_add(mem, &region, fd, 0, &next) == 0);
+	CHECK(guest_mem_add(mem, &region, fd, false, &next) == 0);
 	guest_mem_put(next);
 	close(fd);
 	tear_down();

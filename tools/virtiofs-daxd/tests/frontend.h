@@ -83,6 +83,12 @@ extern const char *fe_daemon;
 /* Where the shares are made: decides on which file system. */
 extern const char *fe_base;
 
+/* A user that runs the daemon in place of root, or 0. */
+extern unsigned int fe_user;
+
+/* What the daemon is told of the library's socket: "window" in the test's @dir. */
+extern bool fe_window_socket;
+
 /* Starts the daemon with more options, NULL at the end. The share is empty. */
 bool fe_spawn(struct frontend *fe, const char *const *options);
 /* All of the above, the handshake, both queues and INIT. */
@@ -141,6 +147,10 @@ int fe_setup(struct frontend *fe, uint64_t nodeid, uint64_t offset,
 	     uint64_t len, uint64_t window_offset, bool write);
 int fe_remove(struct frontend *fe, uint64_t window_offset, uint64_t len);
 unsigned int fe_num_maps(struct frontend *fe);
+
+/* Whether the window shows a part of a fe_file(), or zeros. */
+bool fe_shows(struct frontend *fe, uint64_t at, size_t offset, size_t len);
+bool fe_is_zero(struct frontend *fe, uint64_t at, size_t len);
 
 /* Files of the share, from outside. */
 bool fe_file(struct frontend *fe, const char *name, size_t size);

@@ -8,7 +8,8 @@ WINDOW_QEMUS = $(O)/tests/window_qemu $(O)/tests/window_qemu_address \
 check: check-window
 
 check-window: $(O)/tests/window_library $(O)/tests/window_kvm.so $(WINDOW_QEMUS) \
-		$(O)/libvirtiofs-dax-qemu.so
+		$(O)/libvirtiofs-dax-qemu.so $(O)/tests/window_daemon \
+		$(O)/virtiofs-daxd core-sanitized
 	@ret=0; for q in $(WINDOW_QEMUS); do \
 		lib=; [ $$q != $(O)/tests/window_qemu ] || \
 			lib=$(O)/libvirtiofs-dax-qemu.so; \
@@ -16,7 +17,17 @@ check-window: $(O)/tests/window_library $(O)/tests/window_kvm.so $(WINDOW_QEMUS)
 		ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0:handle_sigbus=0 \
 		TSAN_OPTIONS=handle_sigbus=0:report_signal_unsafe=0 \
 			$< $$q $(O)/tests/window_kvm.so "$$lib" || ret=1; \
+	done; \
+	for d in $(O) $(O)/sanitize; do \
+		echo "# window_daemon $$d"; \
+		ASAN_OPTIONS=detect_leaks=0 \
+		LD_PRELOAD=$(O)/libvirtiofs-dax-qemu.so \
+			$(O)/tests/window_daemon $$d/virtiofs-daxd || ret=1; \
 	done; exit $$ret
+
+$(O)/tests/window_daemon: tests/window_daemon.c tests/frontend.c \
+		$(wildcard tests/*.h) qemu/proto.h | $(O)/tests
+	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)
 
 $(O)/tests/window_library: tests/window_library.c tests/fs_tap.h fd_pass.c util.c \
 		qemu/proto.h | $(O)/tests
