@@ -50,3 +50,10 @@ $(O)/tests/window_qemu_%: tests/window_qemu.c $(QEMU_SOURCES) \
 	$(CC) $(LDFLAGS) $(QEMU_CFLAGS) -U_FORTIFY_SOURCE -O1 -g -fsanitize=$* \
 		-fno-sanitize-recover=all -fvisibility=default -rdynamic -o $@ \
 		$(filter %.c,$^) -lpthread -ldl
+
+# Not a test: see its head.
+.PHONY: window-bench
+window-bench: $(O)/tests/window_bench
+$(O)/tests/window_bench: tests/window_bench.c $(filter-out $(O)/main.o,$(OBJECTS)) \
+		| $(O)/tests
+	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
