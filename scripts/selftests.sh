@@ -26,7 +26,8 @@ selftest_group() {
 	intree) require=0 ;;	# it has no counters: those tests skip
 	esac
 	share=$(mktemp -d "$BUILD/share.XXXXXX")
-	"$TOP/scripts/host-hand" "$share" >&2 &
+	# It must not outlive this, nor keep what this holds open.
+	setpriv --pdeathsig KILL "$TOP/scripts/host-hand" "$share" >&2 &
 	hand=$!
 	echo "# group $name on $kernel"
 	"$TOP/scripts/vm" --kernel "$kernel" --share "$share" --window "$window" --mem $mem \
