@@ -30,7 +30,8 @@ selftest_group() {
 		mkdir "$share.$i"
 		also+=(--also "$share.$i")
 	done
-	"$TOP/scripts/host-hand" "$share" >&2 &
+	# It must not outlive this, nor keep what this holds open.
+	setpriv --pdeathsig KILL "$TOP/scripts/host-hand" "$share" >&2 &
 	hand=$!
 	echo "# group $name on $kernel"
 	"$TOP/scripts/vm" --kernel "$kernel" --share "$share" --window "$window" --mem $mem \

@@ -18,8 +18,10 @@
  * @refs: users; protected by whoever keeps the file
  * @writable: may be mapped for writing; all its maps are, see dax_file_open()
  * @volatile_holes: even reading a hole takes space (tmpfs)
- * @fd: the file itself if @writable, or -1
- * @shown: descriptor for the front-end
+ * @fd: the file itself; may be -1 unless @writable
+ * @shown: descriptor for the front-end; may be @fd
+ * @next: for whoever keeps the file, as is what follows
+ * @regions: its maps
  */
 struct dax_file {
 	struct pt_key key;
@@ -28,21 +30,31 @@ struct dax_file {
 	bool volatile_holes;
 	int fd;
 	int shown;
+	struct dax_file *next;
+	struct dax_region *regions;
 };
+
+/* Else the front-end has the file itself. */
+static inline bool dax_file_is_copy(const struct dax_file *file)
+{
+	return !file->writable && file->shown != file->fd;
+}
 
 /**
  * dax_file_open - prepare a file for maps
  * @pt: where the node is known
- * @backing: makes the descriptor
+ * @backing: makes the descriptor; NULL: the front-end maps the file itself
  * @nodeid: the node, as the guest said
  * @write: it must be writable
  * @share_readonly: for a file that may not be written show the file itself all
  *	the same, although the front-end lets the guest write to it
  * @file: the result, with one reference
  *
- * A file is opened for writing if that is possible at all: the front-end maps
- * everything for writing, and a map that is to be read now and written later
- * can stay as it is. A file that nobody may write is shown as a copy.
+ * With @backing a file is opened for writing if that is possible at all: the
+ * front-end maps everything for writing, and a map that is to be read now and
+ * written later can stay as it is. A file that nobody may write is shown as a
+ * copy. Without @backing it is opened for writing only if @write, or on an
+ * overlay.
  *
  * Return: 0 or a negative errno.
  */

@@ -25,7 +25,7 @@
  * @is_map: whether a descriptor shows a file in a window, of this device or
  *	another. These come back as regions of memory, and are none that may be
  *	used: a file can be cut off under a map. Must not wait for anything.
- * @slots: told of the guest's memory; NULL without a window
+ * @slots: told of the guest's memory; NULL without stock maps
  * @backend: told of the backend channel
  * @stopped: called when a queue was stopped; must not wait for a request
  * @reset: likewise when a queue is started that was set up anew
@@ -46,13 +46,14 @@ struct vhost_user_device {
 struct vhost_user;
 
 /**
- * vhost_user_listen - create the socket the front-end connects to
+ * vhost_user_listen - create a socket the front-end connects to
  * @path: where; a socket there that nobody listens on is replaced
+ * @type: SOCK_STREAM, or SOCK_SEQPACKET for its library
  *
  * Return: a listening socket; -EADDRINUSE if somebody listens there or the path
  * is something else; another negative errno.
  */
-int vhost_user_listen(const char *path);
+int vhost_user_listen(const char *path, int type);
 
 /**
  * vhost_user_accept - take the front-end's connection

@@ -28,6 +28,8 @@
 const char *fe_daemon;
 const char *fe_base = "/tmp";
 struct frontend *fe_beside;
+unsigned int fe_user;
+bool fe_window_socket;
 
 /* ---- the daemon's process ---- */
 
@@ -49,7 +51,7 @@ static void fe_paths(struct frontend *fe)
 static void fe_exec(struct frontend *fe, const char *const *options)
 {
 	const char *argv[32];
-	char sock[96], log[96];
+	char sock[96], log[96], window[96];
 	int n = 0, fd;
 
 	snprintf(sock, sizeof(sock), "%s/sock", fe->dir);
@@ -62,9 +64,18 @@ static void fe_exec(struct frontend *fe, const char *const *options)
 	argv[n++] = fe->share;
 	argv[n++] = "--socket-path";
 	argv[n++] = sock;
+	if (fe_window_socket) {
+		snprintf(window, sizeof(window), "%s/window", fe->dir);
+		argv[n++] = "--window-socket";
+		argv[n++] = window;
+	}
 	while (options && *options)
 		argv[n++] = *options++;
 	argv[n] = NULL;
+	unsetenv("LD_PRELOAD");
+	if (fe_user && (chown(fe->dir, fe_user, fe_user) ||
+			setgid(fe_user) || setuid(fe_user)))
+		_exit(127);
 	execv(fe_daemon, (char **)argv);
 	_exit(127);
 }
@@ -782,6 +793,22 @@ void fe_release_held(struct frontend *fe)
 	fe->hold = false;
 	pthread_cond_broadcast(&fe->changed);
 	pthread_mutex_unlock(&fe->lock);
+}
+
+bool fe_shows(struct frontend *fe, uint64_t at, size_t offset, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)fe->window[at + i] != fe_byte(offset + i))
+			return false;
+	return true;
+}
+
+bool fe_is_zero(struct frontend *fe, uint64_t at, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (fe->window[at + i])
+			return false;
+	return true;
 }
 
 const char *fe_path(struct frontend *fe, const char *name)
