@@ -442,18 +442,53 @@ static void the_budget_bounds(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
-static void its_socket_is_removed(void)
+static void look_at_socket(void)
 {
-	char path[96];
 	struct stat st;
 
-	CHECK(begin(with_window, let_connect));
-	snprintf(path, sizeof(path), "%s/window", fe.dir);
 	/* Who connects may map any file of the share: owner and group only. */
-	CHECK(!stat(path, &st) && (st.st_mode & 0777) == 0770);
+	CHECK(!stat(fe_path(&fe, "../window"), &st) &&
+	      (st.st_mode & 0777) == 0770);
+	let_connect();
+}
+
+/* One library is served, so there is nothing to connect to afterwards. */
+static void its_socket_goes_once_connected(void)
+{
+	CHECK(begin(with_window, look_at_socket));
+	CHECK_ERR(access(fe_path(&fe, "../window"), F_OK), ENOENT);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* A front-end that says nothing yet may still have one. */
+static void a_library_may_come_second(void)
+{
+	struct fuse_init_out out;
+	uint64_t node;
+
+	fe_window_socket = true;
+	CHECK(fe_spawn(&fe, with_window) && fe_connect(&fe));
+	usleep(100000);
+	let_connect();
+	CHECK(fe_handshake(&fe));
+	fe_start_queues(&fe, true);
+	CHECK(fe_init(&fe, &out) == 0);
+	node = make("f", 5000);
+	CHECK(node && fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	CHECK(fe_setup(&fe, node, 0, RANGE, RANGE, false) == 0);
+	CHECK(fe.maps_made == 1 && fe_end(&fe) == 0);
+}
+
+static void its_socket_goes_without_front_end(void)
+{
+	fe_window_socket = true;
+	CHECK(fe_spawn(&fe, with_window));
 	kill(fe.child, SIGTERM);
 	CHECK(fe_wait(&fe) == 0);
-	CHECK_ERR(access(path, F_OK), ENOENT);
+	CHECK_ERR(access(fe_path(&fe, "../window"), F_OK), ENOENT);
+	/* Nor does it stay if the front-end goes without a word. */
+	CHECK(fe_spawn(&fe, with_window) && fe_connect(&fe));
+	CHECK(fe_end(&fe) == 0);
 }
 
 #define IN_CHILD(fn)							\
@@ -496,7 +531,9 @@ IN_CHILD(a_reset_makes_the_base_anew)
 IN_CHILD(what_is_lost_is_counted)
 IN_CHILD(a_lost_store_is_told)
 IN_CHILD(the_budget_bounds)
-IN_CHILD(its_socket_is_removed)
+IN_CHILD(its_socket_goes_once_connected)
+IN_CHILD(a_library_may_come_second)
+IN_CHILD(its_socket_goes_without_front_end)
 
 static const struct fs_test tests[] = {
 	TEST_ALONE(one_map_for_all),
@@ -515,7 +552,9 @@ static const struct fs_test tests[] = {
 	TEST_ALONE(what_is_lost_is_counted),
 	TEST_ALONE(a_lost_store_is_told),
 	TEST_ALONE(the_budget_bounds),
-	TEST_ALONE(its_socket_is_removed),
+	TEST_ALONE(its_socket_goes_once_connected),
+	TEST_ALONE(a_library_may_come_second),
+	TEST_ALONE(its_socket_goes_without_front_end),
 };
 
 /* Arguments: the daemon, and the name of a single test. */
