@@ -10,11 +10,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../qemu/proto.h"
 #include "fe_main.h"
 
 #ifndef PIDFD_THREAD
@@ -318,37 +316,11 @@ static void no_way_out_of_chroot_without_window(void)
 	check_ways_out(chroot_only, false);
 }
 
-/* Says all that a library says until something is to be shown. */
-static int come_as_library(void)
-{
-	const struct window_hello hello = { WINDOW_MAGIC, WINDOW_VERSION };
-	const struct window_reply reply = { 0 };
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/window", fe.dir);
-	if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) ||
-	    send(sock, &hello, sizeof(hello), 0) < 0 ||
-	    send(sock, &reply, sizeof(reply), 0) < 0) {
-		close(sock);
-		sock = -1;
-	}
-	return sock;
-}
-
 static void check_library(const char *const *options)
 {
-	struct fuse_init_out out;
-	int sock;
+	int sock = fe_begin_library(&fe, options, 0);
 
-	fe_window_socket = true;
-	CHECK(fe_spawn(&fe, options));
-	sock = come_as_library();
-	CHECK(sock >= 0 && fe_connect(&fe) && fe_handshake(&fe));
-	fe_window_socket = false;
-	fe_start_queues(&fe, true);
-	CHECK(fe_init(&fe, &out) == 0);
-	CHECK(come_as_library() < 0);
+	CHECK(sock >= 0 && fe_library(&fe, 0) < 0);
 	/* The private mount is not needed any more. */
 	check_held(7);
 	close(sock);
@@ -369,7 +341,7 @@ static void no_way_out_for_want_of_library(void)
 	fe_window_socket = true;
 	CHECK(fe_begin(&fe, namespace_window));
 	fe_window_socket = false;
-	CHECK(come_as_library() < 0);
+	CHECK(fe_library(&fe, 0) < 0);
 	check_held(8);
 }
 

@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../qemu/proto.h"
+
 /* Where things are in guest memory. */
 #define RING_BYTES (64 << 10)
 #define BUFFERS (1 << 20)
@@ -540,17 +542,60 @@ void fe_kill(struct frontend *fe)
 		fe_end(fe);
 }
 
-bool fe_begin(struct frontend *fe, const char *const *options)
+static bool fe_begin_spawned(struct frontend *fe)
 {
 	struct fuse_init_out out;
 
-	fe_kill(fe);
-	if (!fe_spawn(fe, options) || !fe_connect(fe) || !fe_handshake(fe)) {
+	if (!fe_connect(fe) || !fe_handshake(fe)) {
 		fe_each_line(fe, NULL, show_line);
 		return false;
 	}
 	fe_start_queues(fe, true);
 	return fe_init(fe, &out) == 0;
+}
+
+bool fe_begin(struct frontend *fe, const char *const *options)
+{
+	fe_kill(fe);
+	if (fe_spawn(fe, options))
+		return fe_begin_spawned(fe);
+	fe_each_line(fe, NULL, show_line);
+	return false;
+}
+
+int fe_library(struct frontend *fe, unsigned int more)
+{
+	const struct window_hello hello = { WINDOW_MAGIC, WINDOW_VERSION };
+	const struct window_reply reply = { 0 };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	bool done;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/window", fe->dir);
+	done = !connect(sock, (struct sockaddr *)&addr, sizeof(addr)) &&
+	       send(sock, &hello, sizeof(hello), 0) == sizeof(hello);
+	for (unsigned int i = 0; done && i <= more; i++)
+		done = send(sock, &reply, sizeof(reply), 0) == sizeof(reply);
+	if (done)
+		return sock;
+	close(sock);
+	return -1;
+}
+
+int fe_begin_library(struct frontend *fe, const char *const *options,
+		     unsigned int more)
+{
+	int sock = -1;
+
+	fe_kill(fe);
+	fe_window_socket = true;
+	if (fe_spawn(fe, options))
+		sock = fe_library(fe, more);
+	fe_window_socket = false;
+	if (sock >= 0 && fe_begin_spawned(fe))
+		return sock;
+	close(sock);
+	return -1;
 }
 
 /* ---- the driver ---- */

@@ -94,6 +94,15 @@ extern unsigned int fe_user;
 /* What the daemon is told of the library's socket: "window" in the test's @dir. */
 extern bool fe_window_socket;
 
+/*
+ * Connects as a library would, and says ahead what it answers: to the base, and to
+ * @more messages. Returns its socket, or -1.
+ */
+int fe_library(struct frontend *fe, unsigned int more);
+/* fe_begin() with that. */
+int fe_begin_library(struct frontend *fe, const char *const *options,
+		     unsigned int more);
+
 /* Starts the daemon with more options, NULL at the end. The share is empty. */
 void fe_fork(struct frontend *fe, const char *const *options);
 /* And waits until it can be connected to. */
