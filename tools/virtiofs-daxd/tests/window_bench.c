@@ -57,6 +57,11 @@ static int no_confinement(void)
 	return 0;
 }
 
+static bool is_map(int fd)
+{
+	return backing_is_map(fd) || vu_window_is_base(fd);
+}
+
 static double now_us(void)
 {
 	struct timespec ts;
@@ -168,26 +173,31 @@ int main(int argc, char **argv)
 	struct vhost_user_device device = {
 		.queues = queues, .num_queues = 2, .window = WINDOW,
 		.config = &config, .config_len = sizeof(config),
-		.backend = &backend, .stopped = nothing, .reset = on_start,
+		.is_map = is_map, .backend = &backend, .stopped = nothing, .reset = on_start,
 	};
 	int listener, library, conn, err;
 	pthread_t thread;
 	pid_t qemu;
+	char byte;
 
 	if (argc < 3 || !backing || !mkdtemp(dir))
 		return 2;
-	device.map_dev = backing_dev(backing);
 	snprintf(sock, sizeof(sock), "%s/sock", dir);
 	snprintf(window, sizeof(window), "%s/window", dir);
 	vu_backend_init(&backend);
 	listener = vhost_user_listen(sock, SOCK_STREAM);
 	library = vhost_user_listen(window, SOCK_SEQPACKET);
 	if (strcmp(argv[1], "stock"))
-		backend.window = vu_window_new(library, WINDOW);
+		backend.window = vu_window_new(WINDOW);
 	for (unsigned int i = 0; i < 2; i++)
 		queue_init(&queues[i], i, mem);
 	qemu = start_qemu(backend.window ? argv[1] : NULL, argv + 2, window);
 	conn = accept(listener, NULL, NULL);
+	/* See connect_library() in main.c. */
+	if (recv(conn, &byte, 1, MSG_PEEK) == 1 && backend.window)
+		vu_window_accept(backend.window, library);
+	if (!vu_backend_settle(&backend, conn))
+		return 2;
 	pthread_create(&thread, NULL, serve,
 		       vhost_user_new(&device, mem, conn));
 	for (int i = 0; i < 120 && !started; i++)
