@@ -28,7 +28,7 @@
  * If the window is one map: each part is a map of QEMU's process, which may
  * have 65,530, and there may be nothing between any two.
  */
-#define DAX_MAP_ONE_MAP_BUDGET 30000u
+#define DAX_MAP_ONE_MAP_BUDGET 30000
 
 /**
  * struct dax_map_options - what the table works with

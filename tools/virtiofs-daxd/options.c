@@ -246,7 +246,7 @@ static const char *wanted(int opt)
 	case OPT_DAX_ATTR:
 		return "none, all or a size, as in 64K";
 	case OPT_DAX_BUDGET:
-		return "1 to " TEXT(DAX_MAP_MAX_BUDGET);
+		return "1 to " TEXT(DAX_MAP_ONE_MAP_BUDGET);
 	case OPT_NUM_QUEUES:
 		return "1 to " TEXT(MAX_QUEUES);
 	case OPT_THREAD_POOL_SIZE:
