@@ -33,7 +33,8 @@ kernel-intree: setup
 ## make kernel-intree-debug  the same, debug config
 kernel-intree-debug: setup
 	scripts/kernel intree-debug
-## make daemon          build/virtiofs-daxd/virtiofs-daxd, and -fault for tests
+## make daemon          build/virtiofs-daxd/virtiofs-daxd, -fault for tests, and the
+##                      library for QEMU
 daemon: setup
 	scripts/toolbox $(MAKE) -s -C tools/virtiofs-daxd O=$(CURDIR)/build/virtiofs-daxd
 ## make run             a shell in a VM with SHARE=dir at /mnt (WINDOW=1G MEM=1G

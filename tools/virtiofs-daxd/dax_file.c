@@ -7,6 +7,7 @@
 #include <linux/mman.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -23,6 +24,13 @@ static bool nobody_may_write(int err)
 	       err == -ETXTBSY;
 }
 
+static bool is_on(int fd, unsigned long fs_type)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && (unsigned long)fs.f_type == fs_type;
+}
+
 static int open_node(struct dax_file *file, struct pt *pt, uint64_t nodeid,
 		     bool write)
 {
@@ -32,6 +40,37 @@ static int open_node(struct dax_file *file, struct pt *pt, uint64_t nodeid,
 		return file->writable ? 0 : file->fd;
 	file->fd = pt_node_open(pt, nodeid, O_RDONLY);
 	return file->fd < 0 ? file->fd : 0;
+}
+
+/*
+ * For the file itself no more access is taken than is needed. Only an overlay
+ * shows another file once one is opened for writing, so there it is at once.
+ */
+static int open_itself(struct dax_file *file, struct pt *pt, uint64_t nodeid,
+		       bool write)
+{
+	if (!write) {
+		file->fd = pt_node_open(pt, nodeid, O_RDONLY);
+		if (file->fd >= 0 && !is_on(file->fd, OVERLAYFS_SUPER_MAGIC))
+			return 0;
+		close_fd(&file->fd);
+	}
+	return open_node(file, pt, nodeid, write);
+}
+
+/* Whether it can be mapped: the front-end would lose what it had there. */
+static int show_itself(struct dax_file *file)
+{
+	int prot = file->writable ? PROT_READ | PROT_WRITE : PROT_READ;
+	void *map;
+
+	map = mmap(NULL, PAGE_SIZE, prot,
+		   file->writable ? MAP_SHARED : MAP_PRIVATE, file->fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	munmap(map, PAGE_SIZE);
+	file->shown = file->fd;
+	return 0;
 }
 
 static int show_file(struct dax_file *file, struct backing *backing,
@@ -50,7 +89,6 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 		  bool write, bool share_readonly, struct dax_file **out)
 {
 	struct dax_file *file = calloc(1, sizeof(*file));
-	struct statfs fs;
 	int err;
 
 	if (!file)
@@ -60,16 +98,17 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 	file->fd = -1;
 	err = pt_node_key(pt, nodeid, &file->key);
 	if (!err)
-		err = open_node(file, pt, nodeid, write);
+		err = backing ? open_node(file, pt, nodeid, write) :
+				open_itself(file, pt, nodeid, write);
 	if (!err)
-		err = show_file(file, backing, share_readonly);
+		err = backing ? show_file(file, backing, share_readonly) :
+				show_itself(file);
 	if (err) {
 		dax_file_close(file);
 		return err;
 	}
-	file->volatile_holes = !fstatfs(file->fd, &fs) &&
-			       fs.f_type == TMPFS_MAGIC;
-	if (!file->writable)
+	file->volatile_holes = is_on(file->fd, TMPFS_MAGIC);
+	if (!file->writable && backing)
 		close_fd(&file->fd);
 	*out = file;
 	return 0;
@@ -77,8 +116,9 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 
 void dax_file_close(struct dax_file *file)
 {
+	if (file->shown != file->fd)
+		close_fd(&file->shown);
 	close_fd(&file->fd);
-	close_fd(&file->shown);
 	free(file);
 }
 

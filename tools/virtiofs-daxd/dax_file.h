@@ -21,8 +21,10 @@
  * @outdated: a copy of what the guest may since have stored to: not to be mapped
  *	again; protected as @refs
  * @volatile_holes: even reading a hole takes space (tmpfs)
- * @fd: the file itself if @writable, or -1
- * @shown: descriptor for the front-end
+ * @fd: the file itself; may be -1 unless @writable
+ * @shown: descriptor for the front-end; may be @fd
+ * @next: for whoever keeps the file, as is what follows
+ * @regions: its maps
  */
 struct dax_file {
 	struct pt_key key;
@@ -33,21 +35,25 @@ struct dax_file {
 	bool volatile_holes;
 	int fd;
 	int shown;
+	struct dax_file *next;
+	struct dax_region *regions;
 };
 
 /**
  * dax_file_open - prepare a file for maps
  * @pt: where the node is known
- * @backing: makes the descriptor
+ * @backing: makes the descriptor; NULL: the front-end maps the file itself
  * @nodeid: the node, as the guest said
  * @write: it must be writable
  * @share_readonly: for a file that may not be written show the file itself all
  *	the same, although the front-end lets the guest write to it
  * @file: the result, with one reference
  *
- * A file is opened for writing if that is possible at all: the front-end maps
- * everything for writing, and a map that is to be read now and written later
- * can stay as it is. A file that nobody may write is shown as a copy.
+ * With @backing a file is opened for writing if that is possible at all: the
+ * front-end maps everything for writing, and a map that is to be read now and
+ * written later can stay as it is. A file that nobody may write is shown as a
+ * copy. Without @backing it is opened for writing only if @write, or on an
+ * overlay.
  *
  * Return: 0 or a negative errno.
  */

@@ -7,28 +7,12 @@
 #include <string.h>
 
 #include "dax_file.h"
+#include "dax_files.h"
+#include "dax_region.h"
 #include "log.h"
 #include "util.h"
 
 #define PAGE_BYTES (UINT64_C(1) << DAX_MAP_ALIGNMENT)
-
-/**
- * struct dax_region - one map of the front-end
- * @start: where in the window
- * @len: bytes
- * @offset: where in the file
- * @file: the file, referenced
- * @write: the guest asked for write access to some of it
- * @stops: stops of the device before the front-end's answer came
- */
-struct dax_region {
-	uint64_t start;
-	uint64_t len;
-	uint64_t offset;
-	struct dax_file *file;
-	bool write;
-	unsigned int stops;
-};
 
 /**
  * struct dax_map - the table
@@ -38,33 +22,25 @@ struct dax_region {
  *	serves the front-end, nor by a request which that may wait for.
  * @lock: taken after @order, and never while the front-end works; protects what
  *	follows, and references on files
- * @stops: stops of the device; atomic, changed without a lock
- * @copies: entries of @regions that show a copy; atomic
+ * @copies: regions that show a copy; atomic
  * @stats: counters
- * @count: entries of @regions
- * @regions: by start; room for @opts.budget
+ * @table: what is where
+ * @files: the files that are there, or are about to be
  */
 struct dax_map {
 	struct dax_map_options opts;
 	pthread_mutex_t order;
 	pthread_mutex_t lock;
-	unsigned int stops;
 	unsigned int copies;
 	struct dax_map_stats stats;
-	unsigned int count;
-	struct dax_region regions[];
+	struct dax_table table;
+	struct dax_files files;
 };
-
-static uint64_t region_end(const struct dax_region *region)
-{
-	return region->start + region->len;
-}
 
 struct dax_map *dax_map_new(const struct dax_map_options *opts)
 {
-	struct dax_map *map;
+	struct dax_map *map = calloc(1, sizeof(*map));
 
-	map = calloc(1, sizeof(*map) + opts->budget * sizeof(map->regions[0]));
 	if (!map)
 		return NULL;
 	map->opts = *opts;
@@ -73,34 +49,55 @@ struct dax_map *dax_map_new(const struct dax_map_options *opts)
 	return map;
 }
 
+static bool one_map(const struct dax_map *map)
+{
+	return vu_backend_one_map(map->opts.backend);
+}
+
+static unsigned int budget(const struct dax_map *map)
+{
+	return one_map(map) ? map->opts.one_map_budget : map->opts.budget;
+}
+
 static void file_put(struct dax_map *map, struct dax_file *file)
 {
 	bool last;
 
 	pthread_mutex_lock(&map->lock);
 	last = !--file->refs;
+	if (last)
+		dax_files_remove(&map->files, file);
 	pthread_mutex_unlock(&map->lock);
 	if (last)
 		dax_file_close(file);
 }
 
-void dax_map_free(struct dax_map *map)
+/* A file that is mapped already is used: one descriptor serves all maps. */
+static int map_get_file(struct dax_map *map, uint64_t nodeid, bool write,
+			struct dax_file **file)
 {
-	for (unsigned int i = 0; i < map->count; i++)
-		file_put(map, map->regions[i].file);
-	pthread_mutex_destroy(&map->lock);
-	pthread_mutex_destroy(&map->order);
-	free(map);
-}
+	struct backing *backing = one_map(map) ? NULL : map->opts.backing;
+	struct pt_key key;
+	int err;
 
-/* The first region that ends behind @pos. */
-static unsigned int map_find(const struct dax_map *map, uint64_t pos)
-{
-	unsigned int i = 0;
-
-	while (i < map->count && region_end(&map->regions[i]) <= pos)
-		i++;
-	return i;
+	err = pt_node_key(map->opts.pt, nodeid, &key);
+	if (err)
+		return err;
+	pthread_mutex_lock(&map->lock);
+	*file = dax_files_get(&map->files, &key, write);
+	pthread_mutex_unlock(&map->lock);
+	if (*file)
+		return 0;
+	err = dax_file_open(map->opts.pt, backing, nodeid, write,
+			    map->opts.share_readonly, file);
+	if (err)
+		return err;
+	pthread_mutex_lock(&map->lock);
+	dax_files_add(&map->files, *file);
+	if ((*file)->writable)
+		dax_files_retire_copies(&map->files, &key);
+	pthread_mutex_unlock(&map->lock);
+	return 0;
 }
 
 static void count_copies(struct dax_map *map, const struct dax_region *region,
@@ -110,23 +107,20 @@ static void count_copies(struct dax_map *map, const struct dax_region *region,
 		__atomic_add_fetch(&map->copies, by, __ATOMIC_RELAXED);
 }
 
-/* Takes a reference on the region's file. */
-static void map_insert(struct dax_map *map, const struct dax_region *region)
+/* Takes a reference on the region's file. Returns false without memory. */
+static bool map_insert(struct dax_map *map, const struct dax_region *region)
 {
-	unsigned int i;
+	bool done;
 
 	pthread_mutex_lock(&map->lock);
-	i = map_find(map, region->start);
-	memmove(map->regions + i + 1, map->regions + i,
-		(map->count - i) * sizeof(*region));
-	map->regions[i] = *region;
-	region->file->refs++;
-	count_copies(map, region, 1);
-	map->count++;
-	map->stats.live = map->count;
-	if (map->stats.peak < map->count)
-		map->stats.peak = map->count;
+	done = dax_table_insert(&map->table, region);
+	if (done)
+		count_copies(map, region, 1);
+	map->stats.live = map->table.count;
+	if (map->stats.peak < map->table.count)
+		map->stats.peak = map->table.count;
 	pthread_mutex_unlock(&map->lock);
+	return done;
 }
 
 /* The reference on its file passes to the caller. */
@@ -135,36 +129,27 @@ static struct dax_region map_delete(struct dax_map *map, unsigned int i)
 	struct dax_region region;
 
 	pthread_mutex_lock(&map->lock);
-	region = map->regions[i];
+	region = dax_table_delete(&map->table, i);
 	count_copies(map, &region, -1);
-	map->count--;
-	memmove(map->regions + i, map->regions + i + 1,
-		(map->count - i) * sizeof(map->regions[0]));
-	map->stats.live = map->count;
+	map->stats.live = map->table.count;
 	pthread_mutex_unlock(&map->lock);
 	return region;
 }
 
-/* Regions there will be once [start, end) is clear. */
-static unsigned int count_without(const struct dax_map *map, uint64_t start,
-				  uint64_t end)
+void dax_map_free(struct dax_map *map)
 {
-	unsigned int count = map->count;
-
-	for (unsigned int i = map_find(map, start);
-	     i < map->count && map->regions[i].start < end; i++) {
-		const struct dax_region *region = &map->regions[i];
-
-		count += (region->start < start) + (region_end(region) > end);
-		count--;
-	}
-	return count;
+	while (map->table.count)
+		file_put(map, map_delete(map, map->table.count - 1).file);
+	free(map->table.regions);
+	pthread_mutex_destroy(&map->lock);
+	pthread_mutex_destroy(&map->order);
+	free(map);
 }
 
 /* What was reserved for maps that are not there, or no more, is given back. */
 static void map_settle(struct dax_map *map)
 {
-	map_slots_trim(map->opts.slots, map->count);
+	map_slots_trim(map->opts.slots, map->table.count);
 }
 
 /* Before anything changes: whether there may be this many maps. */
@@ -172,7 +157,7 @@ static int map_afford(struct dax_map *map, unsigned int count)
 {
 	int err = -ENOMEM;
 
-	if (count <= map->opts.budget)
+	if (count <= budget(map))
 		err = map_slots_reserve(map->opts.slots, count);
 	if (err)
 		map_settle(map);
@@ -181,16 +166,32 @@ static int map_afford(struct dax_map *map, unsigned int count)
 
 static int region_show(struct dax_map *map, struct dax_region *region)
 {
+	const struct vu_map shown = {
+		.fd = region->file->shown,
+		.fd_offset = region->offset,
+		.shm_offset = region->start,
+		.len = region->len,
+		.writable = region->file->writable,
+	};
 	int err;
 
-	err = vu_backend_map(map->opts.backend, region->file->shown,
-			     region->offset, region->start, region->len,
-			     region->file->writable);
-	region->stops = __atomic_load_n(&map->stops, __ATOMIC_ACQUIRE);
+	err = vu_backend_map(map->opts.backend, &shown);
+	region->stops = vu_backend_stops(map->opts.backend);
 	return err;
 }
 
-/* Shows again what is left of a region between two places of the window. */
+static void show_nothing(struct dax_map *map, uint64_t start, uint64_t len)
+{
+	int err = vu_backend_unmap(map->opts.backend, start, len);
+
+	if (err)
+		log_debug("window: a map was gone already: %s", strerror(-err));
+}
+
+/*
+ * Keeps what is left of a region between two places of the window. If that is one
+ * map, it is still shown; else it is shown again.
+ */
 static void region_keep(struct dax_map *map, const struct dax_region *old,
 			uint64_t start, uint64_t end)
 {
@@ -200,61 +201,83 @@ static void region_keep(struct dax_map *map, const struct dax_region *old,
 		.offset = old->offset + (start - old->start),
 		.file = old->file,
 		.write = old->write,
+		.stops = old->stops,
 	};
 	int err;
 
 	if (start >= end)
 		return;
 	map->stats.splits++;
-	err = region_show(map, &part);
-	if (err) {
+	err = one_map(map) ? 0 : region_show(map, &part);
+	if (!err && !map_insert(map, &part)) {
+		err = -ENOMEM;
+		show_nothing(map, start, end - start);
+	}
+	if (err)
 		log_err("window: what was left of a map is lost: %s",
 			strerror(-err));
-		return;
-	}
-	map_insert(map, &part);
 }
 
-/* Takes everything out of [start, end) of the window. */
+/*
+ * Takes everything out of [start, end) of the table. With stock maps it is gone
+ * from the window afterwards as well.
+ */
 static void map_clear(struct dax_map *map, uint64_t start, uint64_t end)
 {
+	struct dax_table *table = &map->table;
 	unsigned int i;
 
-	while ((i = map_find(map, start)) < map->count &&
-	       map->regions[i].start < end) {
+	while ((i = dax_table_find(table, start)) < table->count &&
+	       table->regions[i]->start < end) {
 		struct dax_region old = map_delete(map, i);
-		int err;
 
-		err = vu_backend_unmap(map->opts.backend, old.start, old.len);
-		if (err)
-			log_debug("window: a map was gone already: %s",
-				  strerror(-err));
+		if (!one_map(map))
+			show_nothing(map, old.start, old.len);
 		region_keep(map, &old, old.start, start);
 		region_keep(map, &old, end, region_end(&old));
 		file_put(map, old.file);
 	}
 }
 
+/* The same, and in any case it is gone from the window. */
+static void map_remove(struct dax_map *map, uint64_t start, uint64_t end)
+{
+	unsigned int i = dax_table_find(&map->table, start);
+	bool any = i < map->table.count && map->table.regions[i]->start < end;
+
+	/* Before it is out of the table: what is shown is always in there. */
+	if (any && one_map(map))
+		show_nothing(map, start, end - start);
+	map_clear(map, start, end);
+}
+
 /* The region that shows all of another one already, or NULL. */
 static struct dax_region *map_covers(struct dax_map *map,
 				     const struct dax_region *region)
 {
-	unsigned int i = map_find(map, region->start);
-	struct dax_region *old = &map->regions[i];
+	unsigned int i = dax_table_find(&map->table, region->start);
+	struct dax_region *old;
 
-	if (i < map->count && old->file == region->file &&
-	    old->start <= region->start &&
+	if (i == map->table.count)
+		return NULL;
+	old = map->table.regions[i];
+	if (old->file == region->file && old->start <= region->start &&
 	    region_end(old) >= region_end(region) &&
 	    old->offset + (region->start - old->start) == region->offset)
 		return old;
 	return NULL;
 }
 
-/* All maps of a file are writable, if it is: what is there can stay. */
+/*
+ * All maps of a file are writable, if it is: what is there can stay. If the
+ * window is one map, to replace it is cheap, and brings back what was lost.
+ */
 static bool map_keep(struct dax_map *map, const struct dax_region *region)
 {
 	struct dax_region *old;
 
+	if (one_map(map))
+		return false;
 	pthread_mutex_lock(&map->lock);
 	old = map_covers(map, region);
 	if (old) {
@@ -265,6 +288,85 @@ static bool map_keep(struct dax_map *map, const struct dax_region *region)
 	return old;
 }
 
+/* A region of a file that is not shown for writing, but can be. */
+static struct dax_region *map_find_readonly(struct dax_map *map,
+					    const struct dax_file *than)
+{
+	struct dax_region *region = NULL;
+	struct dax_file *file;
+
+	pthread_mutex_lock(&map->lock);
+	file = dax_files_first(&map->files, &than->key);
+	while (file && (file->writable || !file->regions))
+		file = dax_files_next(file);
+	if (file)
+		region = file->regions;
+	pthread_mutex_unlock(&map->lock);
+	return region;
+}
+
+/*
+ * The guest is going to write to a file of which there are maps for reading: all
+ * are replaced. Where it has stored to one of them, whatever made it do that, it
+ * would not see what it writes now.
+ */
+static void map_upgrade(struct dax_map *map, struct dax_file *file)
+{
+	struct dax_region *region;
+
+	while ((region = map_find_readonly(map, file))) {
+		struct dax_region copy;
+		struct dax_file *old;
+		int err;
+
+		pthread_mutex_lock(&map->lock);
+		old = dax_table_set_file(region, file);
+		copy = *region;
+		map->stats.upgrades++;
+		pthread_mutex_unlock(&map->lock);
+		err = region_show(map, &copy);
+		file_put(map, old);
+		if (err) {
+			log_err("window: a map for reading is lost: %s",
+				strerror(-err));
+			map_remove(map, copy.start, region_end(&copy));
+		}
+	}
+}
+
+/* Since the region was given its file, another may have become writable. */
+static void region_use_writable(struct dax_map *map, struct dax_region *region)
+{
+	struct dax_file *file = region->file;
+
+	if (file->writable)
+		return;
+	pthread_mutex_lock(&map->lock);
+	region->file = dax_files_get(&map->files, &file->key, false);
+	pthread_mutex_unlock(&map->lock);
+	file_put(map, file);
+}
+
+/* Where it is to be there is nothing, or what it replaces. */
+static int map_show(struct dax_map *map, struct dax_region *region)
+{
+	bool shown;
+	int err;
+
+	if (one_map(map)) {
+		region_use_writable(map, region);
+		if (region->file->writable)
+			map_upgrade(map, region->file);
+	}
+	err = region_show(map, region);
+	shown = !err || one_map(map);
+	if (!err && !map_insert(map, region))
+		err = -ENOMEM;
+	if (err && shown)
+		show_nothing(map, region->start, region->len);
+	return err;
+}
+
 static int map_install(struct dax_map *map, struct dax_region *region)
 {
 	uint64_t end = region_end(region);
@@ -272,71 +374,15 @@ static int map_install(struct dax_map *map, struct dax_region *region)
 
 	if (map_keep(map, region))
 		return 0;
-	err = map_afford(map, count_without(map, region->start, end) + 1);
+	err = map_afford(map, dax_table_count_without(&map->table,
+						      region->start, end) + 1);
 	if (err) {
 		map->stats.over_budget++;
 		return err;
 	}
 	map_clear(map, region->start, end);
-	err = region_show(map, region);
-	if (!err)
-		map_insert(map, region);
+	err = map_show(map, region);
 	map_settle(map);
-	return err;
-}
-
-static bool is_file(const struct dax_file *file, const struct pt_key *key)
-{
-	return file->key.dev == key->dev && file->key.ino == key->ino;
-}
-
-/* A file that is mapped already: one descriptor serves all its maps. */
-static struct dax_file *map_find_file(struct dax_map *map,
-				      const struct pt_key *key, bool write)
-{
-	for (unsigned int i = 0; i < map->count; i++) {
-		struct dax_file *file = map->regions[i].file;
-
-		if (is_file(file, key) && !file->outdated &&
-		    (file->writable || !write)) {
-			file->refs++;
-			return file;
-		}
-	}
-	return NULL;
-}
-
-/* A file can be written to by now: its copies miss what is stored to other maps. */
-static void map_retire_copies(struct dax_map *map, const struct pt_key *key)
-{
-	pthread_mutex_lock(&map->lock);
-	for (unsigned int i = 0; i < map->count; i++) {
-		struct dax_file *file = map->regions[i].file;
-
-		if (is_file(file, key) && file->copy)
-			file->outdated = true;
-	}
-	pthread_mutex_unlock(&map->lock);
-}
-
-static int map_get_file(struct dax_map *map, uint64_t nodeid, bool write,
-			struct dax_file **file)
-{
-	struct pt_key key;
-	int err;
-
-	err = pt_node_key(map->opts.pt, nodeid, &key);
-	if (err)
-		return err;
-	pthread_mutex_lock(&map->lock);
-	*file = map_find_file(map, &key, write);
-	pthread_mutex_unlock(&map->lock);
-	if (*file)
-		return 0;
-	err = dax_file_open(map->opts.pt, map->opts.backing, nodeid, write,
-			    map->opts.share_readonly, file);
-	if (!err && (*file)->writable)
-		map_retire_copies(map, &key);
 	return err;
 }
 
@@ -421,9 +467,10 @@ int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
 		return -EINVAL;
 	end = window_offset + len;
 	pthread_mutex_lock(&map->order);
-	err = map_afford(map, count_without(map, window_offset, end));
+	err = map_afford(map, dax_table_count_without(&map->table,
+						      window_offset, end));
 	if (!err) {
-		map_clear(map, window_offset, end);
+		map_remove(map, window_offset, end);
 		map_settle(map);
 		map->stats.removes++;
 	}
@@ -434,7 +481,7 @@ int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
 void dax_map_drop(struct dax_map *map)
 {
 	pthread_mutex_lock(&map->order);
-	map_clear(map, 0, map->opts.window);
+	map_remove(map, 0, map->opts.window);
 	map_settle(map);
 	pthread_mutex_unlock(&map->order);
 }
@@ -444,72 +491,101 @@ void dax_map_forget(struct dax_map *map)
 	unsigned int i, stops;
 
 	pthread_mutex_lock(&map->order);
-	stops = __atomic_load_n(&map->stops, __ATOMIC_ACQUIRE);
-	for (i = map->count; i-- > 0; )
-		if (map->regions[i].stops != stops)
+	vu_backend_reset(map->opts.backend);
+	stops = vu_backend_stops(map->opts.backend);
+	for (i = map->table.count; !one_map(map) && i-- > 0; )
+		if (map->table.regions[i]->stops != stops)
 			file_put(map, map_delete(map, i).file);
-	map_clear(map, 0, map->opts.window);
+	map_remove(map, 0, map->opts.window);
 	map_settle(map);
 	pthread_mutex_unlock(&map->order);
 }
 
 void dax_map_stopped(struct dax_map *map)
 {
-	__atomic_add_fetch(&map->stops, 1, __ATOMIC_RELEASE);
-}
-
-/* A copy of the first map of a file at @pos of the window or behind it. */
-static bool map_next_of_file(struct dax_map *map, const struct pt_key *key,
-			     uint64_t pos, struct dax_region *region)
-{
-	unsigned int i;
-	bool found;
-
-	pthread_mutex_lock(&map->lock);
-	i = map_find(map, pos);
-	while (i < map->count && !is_file(map->regions[i].file, key))
-		i++;
-	found = i < map->count;
-	if (found) {
-		*region = map->regions[i];
-		region->file->refs++;
-	}
-	pthread_mutex_unlock(&map->lock);
-	return found;
+	vu_backend_stopped(map->opts.backend);
 }
 
 int dax_map_reserve(struct dax_map *map, const struct pt_key *key,
 		    uint64_t size)
 {
-	struct dax_region region;
-	uint64_t pos = 0;
-	int err = 0;
+	struct dax_region *copies = NULL;
+	int count, err = 0;
 
-	while (!err && map_next_of_file(map, key, pos, &region)) {
-		err = region_reserve(&region, size);
-		pos = region_end(&region);
-		file_put(map, region.file);
+	pthread_mutex_lock(&map->lock);
+	count = dax_files_copy_regions(&map->files, key, &copies);
+	pthread_mutex_unlock(&map->lock);
+	for (int i = 0; i < count; i++) {
+		if (!err)
+			err = region_reserve(&copies[i], size);
+		file_put(map, copies[i].file);
 	}
-	return err;
+	free(copies);
+	return count < 0 ? count : err;
 }
 
 void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
 		     uint64_t offset)
 {
-	const struct dax_file *done = NULL;
-	struct dax_region region;
-	uint64_t pos = 0;
+	struct dax_region *copies = NULL;
+	int count;
 
 	if (!__atomic_load_n(&map->copies, __ATOMIC_RELAXED))
 		return;
-	while (map_next_of_file(map, key, pos, &region)) {
+	pthread_mutex_lock(&map->lock);
+	count = dax_files_copy_regions(&map->files, key, &copies);
+	pthread_mutex_unlock(&map->lock);
+	for (int i = 0; i < count; i++) {
 		/* As a whole: what is not mapped now may be once more. */
-		if (region.file != done)
-			dax_file_refresh(region.file, offset);
-		done = region.file;
-		pos = region_end(&region);
-		file_put(map, region.file);
+		if (!i || copies[i].file != copies[i - 1].file)
+			dax_file_refresh(copies[i].file, offset);
+		file_put(map, copies[i].file);
 	}
+	free(copies);
+}
+
+/* There are zeros in place of a page; the table knows of which file. */
+static void note_report(struct dax_map *map, uint64_t offset, uint64_t count)
+{
+	struct dax_region *region = NULL;
+	struct pt_key key = { 0 };
+	uint64_t pos = 0;
+	unsigned int i;
+
+	pthread_mutex_lock(&map->lock);
+	map->stats.lost += count;
+	i = dax_table_find(&map->table, offset);
+	if (i < map->table.count && map->table.regions[i]->start <= offset)
+		region = map->table.regions[i];
+	if (region) {
+		key = region->file->key;
+		pos = region->offset + (offset - region->start);
+		if (region->file->writable)
+			dax_files_set_lost(&map->files, &key);
+	}
+	pthread_mutex_unlock(&map->lock);
+	if (region)
+		log_warn_once("window: file %lu of device %#lx has no page at %#lx: the guest sees zeros (told once; counted as dax_lost)",
+			      key.ino, key.dev, pos);
+}
+
+void dax_map_take_reports(struct dax_map *map)
+{
+	uint64_t offset, count;
+
+	while ((count = vu_backend_report(map->opts.backend, &offset)))
+		note_report(map, offset, count);
+}
+
+bool dax_map_lost(struct dax_map *map, const struct pt_key *key)
+{
+	bool lost;
+
+	dax_map_take_reports(map);
+	pthread_mutex_lock(&map->lock);
+	lost = dax_files_take_lost(&map->files, key);
+	pthread_mutex_unlock(&map->lock);
+	return lost;
 }
 
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)

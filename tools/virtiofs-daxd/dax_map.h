@@ -2,9 +2,9 @@
 /*
  * What is mapped where in the window.
  *
- * VIRTIO lets a setup overlap what is mapped: it replaces that part. The
- * front-end refuses overlaps and takes back a map only as it was made. This
- * table stands between the two.
+ * VIRTIO lets a setup overlap what is mapped: it replaces that part. With stock
+ * maps the front-end refuses overlaps and takes back a map only as it was made.
+ * This table stands between the two.
  */
 #ifndef VIRTIOFS_DAXD_DAX_MAP_H
 #define VIRTIOFS_DAXD_DAX_MAP_H
@@ -20,21 +20,31 @@
 /* log2 of the alignment of offsets, in files and in the window. */
 #define DAX_MAP_ALIGNMENT 12
 
+#define DAX_MAP_BUDGET 256u
+
 #define DAX_MAP_MAX_BUDGET MAP_SLOTS
+
+/*
+ * If the window is one map: each part is a map of QEMU's process, which may
+ * have 65,530, and there may be nothing between any two.
+ */
+#define DAX_MAP_ONE_MAP_BUDGET 30000
 
 /**
  * struct dax_map_options - what the table works with
  * @window: bytes
  * @budget: most maps at a time
- * @slots: what other devices of the machine leave of them, or NULL
+ * @one_map_budget: likewise if the window is one map
+ * @slots: what other devices of the machine leave of stock maps, or NULL
  * @share_readonly: see dax_file_open()
  * @pt: knows the nodes
- * @backing: makes descriptors
+ * @backing: makes descriptors for stock maps
  * @backend: the front-end
  */
 struct dax_map_options {
 	uint64_t window;
 	unsigned int budget;
+	unsigned int one_map_budget;
 	struct map_slots *slots;
 	bool share_readonly;
 	struct pt *pt;
@@ -52,6 +62,8 @@ struct dax_map_options {
  * @splits: maps that were cut by a setup or remove of a part
  * @removes: parts removed
  * @over_budget: setups refused for the number of maps
+ * @upgrades: maps for reading that were replaced by such for writing
+ * @lost: pages that the front-end could not have from their files
  */
 struct dax_map_stats {
 	uint64_t live;
@@ -62,6 +74,8 @@ struct dax_map_stats {
 	uint64_t splits;
 	uint64_t removes;
 	uint64_t over_budget;
+	uint64_t upgrades;
+	uint64_t lost;
 };
 
 struct dax_map;
@@ -91,6 +105,9 @@ void dax_map_free(struct dax_map *map);
  *
  * All arguments are the guest's and are checked here. May wait for the
  * front-end.
+ *
+ * What is there is replaced, for the guest at once if the window is one map. A
+ * setup that fails may leave nothing there.
  *
  * Return: 0; -EINVAL for what is misaligned or outside; -ENOMEM over budget or
  * if the front-end refuses; what opening the file says; -ENOSPC, -EDQUOT.
@@ -164,6 +181,26 @@ int dax_map_reserve(struct dax_map *map, const struct pt_key *key,
  */
 void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
 		     uint64_t offset);
+
+/**
+ * dax_map_take_reports - take what the library in the front-end has reported
+ * @map: the table
+ *
+ * Pages which it could not have from their files are counted, and told once.
+ * Does not wait for the front-end. To be called when vu_window_reports() is
+ * readable.
+ */
+void dax_map_take_reports(struct dax_map *map);
+
+/**
+ * dax_map_lost - whether stores to a file may be lost
+ * @map: the table
+ * @key: the file
+ *
+ * That is, whether it was shown for writing, and zeros took the place of a page
+ * of it, since this was asked last. Does not wait for the front-end.
+ */
+bool dax_map_lost(struct dax_map *map, const struct pt_key *key);
 
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats);
 

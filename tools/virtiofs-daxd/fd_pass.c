@@ -7,31 +7,37 @@
 
 #include "util.h"
 
-int fd_send(int sock, struct iovec *iov, unsigned int count, int fd)
+int fds_send(int sock, struct iovec *iov, unsigned int count, const int *fds,
+	     unsigned int num_fds)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(FD_PASS_MAX * sizeof(int))];
 	} control = { 0 };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
 	ssize_t n;
 
-	if (fd >= 0) {
+	if (num_fds) {
 		struct cmsghdr *cmsg;
 
 		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
+		msg.msg_controllen = CMSG_SPACE(num_fds * sizeof(int));
 		cmsg = CMSG_FIRSTHDR(&msg);
 		cmsg->cmsg_level = SOL_SOCKET;
 		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+		cmsg->cmsg_len = CMSG_LEN(num_fds * sizeof(int));
+		memcpy(CMSG_DATA(cmsg), fds, num_fds * sizeof(int));
 	}
 	do {
 		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	/* Sockets block and messages are small: never in part. */
 	return n == (ssize_t)iov_size(iov, count) ? 0 : -ENOTCONN;
+}
+
+int fd_send(int sock, struct iovec *iov, unsigned int count, int fd)
+{
+	return fds_send(sock, iov, count, &fd, fd >= 0);
 }
 
 static unsigned int collect_fds(struct msghdr *msg, int *fds)

@@ -23,6 +23,19 @@
 int fd_send(int sock, struct iovec *iov, unsigned int count, int fd);
 
 /**
+ * fds_send - send a message with descriptors
+ * @sock: the socket
+ * @iov: the message
+ * @count: its pieces
+ * @fds: the descriptors
+ * @num_fds: their number, at most FD_PASS_MAX
+ *
+ * Return: as fd_send().
+ */
+int fds_send(int sock, struct iovec *iov, unsigned int count, const int *fds,
+	     unsigned int num_fds);
+
+/**
  * fd_receive - receive a message
  * @sock: the socket
  * @buf: its data

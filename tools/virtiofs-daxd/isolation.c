@@ -22,10 +22,11 @@
  *    The same is done with /proc/self/fd, through which the file operations
  *    reopen files: only that one directory is kept.
  *
- *    Between 3 and 4 the front-end connects, and the socket is removed. That
- *    takes the host's names, and nobody is to keep a descriptor for it: a
- *    directory of the host is a way out, whatever the root directory is.
- *    Nothing has been read from the front-end, let alone the guest.
+ *    Between 3 and 4 the front-end connects, perhaps with a library that has a
+ *    socket of its own, and the sockets are removed. That takes the host's
+ *    names, and nobody is to keep a descriptor for it: a directory of the host
+ *    is a way out, whatever the root directory is. Nothing has been read from
+ *    the front-end, let alone the guest.
  *
  * 4. isolation_root(): the copy becomes the root directory. Its ".." is itself,
  *    there is nothing above it, and what would be needed to leave a changed

@@ -60,6 +60,7 @@ struct fs_config {
  * struct daemon - all that main() makes
  * @opts: command line
  * @listener: socket that waits for the front-end, or -1 once it has connected
+ * @library: likewise for the library in the front-end
  * @conn: connection to the front-end, or -1
  * @signals: signalfd
  * @stats: file of counters, or -1
@@ -81,6 +82,7 @@ struct fs_config {
 struct daemon {
 	struct options opts;
 	int listener;
+	int library;
 	int conn;
 	int signals;
 	int stats;
@@ -153,16 +155,30 @@ static int open_signals(struct daemon *daemon)
 
 static int open_socket(struct daemon *daemon)
 {
-	daemon->listener = vu_socket_listen(daemon->opts.socket_path);
+	daemon->listener = vu_socket_listen(daemon->opts.socket_path,
+					    SOCK_STREAM);
 	return min(daemon->listener, 0);
 }
 
-/* To be called as long as the path has its meaning: before isolate(). */
-static void remove_socket(struct daemon *daemon)
+/* Before that of the front-end, for which whoever starts it waits. */
+static int open_library(struct daemon *daemon)
 {
-	if (daemon->listener >= 0)
-		unlink(daemon->opts.socket_path);
-	close_fd(&daemon->listener);
+	if (!daemon->opts.window_socket)
+		return 0;
+	daemon->library = vu_socket_listen(daemon->opts.window_socket,
+					    SOCK_SEQPACKET);
+	if (daemon->library < 0)
+		return daemon->library;
+	daemon->backend.window = vu_window_new(daemon->opts.window);
+	return daemon->backend.window ? 0 : -errno;
+}
+
+/* To be called as long as the path has its meaning: before isolate(). */
+static void remove_socket(int *listener, const char *path)
+{
+	if (*listener >= 0)
+		unlink(path);
+	close_fd(listener);
 }
 
 static int open_stats(struct daemon *daemon)
@@ -179,16 +195,16 @@ static void explain_backing(int err)
 {
 	switch (err) {
 	case -EOPNOTSUPP:
-		log_err("--dax-window needs FUSE passthrough: Linux 6.9 or later with CONFIG_FUSE_PASSTHROUGH");
+		log_err("--dax-window needs FUSE passthrough: Linux 6.9 or later with CONFIG_FUSE_PASSTHROUGH; or --window-socket");
 		break;
 	case -EPERM:
 	case -EACCES:
-		log_err("--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse), for FUSE passthrough");
+		log_err("--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse), for FUSE passthrough; or --window-socket");
 		break;
 	case -ENOENT:
 	case -ENXIO:
 	case -ENODEV:
-		log_err("--dax-window needs FUSE: /dev/fuse: %s (modprobe fuse)",
+		log_err("--dax-window needs FUSE: /dev/fuse: %s (modprobe fuse); or --window-socket",
 			strerror(-err));
 		break;
 	default:
@@ -196,16 +212,29 @@ static void explain_backing(int err)
 	}
 }
 
+/*
+ * Stock maps need the private mount. With a socket for the library they are for
+ * want of it; and never for a share that the guest must not write to.
+ */
 static int open_backing(struct daemon *daemon)
 {
+	const struct options *opts = &daemon->opts;
 	int err;
 
-	if (!daemon->opts.window)
+	daemon->backend.stock = opts->window &&
+				(!opts->readonly || opts->dax_readonly_window);
+	if (!daemon->backend.stock)
 		return 0;
 	daemon->backing = backing_new(confine_backing);
 	if (daemon->backing)
 		return 0;
 	err = -errno;
+	if (opts->window_socket) {
+		log_info("window: no stock maps without FUSE passthrough: %s; DAX needs the library in the VMM",
+			 strerror(-err));
+		daemon->backend.stock = false;
+		return 0;
+	}
 	explain_backing(err);
 	return err;
 }
@@ -249,6 +278,9 @@ static int open_outside(struct daemon *daemon)
 			     &daemon->proc_fd);
 	if (step_failed(opts->shared_dir, err))
 		return err;
+	err = open_library(daemon);
+	if (failed(opts->window_socket, err))
+		return err;
 	err = open_socket(daemon);
 	failed(opts->socket_path, err);
 	return err;
@@ -272,9 +304,9 @@ static int open_share(struct daemon *daemon)
 	daemon->pt = pt_new(&pt_opts);
 	if (!daemon->pt)
 		return -errno;
-	if (opts->window)
+	if (daemon->backend.stock)
 		daemon->slots = map_slots_new(daemon->proc_fd);
-	return opts->window && !daemon->slots ? -errno : 0;
+	return daemon->backend.stock && !daemon->slots ? -errno : 0;
 }
 
 /* From here on there is nothing but the share. */
@@ -285,7 +317,7 @@ static int isolate(struct daemon *daemon)
 	err = isolation_root(daemon->opts.sandbox, &daemon->root_fd);
 	if (!err && daemon->opts.readonly)
 		err = isolation_readonly(daemon->opts.sandbox, daemon->root_fd,
-					 daemon->opts.window);
+					 daemon->backend.stock);
 	if (step_failed(daemon->opts.shared_dir, err))
 		return err;
 	err = open_share(daemon);
@@ -298,11 +330,28 @@ static int isolate(struct daemon *daemon)
 	return err;
 }
 
+/* Which way files are shown; what the other way would have needed goes. */
+static void choose_way(struct daemon *daemon)
+{
+	if (!vu_backend_settle(&daemon->backend, daemon->conn))
+		daemon->opts.window = 0;
+	if (!vu_backend_one_map(&daemon->backend))
+		return;
+	map_slots_free(daemon->slots);
+	daemon->slots = NULL;
+	if (daemon->backing)
+		backing_free(daemon->backing);
+	daemon->backing = NULL;
+}
+
 static int open_window(struct daemon *daemon)
 {
 	const struct dax_map_options opts = {
 		.window = daemon->opts.window,
-		.budget = daemon->opts.dax_budget,
+		.budget = min(daemon->opts.dax_budget ?: DAX_MAP_BUDGET,
+			      (unsigned int)DAX_MAP_MAX_BUDGET),
+		.one_map_budget = daemon->opts.dax_budget ?:
+				  DAX_MAP_ONE_MAP_BUDGET,
 		.slots = daemon->slots,
 		.share_readonly = daemon->opts.dax_readonly_window,
 		.pt = daemon->pt,
@@ -310,7 +359,7 @@ static int open_window(struct daemon *daemon)
 		.backend = &daemon->backend,
 	};
 
-	if (!daemon->backing)
+	if (!daemon->opts.window)
 		return 0;
 	daemon->map = dax_map_new(&opts);
 	return daemon->map ? 0 : -ENOMEM;
@@ -334,6 +383,12 @@ static int open_queues(struct daemon *daemon)
 	return daemon->requests ? 0 : -errno;
 }
 
+/* Of either way, and of any daemon. */
+static bool is_map(int fd)
+{
+	return backing_is_map(fd) || vu_window_is_base(fd);
+}
+
 static void describe_device(struct daemon *daemon)
 {
 	struct fs_config *config = &daemon->config;
@@ -346,7 +401,7 @@ static void describe_device(struct daemon *daemon)
 		.config = config,
 		.config_len = sizeof(*config),
 		.window = daemon->opts.window,
-		.is_map = backing_is_map,
+		.is_map = is_map,
 		.slots = daemon->slots,
 		.backend = &daemon->backend,
 		.stopped = transport_stopped,
@@ -379,12 +434,18 @@ static bool handle_signal(struct daemon *daemon)
 	return true;
 }
 
-/* Waits for @fd, and serves signals meanwhile. Returns false at the end. */
+/*
+ * Waits for @fd, and serves signals and reports of the library meanwhile. Returns
+ * false at the end.
+ */
 static bool wait_for(struct daemon *daemon, int fd)
 {
+	const struct vu_window *window = daemon->backend.window;
 	struct pollfd fds[] = {
 		{ .fd = daemon->signals, .events = POLLIN },
 		{ .fd = fd, .events = POLLIN },
+		{ .fd = daemon->map && window ? vu_window_reports(window) : -1,
+		  .events = POLLIN },
 	};
 
 	for (;;) {
@@ -392,6 +453,8 @@ static bool wait_for(struct daemon *daemon, int fd)
 			continue;
 		if (fds[0].revents && !handle_signal(daemon))
 			return false;
+		if (fds[2].revents)
+			dax_map_take_reports(daemon->map);
 		if (fds[1].revents)
 			return true;
 	}
@@ -409,6 +472,24 @@ static void log_start(const struct options *opts)
 }
 
 /*
+ * The front-end may connect before it has memory for the guest, and with that its
+ * library comes; but that is before the front-end's first message. Returns false
+ * at the end.
+ */
+static bool connect_library(struct daemon *daemon)
+{
+	bool ready;
+
+	if (daemon->library < 0)
+		return true;
+	ready = wait_for(daemon, daemon->conn);
+	if (ready)
+		vu_window_accept(daemon->backend.window, daemon->library);
+	remove_socket(&daemon->library, daemon->opts.window_socket);
+	return ready;
+}
+
+/*
  * Waits for the one front-end there is. No other can connect, so the socket is
  * removed. Returns -1 to go on, else the exit code.
  */
@@ -420,10 +501,12 @@ static int connect_front_end(struct daemon *daemon)
 	connected = wait_for(daemon, daemon->listener);
 	if (connected)
 		daemon->conn = vu_socket_accept(daemon->listener);
-	remove_socket(daemon);
+	remove_socket(&daemon->listener, daemon->opts.socket_path);
 	if (!connected)
 		return EXIT_DONE;
-	return failed("accept", min(daemon->conn, 0)) ? EXIT_FAILED : -1;
+	if (failed("accept", min(daemon->conn, 0)))
+		return EXIT_FAILED;
+	return connect_library(daemon) ? -1 : EXIT_DONE;
 }
 
 /* Serves the front-end until it goes. Returns the exit code. */
@@ -463,7 +546,8 @@ static void close_all(struct daemon *daemon)
 {
 	pthread_t watch;
 
-	remove_socket(daemon);
+	remove_socket(&daemon->listener, daemon->opts.socket_path);
+	remove_socket(&daemon->library, daemon->opts.window_socket);
 	/* Requests which wait for the front-end end now. */
 	vu_backend_shutdown(&daemon->backend);
 	failed("thread", -pthread_create(&watch, NULL, watch_end, NULL));
@@ -480,6 +564,8 @@ static void close_all(struct daemon *daemon)
 	map_slots_free(daemon->slots);
 	if (daemon->backing)
 		backing_free(daemon->backing);
+	if (daemon->backend.window)
+		vu_window_free(daemon->backend.window);
 	log_close();
 }
 
@@ -494,8 +580,10 @@ static int run(struct daemon *daemon)
 		return code;
 	if (isolate(daemon))
 		return EXIT_FAILED;
-	if (failed("log", log_start_writer()) ||
-	    failed("window", open_window(daemon)) ||
+	if (failed("log", log_start_writer()))
+		return EXIT_FAILED;
+	choose_way(daemon);
+	if (failed("window", open_window(daemon)) ||
 	    failed("libfuse", transport_open(daemon->pt, daemon->map)) ||
 	    failed("queues", open_queues(daemon)))
 		return EXIT_FAILED;
@@ -506,8 +594,8 @@ static int run(struct daemon *daemon)
 int main(int argc, char **argv)
 {
 	static struct daemon daemon = {
-		.listener = -1, .conn = -1, .signals = -1, .stats = -1,
-		.root_fd = -1, .proc_fd = -1,
+		.listener = -1, .library = -1, .conn = -1, .signals = -1,
+		.stats = -1, .root_fd = -1, .proc_fd = -1,
 	};
 	int code;
 

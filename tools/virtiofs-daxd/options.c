@@ -28,6 +28,7 @@ enum {
 	OPT_DAX_ATTR,
 	OPT_DAX_BUDGET,
 	OPT_DAX_READONLY_WINDOW,
+	OPT_WINDOW_SOCKET,
 	OPT_NUM_QUEUES,
 	OPT_THREAD_POOL_SIZE,
 	OPT_SANDBOX,
@@ -52,6 +53,7 @@ static const struct option long_options[] = {
 	{ "dax-attr", required_argument, NULL, OPT_DAX_ATTR },
 	{ "dax-budget", required_argument, NULL, OPT_DAX_BUDGET },
 	{ "dax-readonly-window", no_argument, NULL, OPT_DAX_READONLY_WINDOW },
+	{ "window-socket", required_argument, NULL, OPT_WINDOW_SOCKET },
 	{ "num-queues", required_argument, NULL, OPT_NUM_QUEUES },
 	{ "thread-pool-size", required_argument, NULL, OPT_THREAD_POOL_SIZE },
 	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
@@ -79,7 +81,9 @@ static const char usage[] =
 "      --dax-window SIZE        size of the window: a power of two, 16M or more\n"
 "      --dax-attr WHICH         files with DAX in a guest that asks per file:\n"
 "                               none, all, or those of SIZE and more (all)\n"
-"      --dax-budget N           most parts of files in the window at once (256)\n"
+"      --dax-budget N           most parts of files in the window at once (256;\n"
+"                               30000 with the library)\n"
+"      --window-socket PATH     the socket to which the library in the VMM connects\n"
 "      --num-queues N           request queues (1)\n"
 "      --thread-pool-size N     threads that serve requests (4)\n"
 "      --sandbox MODE           none, namespace or chroot (namespace)\n"
@@ -184,9 +188,13 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 	case OPT_DAX_ATTR:
 		return parse_dax_attr(arg, &opts->dax_attr_min);
 	case OPT_DAX_BUDGET:
-		return parse_count(arg, DAX_MAP_MAX_BUDGET, &opts->dax_budget);
+		return parse_count(arg, DAX_MAP_ONE_MAP_BUDGET,
+				   &opts->dax_budget);
 	case OPT_DAX_READONLY_WINDOW:
 		opts->dax_readonly_window = true;
+		return true;
+	case OPT_WINDOW_SOCKET:
+		opts->window_socket = arg;
 		return true;
 	case OPT_NUM_QUEUES:
 		return parse_count(arg, MAX_QUEUES, &opts->num_queues);
@@ -238,7 +246,7 @@ static const char *wanted(int opt)
 	case OPT_DAX_ATTR:
 		return "none, all or a size, as in 64K";
 	case OPT_DAX_BUDGET:
-		return "1 to " TEXT(DAX_MAP_MAX_BUDGET);
+		return "1 to " TEXT(DAX_MAP_ONE_MAP_BUDGET);
 	case OPT_NUM_QUEUES:
 		return "1 to " TEXT(MAX_QUEUES);
 	case OPT_THREAD_POOL_SIZE:
@@ -271,8 +279,13 @@ static int check_options(const struct options *opts)
 			     opts->window < MIN_WINDOW ||
 			     opts->window > MAX_WINDOW))
 		return wrong("--dax-window must be a power of two from 16M to 64T");
-	if (opts->window && opts->readonly && !opts->dax_readonly_window)
-		return wrong("--readonly with --dax-window: the VMM lets the guest write to what it maps; say --dax-readonly-window if it may");
+	if (opts->window_socket && !opts->window)
+		return wrong("--window-socket needs --dax-window");
+	if (opts->dax_budget > DAX_MAP_MAX_BUDGET && !opts->window_socket)
+		return wrong("--dax-budget of more than 480 needs --window-socket");
+	if (opts->window && opts->readonly && !opts->dax_readonly_window &&
+	    !opts->window_socket)
+		return wrong("--readonly with --dax-window: the VMM lets the guest write to what it maps; use --window-socket, or say --dax-readonly-window if it may");
 	if (opts->dax_readonly_window && !(opts->readonly && opts->window))
 		return wrong("--dax-readonly-window needs --readonly and --dax-window");
 	return -1;
@@ -284,7 +297,6 @@ int options_parse(struct options *opts, int argc, char **argv)
 
 	*opts = (struct options){
 		.tag = "myfs",
-		.dax_budget = 256,
 		.num_queues = 1,
 		.num_threads = 4,
 		.sandbox = ISOLATION_NAMESPACE,

@@ -31,6 +31,7 @@ struct options {
 	uint64_t dax_attr_min;
 	unsigned int dax_budget;
 	bool dax_readonly_window;
+	const char *window_socket;
 	unsigned int num_queues;
 	unsigned int num_threads;
 	enum isolation_sandbox sandbox;

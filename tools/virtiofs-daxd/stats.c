@@ -128,6 +128,8 @@ static void print_dax(FILE *out, struct dax_map *map)
 	fprintf(out, "dax_splits %lu\n", stats.splits);
 	fprintf(out, "dax_removes %lu\n", stats.removes);
 	fprintf(out, "dax_over_budget %lu\n", stats.over_budget);
+	fprintf(out, "dax_upgrades %lu\n", stats.upgrades);
+	fprintf(out, "dax_lost %lu\n", stats.lost);
 }
 
 static int write_file(int fd, struct dax_map *map)

@@ -132,6 +132,17 @@ static int change_after(const struct request *req, const void *reply)
 	       dax_map_reserve(transport.direct.map, &key, 0) : 0;
 }
 
+/* A sync is the time to tell that a store to the window has come to nothing. */
+static int check_lost(const struct request *req)
+{
+	struct pt_key key;
+
+	if (!transport.direct.map || req->header.opcode != FUSE_FSYNC ||
+	    pt_node_key(transport.direct.pt, req->header.nodeid, &key))
+		return 0;
+	return dax_map_lost(transport.direct.map, &key) ? -EIO : 0;
+}
+
 static void complete_reply(const struct request *req, struct iovec *iov)
 {
 	const struct fuse_init_in *in = (void *)req->body;
@@ -166,7 +177,9 @@ static ssize_t transport_writev(int fd, struct iovec *iov, int count,
 	if (error == -EAGAIN && req->tried_once)
 		error = -ENOLCK;
 	if (!error)
-		error = change_after(req, count > 1 ? iov[1].iov_base : NULL);
+		error = change_after(req, count > 1 ?
+				     iov[1].iov_base : NULL) ?:
+			check_lost(req);
 	if (!error && count > 1)
 		complete_reply(req, iov + 1);
 	request_reply(req, error, iov + 1, count - 1);

@@ -140,6 +140,12 @@ static int vu_get_protocol_features(struct vhost_user *vu,
 
 	if (vu->device->window)
 		features |= VU_PROTOCOL_FEATURES_WINDOW;
+	/*
+	 * Regions one by one are for the many that stock maps make. QEMU's list of
+	 * them has a flaw, see vu_add_mem_reg(); a whole table of a few has none.
+	 */
+	if (vu_backend_one_map(vu->device->backend))
+		features &= ~VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS;
 	return vu_reply_u64(msg, features);
 }
 
@@ -152,7 +158,7 @@ static int vu_set_protocol_features(struct vhost_user *vu,
 		return 0;
 	if (~msg->payload.u64 & need)
 		log_warn("front-end: no shared memory: the guest has no DAX");
-	else
+	else if (!vu_backend_one_map(vu->device->backend))
 		log_info("front-end: QEMU prints 'vhost_set_mem_table failed' for each map: harmless, see LIMITS in virtiofs-daxd(8)");
 	return 0;
 }

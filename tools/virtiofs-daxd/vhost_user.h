@@ -25,7 +25,7 @@
  * @is_map: whether a descriptor shows a file in a window, of this device or
  *	another. These come back as regions of memory, and are none that may be
  *	used: a file can be cut off under a map. Must not wait for anything.
- * @slots: told of the guest's memory; NULL without a window
+ * @slots: told of the guest's memory; NULL without stock maps
  * @backend: told of the backend channel
  * @stopped: called when a queue was stopped; must not wait for a request
  * @reset: likewise when a queue is started that was set up anew

@@ -2,6 +2,7 @@
 #include "vu_backend.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "fd_pass.h"
@@ -13,6 +14,7 @@ void vu_backend_init(struct vu_backend *backend)
 {
 	pthread_mutex_init(&backend->lock, NULL);
 	backend->fd = -1;
+	backend->stock = true;
 }
 
 void vu_backend_destroy(struct vu_backend *backend)
@@ -25,12 +27,15 @@ void vu_backend_shutdown(struct vu_backend *backend)
 {
 	if (backend->fd >= 0)
 		shutdown(backend->fd, SHUT_RDWR);
+	if (backend->window)
+		vu_window_shutdown(backend->window);
 }
 
 void vu_backend_set_fd(struct vu_backend *backend, int fd)
 {
 	/* Or a message on the old channel would keep the lock. */
-	vu_backend_shutdown(backend);
+	if (backend->fd >= 0)
+		shutdown(backend->fd, SHUT_RDWR);
 	pthread_mutex_lock(&backend->lock);
 	close_fd(&backend->fd);
 	backend->fd = fd;
@@ -114,20 +119,125 @@ static int backend_map(int sock, const struct vu_shmem_map *map, int fd)
 	return answer ? -ENOMEM : 0;
 }
 
-int vu_backend_map(struct vu_backend *backend, int fd, uint64_t fd_offset,
-		   uint64_t shm_offset, uint64_t len, bool writable)
+static int stock_map(struct vu_backend *backend, const struct vu_map *map)
 {
-	struct vu_shmem_map map = {
-		.fd_offset = fd_offset,
+	const struct vu_shmem_map shmem = {
+		.fd_offset = map->fd_offset,
+		.shm_offset = map->shm_offset,
+		.len = map->len,
+		.flags = map->writable ? VU_SHMEM_MAP_RW : 0,
+	};
+
+	if (backend->fd < 0)
+		return -ENOTCONN;
+	return backend_map(backend->fd, &shmem, map->fd);
+}
+
+static int stock_unmap(struct vu_backend *backend, uint64_t shm_offset,
+		       uint64_t len)
+{
+	const struct vu_shmem_map shmem = {
 		.shm_offset = shm_offset,
 		.len = len,
-		.flags = writable ? VU_SHMEM_MAP_RW : 0,
 	};
-	int err = -ENOTCONN;
+	uint64_t answer;
+	int err;
+
+	err = backend_call(backend, VU_BACKEND_SHMEM_UNMAP, &shmem,
+			   sizeof(shmem), -1, &answer);
+	return !err && answer ? -EINVAL : err;
+}
+
+/* Has the front-end map the base, in the ordinary way. */
+static int show_base(struct vu_backend *backend)
+{
+	const struct vu_map map = {
+		.fd = vu_window_base(backend->window),
+		.len = vu_window_len(backend->window),
+		.writable = true,
+	};
+	int err;
+
+	if (backend->based)
+		return 0;
+	/* If it stops meanwhile, a base too many is made, rather than none. */
+	backend->based_at = vu_backend_stops(backend);
+	err = stock_map(backend, &map);
+	/* One that should be gone may be there still. */
+	if (err == -ENOMEM && !stock_unmap(backend, 0, map.len))
+		err = stock_map(backend, &map);
+	err = err ?: vu_window_query(backend->window);
+	backend->based = !err;
+	if (err)
+		log_err("window: the VMM has not mapped it: %s", strerror(-err));
+	return err;
+}
+
+static int one_map_map(struct vu_backend *backend, const struct vu_map *map)
+{
+	return show_base(backend) ?: vu_window_map(backend->window, map);
+}
+
+static int one_map_unmap(struct vu_backend *backend, uint64_t shm_offset,
+			 uint64_t len)
+{
+	if (!backend->based)
+		return 0;
+	return vu_window_blank(backend->window, shm_offset, len);
+}
+
+bool vu_backend_settle(struct vu_backend *backend, int front_end)
+{
+	int err;
+
+	if (!backend->window)
+		return backend->stock;
+	err = vu_window_open(backend->window, front_end);
+	backend->one_map = !err;
+	if (!err)
+		log_info("window: one map, by the library in the VMM");
+	else
+		log_warn("window: no library in the VMM: %s; %s",
+			 err == -ENOENT ? "it has not connected" :
+			 strerror(-err), backend->stock ? "using stock maps" :
+			 "the guest has no DAX");
+	return backend->one_map || backend->stock;
+}
+
+void vu_backend_stopped(struct vu_backend *backend)
+{
+	__atomic_add_fetch(&backend->stops, 1, __ATOMIC_RELEASE);
+}
+
+unsigned int vu_backend_stops(const struct vu_backend *backend)
+{
+	return __atomic_load_n(&backend->stops, __ATOMIC_ACQUIRE);
+}
+
+void vu_backend_reset(struct vu_backend *backend)
+{
+	pthread_mutex_lock(&backend->lock);
+	if (backend->based_at != vu_backend_stops(backend))
+		backend->based = false;
+	pthread_mutex_unlock(&backend->lock);
+}
+
+uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset)
+{
+	if (!backend->window)
+		return 0;
+	return vu_window_report(backend->window, shm_offset);
+}
+
+int vu_backend_map(struct vu_backend *backend, const struct vu_map *map)
+{
+	int err;
 
 	pthread_mutex_lock(&backend->lock);
-	if (backend->fd >= 0)
-		err = backend_map(backend->fd, &map, fd);
+	if (backend->one_map)
+		err = one_map_map(backend, map);
+	else
+		err = stock_map(backend, map);
 	pthread_mutex_unlock(&backend->lock);
 	return err;
 }
@@ -135,18 +245,13 @@ int vu_backend_map(struct vu_backend *backend, int fd, uint64_t fd_offset,
 int vu_backend_unmap(struct vu_backend *backend, uint64_t shm_offset,
 		     uint64_t len)
 {
-	struct vu_shmem_map map = {
-		.shm_offset = shm_offset,
-		.len = len,
-	};
-	uint64_t answer;
 	int err;
 
 	pthread_mutex_lock(&backend->lock);
-	err = backend_call(backend, VU_BACKEND_SHMEM_UNMAP, &map, sizeof(map),
-			   -1, &answer);
-	if (!err && answer)
-		err = -EINVAL;
+	if (backend->one_map)
+		err = one_map_unmap(backend, shm_offset, len);
+	else
+		err = stock_unmap(backend, shm_offset, len);
 	pthread_mutex_unlock(&backend->lock);
 	return err;
 }

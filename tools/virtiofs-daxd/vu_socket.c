@@ -43,7 +43,7 @@ static int unused_socket(const struct sockaddr_un *addr)
 	return err;
 }
 
-int vu_socket_listen(const char *path)
+int vu_socket_listen(const char *path, int type)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	mode_t old_mask;
@@ -55,7 +55,7 @@ int vu_socket_listen(const char *path)
 	err = unused_socket(&addr);
 	if (err)
 		return err;
-	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	sock = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return -errno;
 	/* Who connects may map any file of the share: owner and group only. */

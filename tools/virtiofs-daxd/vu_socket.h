@@ -8,11 +8,12 @@
 /**
  * vu_socket_listen - create the socket the front-end connects to
  * @path: where; a socket there that nobody listens on is replaced
+ * @type: SOCK_STREAM, or SOCK_SEQPACKET for its library
  *
  * Return: a listening socket; -EADDRINUSE if somebody listens there or the path
  * is something else; another negative errno.
  */
-int vu_socket_listen(const char *path);
+int vu_socket_listen(const char *path, int type);
 
 /**
  * vu_socket_accept - take the front-end's connection

@@ -285,9 +285,12 @@ static bool handle(void)
 static void use_backend(struct input *in)
 {
 	uint8_t what = input_u8(in);
+	const struct vu_map map = {
+		.fd = fds[MAPPED], .len = 4096, .writable = what & 2,
+	};
 
 	if (what & 1)
-		vu_backend_map(&backend, fds[MAPPED], 0, 0, 4096, what & 2);
+		vu_backend_map(&backend, &map);
 	else
 		vu_backend_unmap(&backend, 0, 4096);
 }

@@ -20,12 +20,13 @@ static struct {
 } maps[WINDOW_BUDGET];
 static unsigned int num_maps;
 
-int vu_backend_map(struct vu_backend *vu_backend, int fd, uint64_t fd_offset,
-		   uint64_t shm_offset, uint64_t len, bool writable)
+int vu_backend_map(struct vu_backend *vu_backend, const struct vu_map *map)
 {
+	uint64_t fd_offset = map->fd_offset, shm_offset = map->shm_offset;
+	uint64_t len = map->len;
+
 	(void)vu_backend;
-	(void)writable;
-	MUST(fcntl(fd, F_GETFD) >= 0);
+	MUST(fcntl(map->fd, F_GETFD) >= 0);
 	MUST(len && shm_offset < WINDOW_SIZE && len <= WINDOW_SIZE - shm_offset);
 	MUST(fd_offset <= INT64_MAX - len);
 	MUST(!((fd_offset | shm_offset | len) % 4096));
@@ -72,4 +73,31 @@ int backing_open(struct backing *backing, int fd)
 int backing_open_copy(struct backing *backing, int fd)
 {
 	return backing_open(backing, fd);
+}
+
+/* What follows is of the other way to show files, by a library. */
+static unsigned int stops;
+
+void vu_backend_stopped(struct vu_backend *vu_backend)
+{
+	(void)vu_backend;
+	stops++;
+}
+
+unsigned int vu_backend_stops(const struct vu_backend *vu_backend)
+{
+	(void)vu_backend;
+	return stops;
+}
+
+void vu_backend_reset(struct vu_backend *vu_backend)
+{
+	(void)vu_backend;
+}
+
+uint64_t vu_backend_report(struct vu_backend *vu_backend, uint64_t *shm_offset)
+{
+	(void)vu_backend;
+	(void)shm_offset;
+	return 0;
 }

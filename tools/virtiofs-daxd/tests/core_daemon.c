@@ -24,22 +24,6 @@ static const char *const with_window[] = {
 	"--dax-window", "64M", "--log-level", "warn", NULL
 };
 
-static bool window_shows(uint64_t at, size_t offset, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)fe.window[at + i] != fe_byte(offset + i))
-			return false;
-	return true;
-}
-
-static bool window_is_zero(uint64_t at, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (fe.window[at + i])
-			return false;
-	return true;
-}
-
 static void init_offers_dax(void)
 {
 	struct fuse_init_out out = { 0 };
@@ -180,7 +164,7 @@ static void maps_of_any_size(void)
 		node = fe_lookup(&fe, "f", NULL);
 		CHECK(node);
 		CHECK(fe_setup(&fe, node, 0, 3 * RANGE, 4 * RANGE, false) == 0);
-		CHECK(window_shows(4 * RANGE, 0, sizes[i]));
+		CHECK(fe_shows(&fe, 4 * RANGE, 0, sizes[i]));
 		CHECK(!stat(fe_path(&fe, "f"), &st));
 		CHECK(st.st_size == (off_t)sizes[i]);
 		CHECK(fe_remove(&fe, 4 * RANGE, 3 * RANGE) == 0);
@@ -212,9 +196,9 @@ static void growth_shows_under_a_map(void)
 	CHECK(fe_file(&fe, "f", 100));
 	node = fe_lookup(&fe, "f", NULL);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
-	CHECK(window_shows(0, 0, 100));
+	CHECK(fe_shows(&fe, 0, 0, 100));
 	CHECK(fe_file(&fe, "f", 300000));
-	CHECK(window_shows(0, 0, 300000));
+	CHECK(fe_shows(&fe, 0, 0, 300000));
 	CHECK(fe_end(&fe) == 0);
 }
 
@@ -318,7 +302,7 @@ static void later_holes_are_filled(void)
 	CHECK(fe_request(&fe, FUSE_FALLOCATE, node, &punch, sizeof(punch),
 			 NULL, 0, NULL) == 0);
 	CHECK(!stat(fe_path(&fe, "f"), &st) && st.st_blocks >= 600000 / 512);
-	CHECK(window_is_zero(8192, 8192) && fe.window[8191] == 'a');
+	CHECK(fe_is_zero(&fe, 8192, 8192) && fe.window[8191] == 'a');
 	/* Behind the map holes are nobody's business. */
 	in.offset = 64 << 20;
 	CHECK(write_request(node, &in, "x", 1, &written) == 0);
@@ -387,7 +371,7 @@ static void busy_program_is_copied(void)
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == -ETXTBSY);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
 	CHECK(!memcmp(fe.window, "\177ELF", 4));
-	CHECK(window_is_zero(RANGE - 4096, 4096));
+	CHECK(fe_is_zero(&fe, RANGE - 4096, 4096));
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	/* Now it can be written to, and is mapped anew. */
@@ -408,18 +392,18 @@ static void overlaps_replace(void)
 	/* In the middle: three maps. */
 	CHECK(fe_setup(&fe, b, 0, RANGE, 3 * RANGE, false) == 0);
 	CHECK(fe_num_maps(&fe) == 3);
-	CHECK(window_shows(0, 0, 3 * RANGE));
-	CHECK(window_shows(3 * RANGE, 0, 100000));
-	CHECK(window_shows(4 * RANGE, 4 * RANGE, 4 * RANGE));
+	CHECK(fe_shows(&fe, 0, 0, 3 * RANGE));
+	CHECK(fe_shows(&fe, 3 * RANGE, 0, 100000));
+	CHECK(fe_shows(&fe, 4 * RANGE, 4 * RANGE, 4 * RANGE));
 	/* All of them, by one. */
 	CHECK(fe_setup(&fe, a, RANGE, 6 * RANGE, RANGE, false) == 0);
 	CHECK(fe_num_maps(&fe) == 3);
-	CHECK(window_shows(0, 0, 8 * RANGE));
+	CHECK(fe_shows(&fe, 0, 0, 8 * RANGE));
 	/* A part taken out of the middle. */
 	CHECK(fe_remove(&fe, 2 * RANGE + 4096, 4096) == 0);
-	CHECK(window_is_zero(2 * RANGE + 4096, 4096));
-	CHECK(window_shows(2 * RANGE, 2 * RANGE, 4096));
-	CHECK(window_shows(2 * RANGE + 8192, 2 * RANGE + 8192, RANGE));
+	CHECK(fe_is_zero(&fe, 2 * RANGE + 4096, 4096));
+	CHECK(fe_shows(&fe, 2 * RANGE, 2 * RANGE, 4096));
+	CHECK(fe_shows(&fe, 2 * RANGE + 8192, 2 * RANGE + 8192, RANGE));
 	CHECK(fe_remove(&fe, 0, FE_WINDOW) == 0);
 	CHECK(fe_num_maps(&fe) == 0 && fe.maps_refused == 0 &&
 	      fe.unmaps_refused == 0);
@@ -505,7 +489,7 @@ static void refusals_reach_the_guest(void)
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == -ENOMEM);
 	fe.refuse = false;
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
-	CHECK(window_shows(0, 0, 10000));
+	CHECK(fe_shows(&fe, 0, 0, 10000));
 	CHECK(fe_end(&fe) == 0);
 }
 
@@ -556,7 +540,7 @@ static void stop_and_cont_keep_maps(void)
 		fe_start_queues(&fe, false);
 		CHECK(fe_lookup(&fe, "f", NULL) == node);
 	}
-	CHECK(window_shows(0, 0, 10000));
+	CHECK(fe_shows(&fe, 0, 0, 10000));
 	CHECK(fe_remove(&fe, 0, RANGE) == 0);
 	CHECK(fe_num_maps(&fe) == 0 && fe.unmaps_refused == 0);
 	CHECK(fe_end(&fe) == 0);
@@ -626,7 +610,7 @@ static void stop_during_a_map(void)
 	usleep(50000);
 	fe_start_queues(&fe, false);
 	CHECK(fe_request_end(&fe, NULL, 0, NULL) == 0);
-	CHECK(window_shows(0, 0, 10000));
+	CHECK(fe_shows(&fe, 0, 0, 10000));
 	CHECK(fe_lookup(&fe, "f", NULL) == node);
 	CHECK(fe_end(&fe) == 0);
 }
@@ -1036,6 +1020,13 @@ static void exit_codes(void)
 	CHECK(run_daemon((const char *[]){ "--dax-window", "8M", NULL }) == 2);
 	CHECK(run_daemon((const char *[]){ "--dax-window", "1Z", NULL }) == 2);
 	CHECK(run_daemon((const char *[]){ "--dax-budget", "481", NULL }) == 2);
+	CHECK(run_daemon((const char *[]){ "--window-socket", "/none/w",
+			 NULL }) == 2);
+	CHECK(run_daemon((const char *[]){ "--window-socket", "/none/w",
+			 "--dax-window", "64M", "--dax-budget", "30001",
+			 NULL }) == 2);
+	CHECK(run_daemon((const char *[]){ "--window-socket", "/none/w",
+			 "--dax-window", "64M", NULL }) == 1);
 	CHECK(run_daemon((const char *[]){ "--num-queues", "0", NULL }) == 2);
 	CHECK(run_daemon((const char *[]){ "--readonly", "--dax-window", "64M",
 			 NULL }) == 2);
@@ -1138,7 +1129,7 @@ static void readonly_share(void)
 	node = fe_lookup(&fe, "f", NULL);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == -EROFS);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
-	CHECK(window_shows(0, 0, 10000));
+	CHECK(fe_shows(&fe, 0, 0, 10000));
 	CHECK(fe_end(&fe) == 0);
 }
 

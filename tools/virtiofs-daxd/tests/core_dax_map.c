@@ -24,6 +24,7 @@
 struct shown {
 	int file;
 	uint64_t page;
+	bool writable;
 };
 
 static struct shown window[PAGES];
@@ -36,48 +37,94 @@ static int write_error;
 
 /* ---- the rest of the daemon, as far as the table sees it ---- */
 
-int vu_backend_map(struct vu_backend *backend, int fd, uint64_t fd_offset,
-		   uint64_t shm_offset, uint64_t len, bool writable)
+static unsigned int stops;
+
+unsigned int vu_backend_stops(const struct vu_backend *backend)
+{
+	(void)backend;
+	return stops;
+}
+
+void vu_backend_stopped(struct vu_backend *backend)
+{
+	(void)backend;
+	stops++;
+}
+
+void vu_backend_reset(struct vu_backend *backend)
+{
+	(void)backend;
+}
+
+/* Places that the library has reported, the last first. */
+static uint64_t reports[4];
+static unsigned int num_reports;
+
+uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset)
+{
+	(void)backend;
+	if (!num_reports)
+		return 0;
+	*shm_offset = reports[--num_reports];
+	return 1;
+}
+
+static void show(const struct vu_map *map)
+{
+	/* The offset of a descriptor is the number of its file. */
+	int file = lseek(map->fd, 0, SEEK_CUR);
+
+	for (uint64_t i = 0; i < map->len / PAGE; i++)
+		window[map->shm_offset / PAGE + i] = (struct shown){
+			file, map->fd_offset / PAGE + i, map->writable };
+	maps_made++;
+}
+
+int vu_backend_map(struct vu_backend *backend, const struct vu_map *map)
 {
 	unsigned int slot = 0;
-	int file = 0;
 
-	(void)backend;
-	(void)writable;
 	if (refuse)
 		return -ENOMEM;
+	broken |= map->shm_offset + map->len > PAGES * PAGE || !map->len;
+	if (!broken && backend->one_map) {
+		show(map);
+		return 0;
+	}
 	while (slot < BUDGET && maps[slot].used)
 		slot++;
 	/* One more than the budget, an overlap, or outside: QEMU's end. */
-	broken |= slot == BUDGET || shm_offset + len > PAGES * PAGE || !len;
-	for (uint64_t i = 0; !broken && i < len / PAGE; i++)
-		broken |= window[shm_offset / PAGE + i].file != 0;
+	broken |= slot == BUDGET;
+	for (uint64_t i = 0; !broken && i < map->len / PAGE; i++)
+		broken |= window[map->shm_offset / PAGE + i].file != 0;
 	if (broken)
 		return -ENOMEM;
-	/* The offset of a descriptor is the number of its file. */
-	file = lseek(fd, 0, SEEK_CUR);
 	maps[slot].used = true;
-	maps[slot].start = shm_offset;
-	maps[slot].len = len;
-	for (uint64_t i = 0; i < len / PAGE; i++)
-		window[shm_offset / PAGE + i] =
-			(struct shown){ file, fd_offset / PAGE + i };
-	maps_made++;
+	maps[slot].start = map->shm_offset;
+	maps[slot].len = map->len;
+	show(map);
 	return 0;
+}
+
+static void blank(uint64_t shm_offset, uint64_t len)
+{
+	memset(&window[shm_offset / PAGE], 0, len / PAGE * sizeof(window[0]));
+	unmaps++;
 }
 
 int vu_backend_unmap(struct vu_backend *backend, uint64_t shm_offset,
 		     uint64_t len)
 {
-	(void)backend;
+	if (backend->one_map) {
+		blank(shm_offset, len);
+		return 0;
+	}
 	for (unsigned int i = 0; i <= BUDGET; i++) {
 		if (!maps[i].used || maps[i].start != shm_offset ||
 		    maps[i].len != len)
 			continue;
 		maps[i].used = false;
-		memset(&window[shm_offset / PAGE], 0,
-		       len / PAGE * sizeof(window[0]));
-		unmaps++;
+		blank(shm_offset, len);
 		return 0;
 	}
 	broken = true;
@@ -94,23 +141,14 @@ int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key)
 	return 0;
 }
 
-int pt_node_open(struct pt *pt, uint64_t nodeid, int flags)
-{
-	(void)pt;
-	if (flags == O_RDWR && write_error)
-		return write_error;
-	return dup(files[nodeid]);
-}
-
-/* The descriptor, with the file's number as its offset. */
-int backing_open(struct backing *backing, int fd)
+/* A descriptor of its own, with the file's number as its offset. */
+static int reopen(int fd, int flags)
 {
 	char path[64];
 	int shown;
 
-	(void)backing;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	shown = open(path, O_RDWR);
+	shown = open(path, flags);
 	for (int i = 1; i <= FILES; i++) {
 		struct stat a, b;
 
@@ -122,6 +160,20 @@ int backing_open(struct backing *backing, int fd)
 	return shown;
 }
 
+int pt_node_open(struct pt *pt, uint64_t nodeid, int flags)
+{
+	(void)pt;
+	if (flags == O_RDWR && write_error)
+		return write_error;
+	return reopen(files[nodeid], flags);
+}
+
+int backing_open(struct backing *backing, int fd)
+{
+	(void)backing;
+	return reopen(fd, O_RDWR);
+}
+
 int backing_open_copy(struct backing *backing, int fd)
 {
 	return backing_open(backing, fd);
@@ -129,13 +181,19 @@ int backing_open_copy(struct backing *backing, int fd)
 
 /* ---- tests ---- */
 
-static struct dax_map *set_up(void)
+static struct dax_map *set_up(bool one_map)
 {
+	static struct vu_backend backend;
 	const struct dax_map_options opts = {
 		.window = PAGES * PAGE,
 		.budget = BUDGET,
+		.one_map_budget = BUDGET,
+		/* Only ever handed on. */
+		.backing = (struct backing *)&backend,
+		.backend = &backend,
 	};
 
+	backend.one_map = one_map;
 	memset(window, 0, sizeof(window));
 	memset(maps, 0, sizeof(maps));
 	broken = refuse = false;
@@ -167,7 +225,7 @@ static int setup(struct dax_map *map, int file, uint64_t page, uint64_t count,
 
 static void same_again_needs_nothing(void)
 {
-	struct dax_map *map = set_up();
+	struct dax_map *map = set_up(false);
 
 	CHECK(map && setup(map, 1, 3, 10, 20) == 0);
 	CHECK(setup(map, 1, 3, 10, 20) == 0);
@@ -182,7 +240,7 @@ static void same_again_needs_nothing(void)
 
 static void lengths_count_in_pages(void)
 {
-	struct dax_map *map = set_up();
+	struct dax_map *map = set_up(false);
 
 	CHECK(map && dax_map_setup(map, 1, 0, 1, 0, false) == 0);
 	CHECK(shows(0, 1, 0, 1) && shows(1, 0, 0, 1));
@@ -197,7 +255,7 @@ static void lengths_count_in_pages(void)
 static void a_refusal_is_reported(void)
 {
 	struct dax_map_stats stats;
-	struct dax_map *map = set_up();
+	struct dax_map *map = set_up(false);
 
 	CHECK(map);
 	refuse = true;
@@ -212,7 +270,7 @@ static void a_refusal_is_reported(void)
 /* What cannot be shown again after a split is gone, and is not in the table. */
 static void a_refused_remainder_is_dropped(void)
 {
-	struct dax_map *map = set_up();
+	struct dax_map *map = set_up(false);
 
 	CHECK(map && setup(map, 1, 0, 10, 0) == 0);
 	refuse = true;
@@ -225,7 +283,7 @@ static void a_refused_remainder_is_dropped(void)
 
 static void write_needs_write_access(void)
 {
-	struct dax_map *map = set_up();
+	struct dax_map *map = set_up(false);
 
 	CHECK(map);
 	write_error = -EROFS;
@@ -244,7 +302,7 @@ static void write_needs_write_access(void)
 
 static void forgetting(void)
 {
-	struct dax_map *map = set_up();
+	struct dax_map *map = set_up(false);
 
 	CHECK(map && setup(map, 1, 0, 4, 0) == 0);
 	dax_map_stopped(map);
@@ -261,10 +319,9 @@ static void forgetting(void)
 }
 
 /* Against a window in which everything is just written over. */
-static void random_maps(void)
+static void random_maps_of(struct dax_map *map)
 {
 	struct shown want[PAGES] = { { 0 } };
-	struct dax_map *map = set_up();
 	unsigned int refused = 0;
 
 	CHECK(map);
@@ -288,14 +345,108 @@ static void random_maps(void)
 		} else {
 			for (uint64_t j = 0; j < count; j++)
 				want[at + j] = file ?
-					(struct shown){ file, page + j } :
+					(struct shown){ file, page + j, 0 } :
 					(struct shown){ 0 };
 		}
-		CHECK(!memcmp(window, want, sizeof(want)));
+		for (uint64_t j = 0; j < PAGES; j++)
+			CHECK(shows(j, want[j].file, want[j].page, 1));
 	}
 	CHECK(refused > 1000 && refused < 90000);
 	dax_map_drop(map);
 	CHECK(shows(0, 0, 0, PAGES));
+	dax_map_free(map);
+}
+
+static void random_maps(void)
+{
+	random_maps_of(set_up(false));
+}
+
+static void random_maps_of_one(void)
+{
+	random_maps_of(set_up(true));
+	/* Nothing is shown again because of what happens beside it. */
+	CHECK(maps_made < 100000);
+}
+
+/* A replacement is one call, and so is to show nothing in many regions. */
+static void one_map_needs_few_calls(void)
+{
+	struct dax_map *map = set_up(true);
+
+	CHECK(map && setup(map, 1, 0, 10, 0) == 0);
+	CHECK(setup(map, 2, 0, 4, 3) == 0);
+	CHECK(maps_made == 2 && unmaps == 0);
+	CHECK(shows(0, 1, 0, 3) && shows(3, 2, 0, 4) && shows(7, 1, 7, 3));
+	/* What is there already may be zeros by now: it is shown again. */
+	CHECK(setup(map, 2, 0, 4, 3) == 0 && maps_made == 3);
+	CHECK(dax_map_remove(map, PAGE, 8 * PAGE) == 0 && unmaps == 1);
+	CHECK(shows(0, 1, 0, 1) && shows(1, 0, 0, 8) && shows(9, 1, 9, 1));
+	CHECK(dax_map_remove(map, PAGE, 8 * PAGE) == 0 && unmaps == 1);
+	dax_map_drop(map);
+	CHECK(unmaps == 2 && shows(0, 0, 0, PAGES));
+	dax_map_free(map);
+}
+
+static bool writable(uint64_t at, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		if (!window[at + i].writable)
+			return false;
+	return true;
+}
+
+/* To read a file it is opened for reading; to write it changes all its maps. */
+static void writing_replaces_what_is_read(void)
+{
+	struct dax_map_stats stats;
+	struct dax_map *map = set_up(true);
+
+	CHECK(map && setup(map, 1, 0, 4, 0) == 0 && setup(map, 1, 8, 4, 8) == 0);
+	CHECK(setup(map, 2, 0, 4, 16) == 0);
+	CHECK(!window[0].writable && !window[8].writable);
+	write_error = -ETXTBSY;
+	CHECK(dax_map_setup(map, 1, 0, PAGE, 20 * PAGE, true) == -ETXTBSY);
+	write_error = 0;
+	CHECK(dax_map_setup(map, 1, 0, PAGE, 20 * PAGE, true) == 0);
+	CHECK(writable(0, 4) && writable(8, 4) && writable(20, 1));
+	CHECK(shows(0, 1, 0, 4) && shows(8, 1, 8, 4) && shows(20, 1, 0, 1));
+	CHECK(!window[16].writable && maps_made == 6 && unmaps == 0);
+	/* From then on it is not opened once more to read it. */
+	CHECK(setup(map, 1, 20, 4, 24) == 0 && writable(24, 4));
+	dax_map_get_stats(map, &stats);
+	CHECK(stats.upgrades == 2 && stats.live == 5);
+	dax_map_free(map);
+}
+
+static bool lost(struct dax_map *map, uint64_t ino)
+{
+	return dax_map_lost(map, &(struct pt_key){ .dev = 1, .ino = ino });
+}
+
+/* Of a page that the guest might have stored to it is told, once. */
+static void lost_pages(void)
+{
+	struct dax_map_stats stats;
+	struct dax_map *map = set_up(true);
+
+	CHECK(map && setup(map, 1, 0, 4, 0) == 0);
+	CHECK(dax_map_setup(map, 2, 0, 4 * PAGE, 8 * PAGE, true) == 0);
+	CHECK(dax_map_setup(map, 3, 0, 4 * PAGE, 16 * PAGE, true) == 0);
+	reports[0] = PAGE;
+	reports[1] = 9 * PAGE;
+	reports[2] = 40 * PAGE;
+	reports[3] = 11 * PAGE;
+	num_reports = 4;
+	CHECK(!lost(map, 1) && lost(map, 2) && !lost(map, 2) && !lost(map, 3));
+	dax_map_get_stats(map, &stats);
+	CHECK(stats.lost == 4);
+	/* It is known when the maps are gone, too. */
+	reports[0] = 16 * PAGE;
+	num_reports = 1;
+	dax_map_take_reports(map);
+	dax_map_drop(map);
+	CHECK(lost(map, 3) && !lost(map, 3));
 	dax_map_free(map);
 }
 
@@ -307,6 +458,10 @@ static const struct fs_test tests[] = {
 	TEST(write_needs_write_access),
 	TEST(forgetting),
 	TEST(random_maps),
+	TEST(random_maps_of_one),
+	TEST(one_map_needs_few_calls),
+	TEST(writing_replaces_what_is_read),
+	TEST(lost_pages),
 };
 
 int main(int argc, char **argv)

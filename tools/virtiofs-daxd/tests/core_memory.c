@@ -188,33 +188,50 @@ static void rings_cut_off(void)
 }
 
 /* Another daemon's map: memory for QEMU, but a file of a share. */
-static void windows_of_others(void)
+static void check_window_of(struct frontend *other)
 {
 	uint64_t out = FE_GUEST_BASE + (24 << 20);
-	struct frontend other = { 0 };
 	uint64_t node;
 	int map;
 
-	CHECK(fe_begin(&other, with_window));
-	CHECK(fe_file(&other, "data", RANGE));
-	node = fe_lookup(&other, "data", NULL);
-	other.keep_fd = true;
-	CHECK(fe_setup(&other, node, 0, RANGE, 0, true) == 0);
-	map = other.last_fd;
+	CHECK(fe_file(other, "data", RANGE));
+	node = fe_lookup(other, "data", NULL);
+	other->keep_fd = true;
+	CHECK(fe_setup(other, node, 0, RANGE, 0, true) == 0);
+	map = other->last_fd;
 	CHECK(fe_begin(&fe, with_window) && fe_file(&fe, "f", 100));
 	/* QEMU must not remember it, and only a start cannot refuse it. */
-	CHECK(add_memory(map, other.window, RANGE) == 1);
+	CHECK(add_memory(map, other->window, RANGE) == 1);
 	CHECK(fe_stop_queues(&fe));
-	CHECK(add_memory(map, other.window, RANGE) == 0);
+	CHECK(add_memory(map, other->window, RANGE) == 0);
 	fe_start_queues(&fe, false);
-	put_lookup(other.window);
+	put_lookup(other->window);
 	CHECK(request_at(MORE_ADDR, 42, out, 4096) < 100);
-	CHECK(!truncate(fe_path(&other, "data"), 0));
+	CHECK(!truncate(fe_path(other, "data"), 0));
 	CHECK(request_at(MORE_ADDR, 42, out, 4096) < 100);
 	CHECK(goes_on());
 	close(map);
 	CHECK(fe_end(&fe) == 0);
-	CHECK(fe_end(&other) == 0);
+	CHECK(fe_end(other) == 0);
+}
+
+static void windows_of_others(void)
+{
+	struct frontend other = { 0 };
+
+	CHECK(fe_begin(&other, with_window));
+	check_window_of(&other);
+}
+
+/* Likewise the base of another's window that is one map. */
+static void bases_of_others(void)
+{
+	struct frontend other = { 0 };
+	int sock = fe_begin_library(&other, with_window, 2);
+
+	CHECK(sock >= 0);
+	check_window_of(&other);
+	close(sock);
 }
 
 /* Single pages until no more are allowed. */
@@ -265,6 +282,7 @@ static const struct fs_test tests[] = {
 	TEST(data_cut_off),
 	TEST(rings_cut_off),
 	TEST(windows_of_others),
+	TEST(bases_of_others),
 	TEST(maps_of_one_machine),
 };
 

@@ -37,8 +37,12 @@ static void wrong_options(void)
 
 static void wrong_values(void)
 {
-	REFUSED(2, "--dax-budget takes 1 to 480, not '1000'",
+	REFUSED(2, "--dax-budget takes 1 to 30000, not '30001'",
+		"--dax-budget", "30001");
+	REFUSED(2, "--dax-budget of more than 480 needs --window-socket",
 		"--dax-budget", "1000");
+	REFUSED(2, "--window-socket needs --dax-window", "--window-socket",
+		"/none/window");
 	REFUSED(2, "--num-queues takes 1 to 64, not '0'", "--num-queues", "0");
 	REFUSED(2, "--thread-pool-size takes 1 to 256, not 'x'",
 		"--thread-pool-size", "x");

@@ -262,19 +262,24 @@ static bool use_threads(void)
 	return true;
 }
 
-static void check_ways_out(const char *const *options, bool window)
+static void check_held(unsigned int min_threads)
 {
 	unsigned int threads;
 
-	CHECK(fe_begin(&fe, options));
 	CHECK(use_threads());
 	threads = hold_all();
-	/* Main, log, two pools, and who serves the private mount. */
-	CHECK(threads >= (window ? 8 : 7) && num_held > threads * 4);
+	CHECK(threads >= min_threads && num_held > threads * 4);
 	CHECK(read_host_mounts());
 	CHECK(ways_out() == 0);
 	drop_all();
 	CHECK(fe_end(&fe) == 0);
+}
+
+static void check_ways_out(const char *const *options, bool window)
+{
+	CHECK(fe_begin(&fe, options));
+	/* Main, log, two pools, and who serves the private mount. */
+	check_held(window ? 8 : 7);
 }
 
 static const char *const namespace_window[] = {
@@ -309,6 +314,35 @@ static void no_way_out_of_chroot(void)
 static void no_way_out_of_chroot_without_window(void)
 {
 	check_ways_out(chroot_only, false);
+}
+
+static void check_library(const char *const *options)
+{
+	int sock = fe_begin_library(&fe, options, 0);
+
+	CHECK(sock >= 0 && fe_library(&fe, 0) < 0);
+	/* The private mount is not needed any more. */
+	check_held(7);
+	close(sock);
+}
+
+static void no_way_out_with_library(void)
+{
+	check_library(namespace_window);
+}
+
+static void no_way_out_of_chroot_with_library(void)
+{
+	check_library(chroot_window);
+}
+
+static void no_way_out_for_want_of_library(void)
+{
+	fe_window_socket = true;
+	CHECK(fe_begin(&fe, namespace_window));
+	fe_window_socket = false;
+	CHECK(fe_library(&fe, 0) < 0);
+	check_held(8);
 }
 
 /* What whoever starts the daemon has open is not for a guest. */
@@ -425,6 +459,9 @@ static const struct fs_test tests[] = {
 	TEST(no_way_out_without_window),
 	TEST(no_way_out_of_chroot),
 	TEST(no_way_out_of_chroot_without_window),
+	TEST(no_way_out_with_library),
+	TEST(no_way_out_of_chroot_with_library),
+	TEST(no_way_out_for_want_of_library),
 	TEST(nothing_is_inherited),
 	TEST(socket_goes_once_connected),
 	TEST(socket_goes_without_front_end),

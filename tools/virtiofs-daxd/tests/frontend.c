@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../qemu/proto.h"
+
 /* Where things are in guest memory. */
 #define RING_BYTES (64 << 10)
 #define BUFFERS (1 << 20)
@@ -28,6 +30,8 @@
 const char *fe_daemon;
 const char *fe_base = "/tmp";
 struct frontend *fe_beside;
+unsigned int fe_user;
+bool fe_window_socket;
 
 /* ---- the daemon's process ---- */
 
@@ -49,7 +53,7 @@ static void fe_paths(struct frontend *fe)
 static void fe_exec(struct frontend *fe, const char *const *options)
 {
 	const char *argv[32];
-	char sock[96], log[96];
+	char sock[96], log[96], window[96];
 	int n = 0, fd;
 
 	snprintf(sock, sizeof(sock), "%s/sock", fe->dir);
@@ -62,9 +66,18 @@ static void fe_exec(struct frontend *fe, const char *const *options)
 	argv[n++] = fe->share;
 	argv[n++] = "--socket-path";
 	argv[n++] = sock;
+	if (fe_window_socket) {
+		snprintf(window, sizeof(window), "%s/window", fe->dir);
+		argv[n++] = "--window-socket";
+		argv[n++] = window;
+	}
 	while (options && *options)
 		argv[n++] = *options++;
 	argv[n] = NULL;
+	unsetenv("LD_PRELOAD");
+	if (fe_user && (chown(fe->dir, fe_user, fe_user) ||
+			setgid(fe_user) || setuid(fe_user)))
+		_exit(127);
 	execv(fe_daemon, (char **)argv);
 	_exit(127);
 }
@@ -529,17 +542,60 @@ void fe_kill(struct frontend *fe)
 		fe_end(fe);
 }
 
-bool fe_begin(struct frontend *fe, const char *const *options)
+static bool fe_begin_spawned(struct frontend *fe)
 {
 	struct fuse_init_out out;
 
-	fe_kill(fe);
-	if (!fe_spawn(fe, options) || !fe_connect(fe) || !fe_handshake(fe)) {
+	if (!fe_connect(fe) || !fe_handshake(fe)) {
 		fe_each_line(fe, NULL, show_line);
 		return false;
 	}
 	fe_start_queues(fe, true);
 	return fe_init(fe, &out) == 0;
+}
+
+bool fe_begin(struct frontend *fe, const char *const *options)
+{
+	fe_kill(fe);
+	if (fe_spawn(fe, options))
+		return fe_begin_spawned(fe);
+	fe_each_line(fe, NULL, show_line);
+	return false;
+}
+
+int fe_library(struct frontend *fe, unsigned int more)
+{
+	const struct window_hello hello = { WINDOW_MAGIC, WINDOW_VERSION };
+	const struct window_reply reply = { 0 };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	bool done;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/window", fe->dir);
+	done = !connect(sock, (struct sockaddr *)&addr, sizeof(addr)) &&
+	       send(sock, &hello, sizeof(hello), 0) == sizeof(hello);
+	for (unsigned int i = 0; done && i <= more; i++)
+		done = send(sock, &reply, sizeof(reply), 0) == sizeof(reply);
+	if (done)
+		return sock;
+	close(sock);
+	return -1;
+}
+
+int fe_begin_library(struct frontend *fe, const char *const *options,
+		     unsigned int more)
+{
+	int sock = -1;
+
+	fe_kill(fe);
+	fe_window_socket = true;
+	if (fe_spawn(fe, options))
+		sock = fe_library(fe, more);
+	fe_window_socket = false;
+	if (sock >= 0 && fe_begin_spawned(fe))
+		return sock;
+	close(sock);
+	return -1;
 }
 
 /* ---- the driver ---- */
@@ -782,6 +838,22 @@ void fe_release_held(struct frontend *fe)
 	fe->hold = false;
 	pthread_cond_broadcast(&fe->changed);
 	pthread_mutex_unlock(&fe->lock);
+}
+
+bool fe_shows(struct frontend *fe, uint64_t at, size_t offset, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)fe->window[at + i] != fe_byte(offset + i))
+			return false;
+	return true;
+}
+
+bool fe_is_zero(struct frontend *fe, uint64_t at, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (fe->window[at + i])
+			return false;
+	return true;
 }
 
 const char *fe_path(struct frontend *fe, const char *name)

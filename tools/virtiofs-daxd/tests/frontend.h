@@ -88,6 +88,21 @@ extern const char *fe_base;
 /* Whose file the next one's memory is in, as that of two devices of a VM; NULL. */
 extern struct frontend *fe_beside;
 
+/* A user that runs the daemon in place of root, or 0. */
+extern unsigned int fe_user;
+
+/* What the daemon is told of the library's socket: "window" in the test's @dir. */
+extern bool fe_window_socket;
+
+/*
+ * Connects as a library would, and says ahead what it answers: to the base, and to
+ * @more messages. Returns its socket, or -1.
+ */
+int fe_library(struct frontend *fe, unsigned int more);
+/* fe_begin() with that. */
+int fe_begin_library(struct frontend *fe, const char *const *options,
+		     unsigned int more);
+
 /* Starts the daemon with more options, NULL at the end. The share is empty. */
 void fe_fork(struct frontend *fe, const char *const *options);
 /* And waits until it can be connected to. */
@@ -172,6 +187,10 @@ int fe_write(struct frontend *fe, uint64_t nodeid,
 bool fe_wait_held(struct frontend *fe, bool held);
 /* Answers it. */
 void fe_release_held(struct frontend *fe);
+
+/* Whether the window shows a part of a fe_file(), or zeros. */
+bool fe_shows(struct frontend *fe, uint64_t at, size_t offset, size_t len);
+bool fe_is_zero(struct frontend *fe, uint64_t at, size_t len);
 
 /* Files of the share, from outside. */
 bool fe_file(struct frontend *fe, const char *name, size_t size);

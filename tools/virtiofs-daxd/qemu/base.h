@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The base: the memory which QEMU shows the guest as the DAX window. It is a map
+ * of a memfd like any other to QEMU; this finds it by looking at what QEMU maps,
+ * and changes what is to be seen in it by mmap(MAP_FIXED).
+ *
+ * Nothing here is ever waited for longer than an mmap() takes: what waits may be a
+ * processor of the guest.
+ */
+#ifndef VIRTIOFS_DAX_QEMU_BASE_H
+#define VIRTIOFS_DAX_QEMU_BASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proto.h"
+
+/* Shares of one QEMU. */
+#define WINDOW_MAX 16
+
+/* What takes the place of a function of the C library, in all of QEMU. */
+#ifndef EXPORT
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+/**
+ * struct window - the window of one share
+ * @base: where QEMU has mapped it, or NULL; changed with @busy set
+ * @len: its size; 0 until the daemon has said it, constant afterwards, as is what
+ *	follows
+ * @base_fd: the memfd
+ * @dev: which file that is
+ * @ino: likewise
+ * @report_fd: where the daemon hears of pages that could not be had
+ * @tile: what is blank shows the first bytes of the memfd, this many, again and
+ *	again: so no guest can make it grow beyond that
+ * @generations: of each WINDOW_HUGE bytes, how often what is there has changed;
+ *	changed with @busy set
+ * @shown: of each WINDOW_HUGE bytes, whether a file was shown since code was
+ *	dropped there; for the connection's thread
+ * @busy: held while what is there is changed; no thread that holds it waits
+ * @missed: reports that were not sent; atomic
+ */
+struct window {
+	char *base;
+	uint64_t len;
+	int base_fd;
+	dev_t dev;
+	ino_t ino;
+	int report_fd;
+	uint64_t tile;
+	uint32_t *generations;
+	uint8_t *shown;
+	uint32_t busy;
+	uint64_t missed;
+};
+
+extern struct window windows[WINDOW_MAX];
+
+/**
+ * base_set - what the daemon says of its window
+ * @window: the window
+ * @len: its size, already checked
+ * @base_fd: the memfd, which belongs to the window if this succeeds
+ * @report_fd: likewise
+ *
+ * Return: 0 or a negative errno: EBADF, EINVAL for a memfd that is none or could
+ * shrink; EPERM if QEMU locks its memory (mem-lock=on); EBUSY if it was said
+ * before.
+ */
+int base_set(struct window *window, uint64_t len, int base_fd, int report_fd);
+
+/**
+ * base_map - show a part of a file, in place of what is there
+ * @window: the window
+ * @msg: WINDOW_MAP, already checked
+ * @fd: the file
+ *
+ * Return: 0 or a negative errno, ENODEV without a base. What was there is gone
+ * then as well.
+ */
+int base_map(struct window *window, const struct window_msg *msg, int fd);
+
+/**
+ * base_blank - show nothing in a part of the window
+ * @window: the window
+ * @offset: where it begins
+ * @len: bytes
+ *
+ * Return: 0 or a negative errno, ENODEV without a base.
+ */
+int base_blank(struct window *window, uint64_t offset, uint64_t len);
+
+/**
+ * base_find - the window in which an address lies
+ * @addr: the address
+ * @offset: where in the window
+ *
+ * Takes no lock; for signal handlers, too.
+ *
+ * Return: NULL if it lies in none.
+ */
+struct window *base_find(const void *addr, uint64_t *offset);
+
+/**
+ * base_generation - tells whether a place has changed since
+ * @window: the window
+ * @offset: the place
+ */
+uint32_t base_generation(const struct window *window, uint64_t offset);
+
+/**
+ * base_zero - show zeros in a page, if nothing has changed there
+ * @window: the window
+ * @offset: of the page
+ * @generation: what base_generation() has said
+ *
+ * Does not wait, takes no memory of the C library; for signal handlers, too.
+ *
+ * Return: false if it cannot be done. True otherwise, also if it was not done as
+ * the place is being changed, or has been: to touch it once more will tell.
+ */
+bool base_zero(struct window *window, uint64_t offset, uint32_t generation);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Code that was translated from the window. Without KVM, QEMU translates the
+ * guest's programs, and finds a translation by the address of the memory that it
+ * was made from: it must be told that something else is there now.
+ */
+#ifndef VIRTIOFS_DAX_QEMU_CODE_H
+#define VIRTIOFS_DAX_QEMU_CODE_H
+
+#include <stddef.h>
+
+/**
+ * code_enter - make the calling thread one that may call into QEMU
+ *
+ * To be called first in a thread, and once. Says so if QEMU lacks something.
+ */
+void code_enter(void);
+
+/**
+ * code_leave - the calling thread ends
+ */
+void code_leave(void);
+
+/**
+ * code_drop - forget what was translated from memory
+ * @addr: where QEMU has the memory
+ * @len: bytes
+ *
+ * About 2.5 us for each MiB; nothing with KVM. Only between code_enter() and
+ * code_leave().
+ */
+void code_drop(void *addr, size_t len);
+
+#endif

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "connection.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../fd_pass.h"
+#include "../util.h"
+#include "base.h"
+#include "code.h"
+
+/* The most that a file offset can be. */
+#define MAX_OFFSET ((uint64_t)INT64_MAX)
+
+/* As windows[]: of which daemon each is; fd is -1 where there is none. */
+static struct pollfd sockets[WINDOW_MAX];
+
+static bool in_window(const struct window *window, const struct window_msg *msg)
+{
+	return !((msg->offset | msg->len) & (WINDOW_PAGE - 1)) && msg->len &&
+	       msg->len <= window->len &&
+	       msg->offset <= window->len - msg->len;
+}
+
+static int serve_base(struct window *window, const struct window_msg *msg,
+		      int *fds, unsigned int num_fds)
+{
+	int err;
+
+	if (msg->version != WINDOW_VERSION)
+		return -EPROTO;
+	if (num_fds != 2 || !msg->len || msg->len & (WINDOW_HUGE - 1) ||
+	    msg->len > MAX_OFFSET || msg->flags || msg->offset ||
+	    msg->file_offset)
+		return -EINVAL;
+	err = base_set(window, msg->len, fds[0], fds[1]);
+	if (!err)
+		fds[0] = fds[1] = -1;
+	return err;
+}
+
+static int serve_map(struct window *window, const struct window_msg *msg,
+		     const int *fds, unsigned int num_fds)
+{
+	struct stat st;
+
+	if (num_fds != 1 || !in_window(window, msg) ||
+	    msg->flags & ~WINDOW_PRIVATE ||
+	    msg->file_offset & (WINDOW_PAGE - 1) ||
+	    msg->file_offset > MAX_OFFSET - msg->len)
+		return -EINVAL;
+	if (fstat(fds[0], &st) || !S_ISREG(st.st_mode))
+		return -EBADF;
+	return base_map(window, msg, fds[0]);
+}
+
+static int serve_blank(struct window *window, const struct window_msg *msg,
+		       unsigned int num_fds)
+{
+	if (num_fds || !in_window(window, msg) || msg->flags ||
+	    msg->file_offset)
+		return -EINVAL;
+	return base_blank(window, msg->offset, msg->len);
+}
+
+static int serve_query(struct window *window, const struct window_msg *msg,
+		       unsigned int num_fds)
+{
+	if (num_fds || msg->flags || msg->offset || msg->len ||
+	    msg->file_offset)
+		return -EINVAL;
+	return __atomic_load_n(&window->base, __ATOMIC_ACQUIRE) ? 0 : -ENODEV;
+}
+
+static int serve(struct window *window, const struct window_msg *msg, int *fds,
+		 unsigned int num_fds)
+{
+	if (msg->reserved)
+		return -EINVAL;
+	if (msg->op == WINDOW_BASE)
+		return serve_base(window, msg, fds, num_fds);
+	if (msg->version)
+		return -EINVAL;
+	if (!window->len)
+		return -ENODEV;
+	switch (msg->op) {
+	case WINDOW_QUERY:
+		return serve_query(window, msg, num_fds);
+	case WINDOW_MAP:
+		return serve_map(window, msg, fds, num_fds);
+	case WINDOW_BLANK:
+		return serve_blank(window, msg, num_fds);
+	}
+	return -EOPNOTSUPP;
+}
+
+/* Returns false if the daemon has gone. */
+static bool serve_message(struct window *window, int sock)
+{
+	struct window_reply reply = { .error = -EINVAL };
+	/* By a byte more is seen that a message is too long. */
+	struct { struct window_msg msg; char more; } in;
+	int fds[FD_PASS_MAX];
+	unsigned int num_fds;
+	ssize_t n;
+
+	n = fd_receive(sock, &in, sizeof(in.msg) + 1, fds, &num_fds);
+	if (n <= 0)
+		return false;
+	if (n == sizeof(in.msg))
+		reply.error = serve(window, &in.msg, fds, num_fds);
+	for (unsigned int i = 0; i < num_fds; i++)
+		close_fd(&fds[i]);
+	return send(sock, &reply, sizeof(reply), MSG_NOSIGNAL) == sizeof(reply);
+}
+
+/* What a daemon that has gone has shown stays. */
+static void *server_thread(void *arg)
+{
+	unsigned int left = 0;
+
+	prctl(PR_SET_NAME, "dax-window");
+	code_enter();
+	for (int i = 0; i < WINDOW_MAX; i++)
+		left += sockets[i].fd >= 0;
+	while (left) {
+		if (poll(sockets, WINDOW_MAX, -1) < 0)
+			continue;
+		for (int i = 0; i < WINDOW_MAX; i++) {
+			if (!sockets[i].revents ||
+			    serve_message(&windows[i], sockets[i].fd))
+				continue;
+			close(sockets[i].fd);
+			sockets[i].fd = -1;
+			left--;
+		}
+	}
+	code_leave();
+	return arg;
+}
+
+/* Whoever we connect to decides what the guest sees; root may trust anybody. */
+static bool trusted(int sock)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return !getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
+	       (!peer.uid || !geteuid() || peer.uid == geteuid());
+}
+
+static int connect_to(const char *path)
+{
+	const struct window_hello hello = { WINDOW_MAGIC, WINDOW_VERSION };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int sock;
+
+	if (strlen(path) >= sizeof(addr.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(addr.sun_path, path);
+	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		      0);
+	if (sock < 0)
+		return -1;
+	if (!connect(sock, (struct sockaddr *)&addr, sizeof(addr))) {
+		if (!trusted(sock))
+			errno = EPERM;
+		else if (send(sock, &hello, sizeof(hello), MSG_NOSIGNAL) ==
+			 sizeof(hello))
+			return sock;
+	}
+	dprintf(2, "virtiofs-dax: %s: %s\n", path, strerror(errno));
+	close(sock);
+	return -1;
+}
+
+/* QEMU's signals are not for us, but what our own mistakes raise must not wait. */
+static void start_thread(void)
+{
+	static const int own[] = { SIGBUS, SIGSEGV, SIGFPE, SIGILL };
+	sigset_t set, old;
+	pthread_t thread;
+	int err;
+
+	sigfillset(&set);
+	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
+		sigdelset(&set, own[i]);
+	pthread_sigmask(SIG_SETMASK, &set, &old);
+	err = pthread_create(&thread, NULL, server_thread, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		dprintf(2, "virtiofs-dax: no thread: %s\n", strerror(err));
+	else
+		pthread_detach(thread);
+}
+
+void connection_start(void)
+{
+	static int started;
+	char *paths, *path, *rest;
+	unsigned int count = 0;
+
+	if (__atomic_exchange_n(&started, 1, __ATOMIC_ACQ_REL))
+		return;
+	for (int i = 0; i < WINDOW_MAX; i++)
+		sockets[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	paths = getenv(CONNECTION_ENV) ? strdup(getenv(CONNECTION_ENV)) : NULL;
+	for (path = paths; path && count < WINDOW_MAX; path = rest) {
+		rest = strchr(path, ':');
+		if (rest)
+			*rest++ = 0;
+		sockets[count].fd = connect_to(path);
+		count += sockets[count].fd >= 0;
+	}
+	free(paths);
+	/* Not for what QEMU may start. */
+	unsetenv(CONNECTION_ENV);
+	if (count)
+		start_thread();
+}

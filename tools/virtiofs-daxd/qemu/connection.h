@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The connections to the daemons, one for each share, and the thread that serves
+ * them.
+ */
+#ifndef VIRTIOFS_DAX_QEMU_CONNECTION_H
+#define VIRTIOFS_DAX_QEMU_CONNECTION_H
+
+/* Environment: sockets of the daemons, with colons between them. */
+#define CONNECTION_ENV "VIRTIOFS_DAX_WINDOW"
+
+/**
+ * connection_start - connect to the daemons, the first time it is called
+ *
+ * What cannot be reached is told on standard error, and left out: its daemon
+ * then lets QEMU map each part of a file by itself.
+ */
+void connection_start(void);
+
+#endif

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Keeps QEMU alive when a page of the window cannot be had: its file was truncated
+ * on the host, its file system is full, its disk fails. The guest sees zeros in
+ * its place, until the daemon shows something there once more.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "base.h"
+
+/* _IO(0xae, 0x80): linux/kvm.h is not needed for more than this. */
+#define SHIELD_KVM_RUN 0xae80
+
+/* This often, one call of KVM_RUN is mended: more is not our fault. */
+#define KVM_MENDS 8
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+/*
+ * QEMU's own handling of SIGBUS; it sets it when only one thread is there, or for
+ * itself alone. The one in use is not written to.
+ */
+static struct sigaction chained[2];
+static unsigned int chained_now;
+
+/*
+ * The page that failed last in this thread, and its generation. A page is given
+ * up when it fails twice in the same one: the second time it was touched after
+ * the generation was read, so it is what is there now that fails.
+ */
+static __thread struct {
+	const struct window *window;
+	uint64_t offset;
+	uint32_t generation;
+} last __attribute__((tls_model("initial-exec")));
+
+static bool mend(void *addr)
+{
+	struct window *window;
+	uint32_t generation;
+	uint64_t offset;
+
+	window = base_find(addr, &offset);
+	if (!window)
+		return false;
+	offset &= ~(WINDOW_PAGE - 1);
+	generation = base_generation(window, offset);
+	if (last.window == window && last.offset == offset &&
+	    last.generation == generation) {
+		last.window = NULL;
+		return base_zero(window, offset, generation);
+	}
+	last.window = window;
+	last.offset = offset;
+	last.generation = generation;
+	return true;
+}
+
+static int next_sigaction(int sig, const struct sigaction *action,
+			  struct sigaction *old)
+{
+	static int (*next)(int, const struct sigaction *, struct sigaction *);
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "sigaction");
+	return next(sig, action, old);
+}
+
+/* To a signal with its default action it is left to end the process. */
+static void pass_on(int sig, siginfo_t *info, void *context)
+{
+	unsigned int now = __atomic_load_n(&chained_now, __ATOMIC_ACQUIRE);
+	const struct sigaction *action = &chained[now];
+
+	if (action->sa_flags & SA_SIGINFO) {
+		action->sa_sigaction(sig, info, context);
+	} else if (action->sa_handler == SIG_DFL) {
+		next_sigaction(sig, action, NULL);
+		raise(sig);
+	} else if (action->sa_handler != SIG_IGN) {
+		action->sa_handler(sig);
+	}
+}
+
+static void on_sigbus(int sig, siginfo_t *info, void *context)
+{
+	int saved_errno = errno;
+
+	if (info->si_code != BUS_ADRERR || !mend(info->si_addr))
+		pass_on(sig, info, context);
+	errno = saved_errno;
+}
+
+__attribute__((constructor)) static void shield_start(void)
+{
+	struct sigaction action = {
+		.sa_sigaction = on_sigbus,
+		.sa_flags = SA_SIGINFO,
+	};
+
+	/* Whatever else comes waits: it might touch the window, too. */
+	sigfillset(&action.sa_mask);
+	next_sigaction(SIGBUS, &action, &chained[0]);
+}
+
+/* QEMU has a handler of its own for SIGBUS; it gets what is not the window's. */
+EXPORT int sigaction(int sig, const struct sigaction *action,
+		     struct sigaction *old)
+{
+	unsigned int now = chained_now;
+
+	if (sig != SIGBUS)
+		return next_sigaction(sig, action, old);
+	if (old)
+		*old = chained[now];
+	if (action) {
+		chained[!now] = *action;
+		__atomic_store_n(&chained_now, !now, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+typedef int (*mask_fn)(int how, const sigset_t *set, sigset_t *old);
+
+/* A thread that blocks SIGBUS dies of it; QEMU's block all they do not know. */
+static int unblocked(mask_fn next, int how, const sigset_t *set, sigset_t *old)
+{
+	sigset_t less;
+
+	if (!set || how == SIG_UNBLOCK)
+		return next(how, set, old);
+	less = *set;
+	sigdelset(&less, SIGBUS);
+	return next(how, &less, old);
+}
+
+EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+	static mask_fn next;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "pthread_sigmask");
+	return unblocked(next, how, set, old);
+}
+
+EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+	static mask_fn next;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "sigprocmask");
+	return unblocked(next, how, set, old);
+}
+
+static bool readable(const char *addr, uint64_t len)
+{
+	return !madvise((void *)addr, len, MADV_POPULATE_READ) ||
+	       errno != EFAULT;
+}
+
+/* Returns the number of pages that were given up. */
+static unsigned int mend_piece(struct window *window, const char *base,
+			       uint64_t start)
+{
+	uint32_t generation = base_generation(window, start);
+	unsigned int count = 0;
+
+	if (readable(base + start, WINDOW_HUGE))
+		return 0;
+	for (uint64_t i = start; i < start + WINDOW_HUGE; i += WINDOW_PAGE)
+		if (!readable(base + i, WINDOW_PAGE))
+			count += base_zero(window, i, generation);
+	return count;
+}
+
+/*
+ * KVM does not say which page it could not have, so all windows are looked
+ * through. A page that can be read but not written to is not found: to try would
+ * be to write.
+ */
+static unsigned int mend_all(void)
+{
+	unsigned int count = 0;
+
+	for (int i = 0; i < WINDOW_MAX; i++) {
+		struct window *window = &windows[i];
+		const char *base = __atomic_load_n(&window->base,
+						   __ATOMIC_ACQUIRE);
+
+		for (uint64_t j = 0; base && j < window->len; j += WINDOW_HUGE)
+			count += mend_piece(window, base, j);
+	}
+	return count;
+}
+
+/* With KVM it is no signal that tells of such a page, but EFAULT. */
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	static int (*next)(int, unsigned long, ...);
+	unsigned int mends = 0;
+	va_list args;
+	void *arg;
+	int ret;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "ioctl");
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	do {
+		ret = next(fd, request, arg);
+		if (ret >= 0 || request != SHIELD_KVM_RUN || errno != EFAULT)
+			return ret;
+	} while (mends++ < KVM_MENDS && mend_all());
+	errno = EFAULT;
+	return ret;
+}
