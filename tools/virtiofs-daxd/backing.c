@@ -488,6 +488,22 @@ struct backing *backing_new(int (*confine)(void))
 	return NULL;
 }
 
+const char *backing_needs(int err)
+{
+	switch (err) {
+	case -EOPNOTSUPP:
+		return "FUSE passthrough: Linux 6.9 or later with CONFIG_FUSE_PASSTHROUGH";
+	case -EPERM:
+	case -EACCES:
+		return "root (CAP_SYS_ADMIN and /dev/fuse), for FUSE passthrough";
+	case -ENOENT:
+	case -ENXIO:
+	case -ENODEV:
+		return "FUSE: there is no /dev/fuse (modprobe fuse)";
+	}
+	return strerror(-err);
+}
+
 void backing_free(struct backing *backing)
 {
 	close_fd(&backing->root);

@@ -29,6 +29,14 @@ struct backing;
 struct backing *backing_new(int (*confine)(void));
 
 /**
+ * backing_needs - what was missing for a private mount
+ * @err: negative errno of backing_new()
+ *
+ * Return: for a sentence that says "needs".
+ */
+const char *backing_needs(int err);
+
+/**
  * backing_free - end the mount's service; maps through it stay
  * @backing: the mount
  */

@@ -110,6 +110,14 @@ static void write_line(int level, const char *line)
 			log_names[level], line);
 }
 
+/* Whoever starts the daemon sees why it does not start, wherever the log is. */
+static void write_first(int level, const char *line)
+{
+	write_line(level, line);
+	if (level == LOG_LEVEL_ERROR && (log_to_syslog || log_stream))
+		fprintf(stderr, "virtiofs-daxd: error: %s\n", line);
+}
+
 static void write_lost(void)
 {
 	unsigned int lost = __atomic_exchange_n(&writer.lost, 0,
@@ -183,7 +191,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 	vsnprintf(msg.line, sizeof(msg.line), fmt, args);
 	va_end(args);
 	if (!__atomic_load_n(&writer.runs, __ATOMIC_ACQUIRE))
-		write_line(level, msg.line);
+		write_first(level, msg.line);
 	else if (!writer_send(&msg))
 		__atomic_add_fetch(&writer.lost, 1, __ATOMIC_RELAXED);
 	errno = saved_errno;

@@ -191,27 +191,6 @@ static int open_stats(struct daemon *daemon)
 	return daemon->stats < 0 ? -errno : 0;
 }
 
-static void explain_backing(int err)
-{
-	switch (err) {
-	case -EOPNOTSUPP:
-		log_err("--dax-window needs FUSE passthrough: Linux 6.9 or later with CONFIG_FUSE_PASSTHROUGH; or --window-socket");
-		break;
-	case -EPERM:
-	case -EACCES:
-		log_err("--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse), for FUSE passthrough; or --window-socket");
-		break;
-	case -ENOENT:
-	case -ENXIO:
-	case -ENODEV:
-		log_err("--dax-window needs FUSE: /dev/fuse: %s (modprobe fuse); or --window-socket",
-			strerror(-err));
-		break;
-	default:
-		failed("--dax-window", err);
-	}
-}
-
 /*
  * Stock maps need the private mount. With a socket for the library they are for
  * want of it; and never for a share that the guest must not write to.
@@ -229,13 +208,14 @@ static int open_backing(struct daemon *daemon)
 	if (daemon->backing)
 		return 0;
 	err = -errno;
+	daemon->backend.stock = false;
 	if (opts->window_socket) {
-		log_info("window: no stock maps without FUSE passthrough: %s; DAX needs the library in the VMM",
-			 strerror(-err));
-		daemon->backend.stock = false;
+		log_info("window: no stock maps without %s; DAX needs the library in the VMM",
+			 backing_needs(err));
 		return 0;
 	}
-	explain_backing(err);
+	log_err("--dax-window needs %s; or --window-socket",
+		backing_needs(err));
 	return err;
 }
 

@@ -275,12 +275,18 @@ static int check_options(const struct options *opts)
 		return wrong("--shared-dir is missing");
 	if (!opts->socket_path)
 		return wrong("--socket-path is missing");
+	if (!*opts->socket_path)
+		return wrong("--socket-path takes a path, not ''");
+	if (opts->log_file && opts->syslog)
+		return wrong("--log-file and --syslog: the log goes to one of them");
 	if (opts->window && (!is_power_of_2(opts->window) ||
 			     opts->window < MIN_WINDOW ||
 			     opts->window > MAX_WINDOW))
 		return wrong("--dax-window must be a power of two from 16M to 64T");
 	if (opts->window_socket && !opts->window)
 		return wrong("--window-socket needs --dax-window");
+	if (opts->dax_budget && !opts->window)
+		return wrong("--dax-budget needs --dax-window");
 	if (opts->dax_budget > DAX_MAP_MAX_BUDGET && !opts->window_socket)
 		return wrong("--dax-budget of more than 480 needs --window-socket");
 	if (opts->window && opts->readonly && !opts->dax_readonly_window &&

@@ -40,7 +40,11 @@ static void wrong_values(void)
 	REFUSED(2, "--dax-budget takes 1 to 30000, not '30001'",
 		"--dax-budget", "30001");
 	REFUSED(2, "--dax-budget of more than 480 needs --window-socket",
-		"--dax-budget", "1000");
+		"--dax-window", "64M", "--dax-budget", "1000");
+	REFUSED(2, "--dax-budget needs --dax-window", "--dax-budget", "100");
+	REFUSED(2, "--socket-path takes a path, not ''", "--socket-path", "");
+	REFUSED(2, "--log-file and --syslog", "--log-file", "/none/l",
+		"--syslog");
 	REFUSED(2, "--window-socket needs --dax-window", "--window-socket",
 		"/none/window");
 	REFUSED(2, "--num-queues takes 1 to 64, not '0'", "--num-queues", "0");
@@ -66,6 +70,13 @@ static void paths_are_named(void)
 	REFUSED(1, "/none/s: No such file", "--socket-path", "/none/s");
 	REFUSED(1, "/none/l: No such file", "--log-file", "/none/l");
 	REFUSED(1, "/none/t: No such file", "--stats-file", "/none/t");
+}
+
+/* Whoever starts the daemon does not look into the log. */
+static void errors_at_the_start_are_seen(void)
+{
+	REFUSED(1, "/none/dir: cannot open the shared directory: No such file",
+		"--shared-dir", "/none/dir", "--log-file", "/dev/null");
 }
 
 /* As an ordinary user: what is missing, and not only that something is. */
@@ -103,6 +114,7 @@ static const struct fs_test tests[] = {
 	TEST(wrong_options),
 	TEST(wrong_values),
 	TEST(paths_are_named),
+	TEST(errors_at_the_start_are_seen),
 	TEST(start_names_what_is_served),
 	/* Last: it gives up being root. */
 	TEST(privileges_are_named),
