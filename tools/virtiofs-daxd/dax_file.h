@@ -20,6 +20,7 @@
  * @copy: @shown is a copy
  * @outdated: a copy of what the guest may since have stored to: not to be mapped
  *	again; protected as @refs
+ * @lost: stores to it may be lost, and that was not told; protected as @refs
  * @volatile_holes: even reading a hole takes space (tmpfs)
  * @fd: the file itself; may be -1 unless @writable
  * @shown: descriptor for the front-end; may be @fd
@@ -32,6 +33,7 @@ struct dax_file {
 	bool writable;
 	bool copy;
 	bool outdated;
+	bool lost;
 	bool volatile_holes;
 	int fd;
 	int shown;

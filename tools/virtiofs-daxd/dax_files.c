@@ -26,15 +26,6 @@ void dax_files_add(struct dax_files *files, struct dax_file *file)
 	*head = file;
 }
 
-void dax_files_remove(struct dax_files *files, struct dax_file *file)
-{
-	struct dax_file **pos = &files->heads[hash(&file->key)];
-
-	while (*pos != file)
-		pos = &(*pos)->next;
-	*pos = file->next;
-}
-
 static struct dax_file *find_from(struct dax_file *file,
 				  const struct pt_key *key)
 {
@@ -97,6 +88,8 @@ int dax_files_copy_regions(const struct dax_files *files,
 	return n;
 }
 
+/* ---- what is lost ---- */
+
 static unsigned int lost_end(const struct dax_files *files)
 {
 	return min(files->num_lost, (unsigned int)DAX_FILES_LOST);
@@ -111,18 +104,29 @@ static struct pt_key *find_lost(struct dax_files *files,
 	return NULL;
 }
 
-void dax_files_set_lost(struct dax_files *files, const struct pt_key *key)
+void dax_files_remove(struct dax_files *files, struct dax_file *file)
 {
-	if (!find_lost(files, key))
-		files->lost[files->num_lost++ % DAX_FILES_LOST] = *key;
+	struct dax_file **pos = &files->heads[hash(&file->key)];
+
+	while (*pos != file)
+		pos = &(*pos)->next;
+	*pos = file->next;
+	if (file->lost && !find_lost(files, &file->key))
+		files->lost[files->num_lost++ % DAX_FILES_LOST] = file->key;
 }
 
 bool dax_files_take_lost(struct dax_files *files, const struct pt_key *key)
 {
-	struct pt_key *lost = find_lost(files, key);
+	struct dax_file *file = dax_files_first(files, key);
+	struct pt_key *gone = find_lost(files, key);
+	bool lost = gone;
 
 	/* No file has this key. */
-	if (lost)
-		*lost = (struct pt_key){ 0 };
+	if (gone)
+		*gone = (struct pt_key){ 0 };
+	for (; file; file = dax_files_next(file)) {
+		lost |= file->lost;
+		file->lost = false;
+	}
 	return lost;
 }

@@ -16,7 +16,8 @@
 /**
  * struct dax_files - the files
  * @heads: lists of files
- * @lost: files of which stores may be lost, the last DAX_FILES_LOST
+ * @lost: files that are here no more of which stores may be lost, the last
+ *	DAX_FILES_LOST
  * @num_lost: how many there have been
  */
 struct dax_files {
@@ -78,14 +79,7 @@ int dax_files_copy_regions(const struct dax_files *files,
 			   const struct pt_key *key, struct dax_region **out);
 
 /**
- * dax_files_set_lost - note that stores to a file may be lost
- * @files: the files
- * @key: which file
- */
-void dax_files_set_lost(struct dax_files *files, const struct pt_key *key);
-
-/**
- * dax_files_take_lost - whether that was noted, and not asked since
+ * dax_files_take_lost - whether stores may be lost, and that was not asked since
  * @files: the files
  * @key: which file
  */

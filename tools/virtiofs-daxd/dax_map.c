@@ -227,6 +227,8 @@ static void map_clear(struct dax_map *map, uint64_t start, uint64_t end)
 	struct dax_table *table = &map->table;
 	unsigned int i;
 
+	/* Stores that were lost are those to what is there still. */
+	dax_map_take_reports(map);
 	while ((i = dax_table_find(table, start)) < table->count &&
 	       table->regions[i]->start < end) {
 		struct dax_region old = map_delete(map, i);
@@ -544,37 +546,43 @@ void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
 	free(copies);
 }
 
-/* There are zeros in place of a page; the table knows of which file. */
-static void note_report(struct dax_map *map, uint64_t offset, uint64_t count)
+/*
+ * There are zeros in place of a part of the window; the table knows of which
+ * files. If places were missed, they may be anywhere.
+ */
+static void note_report(struct dax_map *map, uint64_t start, uint64_t len,
+			uint64_t count)
 {
-	struct dax_region *region = NULL;
+	const struct dax_table *table = &map->table;
 	struct pt_key key = { 0 };
-	uint64_t pos = 0;
+	uint64_t end;
 	unsigned int i;
 
+	if (count > 1 || !range_end(start, len, &end)) {
+		start = 0;
+		end = map->opts.window;
+	}
 	pthread_mutex_lock(&map->lock);
 	map->stats.lost += count;
-	i = dax_table_find(&map->table, offset);
-	if (i < map->table.count && map->table.regions[i]->start <= offset)
-		region = map->table.regions[i];
-	if (region) {
-		key = region->file->key;
-		pos = region->offset + (offset - region->start);
-		if (region->file->writable)
-			dax_files_set_lost(&map->files, &key);
+	i = dax_table_find(table, start);
+	for (; i < table->count && table->regions[i]->start < end; i++) {
+		struct dax_file *file = table->regions[i]->file;
+
+		file->lost |= file->writable;
+		key = file->key;
 	}
 	pthread_mutex_unlock(&map->lock);
-	if (region)
-		log_warn_once("window: file %lu of device %#lx has no page at %#lx: the guest sees zeros (told once; counted as dax_lost)",
-			      key.ino, key.dev, pos);
+	if (key.ino)
+		log_warn_once("window: file %lu of device %#lx lacks a page: the guest sees zeros (told once; counted as dax_lost)",
+			      key.ino, key.dev);
 }
 
 void dax_map_take_reports(struct dax_map *map)
 {
-	uint64_t offset, count;
+	uint64_t offset, len, count;
 
-	while ((count = vu_backend_report(map->opts.backend, &offset)))
-		note_report(map, offset, count);
+	while ((count = vu_backend_report(map->opts.backend, &offset, &len)))
+		note_report(map, offset, len, count);
 }
 
 bool dax_map_lost(struct dax_map *map, const struct pt_key *key)

@@ -222,11 +222,12 @@ void vu_backend_reset(struct vu_backend *backend)
 	pthread_mutex_unlock(&backend->lock);
 }
 
-uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset)
+uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset,
+			   uint64_t *len)
 {
 	if (!backend->window)
 		return 0;
-	return vu_window_report(backend->window, shm_offset);
+	return vu_window_report(backend->window, shm_offset, len);
 }
 
 int vu_backend_map(struct vu_backend *backend, const struct vu_map *map)

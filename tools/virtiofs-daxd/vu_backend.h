@@ -113,12 +113,14 @@ void vu_backend_reset(struct vu_backend *backend);
  * vu_backend_report - the next report of the library, see vu_window_report()
  * @backend: the channel
  * @shm_offset: where in the window there are zeros now
+ * @len: bytes of them; neither is checked
  *
  * For any thread.
  *
  * Return: how many places there were, the last of which is told, 0 for none.
  */
-uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset);
+uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset,
+			   uint64_t *len);
 
 /**
  * vu_backend_map - show a part of a file in the window

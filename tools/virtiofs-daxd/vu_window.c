@@ -236,7 +236,8 @@ int vu_window_reports(const struct vu_window *window)
 	return window->reports[0];
 }
 
-uint64_t vu_window_report(struct vu_window *window, uint64_t *shm_offset)
+uint64_t vu_window_report(struct vu_window *window, uint64_t *shm_offset,
+			  uint64_t *len)
 {
 	struct window_report report;
 
@@ -244,6 +245,7 @@ uint64_t vu_window_report(struct vu_window *window, uint64_t *shm_offset)
 	    sizeof(report))
 		return 0;
 	*shm_offset = report.offset;
+	*len = report.len;
 	return report.missed + 1 ?: 1;
 }
 

@@ -121,12 +121,14 @@ int vu_window_reports(const struct vu_window *window);
  * vu_window_report - the next report: the library could not show a part of a file
  * @window: the window
  * @shm_offset: where in the window there are zeros now
+ * @len: bytes of them; neither is checked
  *
  * Does not wait. For any thread.
  *
  * Return: how many places there were, the last of which is told, 0 for none.
  */
-uint64_t vu_window_report(struct vu_window *window, uint64_t *shm_offset);
+uint64_t vu_window_report(struct vu_window *window, uint64_t *shm_offset,
+			  uint64_t *len);
 
 /**
  * vu_window_is_base - whether a file is the base of a window, ours or another's

@@ -95,9 +95,11 @@ void vu_backend_reset(struct vu_backend *vu_backend)
 	(void)vu_backend;
 }
 
-uint64_t vu_backend_report(struct vu_backend *vu_backend, uint64_t *shm_offset)
+uint64_t vu_backend_report(struct vu_backend *vu_backend, uint64_t *shm_offset,
+			   uint64_t *len)
 {
 	(void)vu_backend;
 	(void)shm_offset;
+	(void)len;
 	return 0;
 }

@@ -59,14 +59,17 @@ void vu_backend_reset(struct vu_backend *backend)
 /* Places that the library has reported, the last first. */
 static uint64_t reports[4];
 static unsigned int num_reports;
+static uint64_t report_len = PAGE, report_count = 1;
 
-uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset)
+uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset,
+			   uint64_t *len)
 {
 	(void)backend;
 	if (!num_reports)
 		return 0;
 	*shm_offset = reports[--num_reports];
-	return 1;
+	*len = report_len;
+	return report_count;
 }
 
 static void show(const struct vu_map *map)
@@ -450,6 +453,34 @@ static void lost_pages(void)
 	dax_map_free(map);
 }
 
+/* One place may be of several files, of which it is told when it is asked. */
+static void all_that_is_lost_is_told(void)
+{
+	struct dax_map *map = set_up(true);
+
+	CHECK(map);
+	for (int i = 1; i <= 3; i++)
+		CHECK(dax_map_setup(map, i, 0, 4 * PAGE, 8 * PAGE * i,
+				    true) == 0);
+	report_len = 16 * PAGE;
+	reports[0] = 8 * PAGE;
+	num_reports = 1;
+	CHECK(!lost(map, 3) && lost(map, 1) && lost(map, 2) && !lost(map, 1));
+	/* The map is gone before anybody has looked; another is there. */
+	report_len = PAGE;
+	reports[0] = 8 * PAGE;
+	num_reports = 1;
+	CHECK(dax_map_setup(map, 2, 0, 4 * PAGE, 8 * PAGE, true) == 0);
+	CHECK(!lost(map, 2) && lost(map, 1));
+	/* Where it was, in part, is not known. */
+	report_count = 2;
+	reports[0] = 8 * PAGE;
+	num_reports = 1;
+	CHECK(!lost(map, 1) && lost(map, 2) && lost(map, 3) && !lost(map, 3));
+	report_count = 1;
+	dax_map_free(map);
+}
+
 static const struct fs_test tests[] = {
 	TEST(same_again_needs_nothing),
 	TEST(lengths_count_in_pages),
@@ -462,6 +493,7 @@ static const struct fs_test tests[] = {
 	TEST(one_map_needs_few_calls),
 	TEST(writing_replaces_what_is_read),
 	TEST(lost_pages),
+	TEST(all_that_is_lost_is_told),
 };
 
 int main(int argc, char **argv)
