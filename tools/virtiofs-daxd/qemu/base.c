@@ -258,27 +258,34 @@ static void report(struct window *window, uint64_t offset, uint64_t len)
 				   __ATOMIC_RELAXED);
 }
 
+/*
+ * It is told first: as soon as there are zeros, another processor may store to
+ * them, and have the file synced.
+ */
+static bool zero_and_report(struct window *window, char *base, uint64_t offset,
+			    uint64_t len)
+{
+	report(window, offset, len);
+	return show_zeros(base + offset, len);
+}
+
 bool base_zero(struct window *window, uint64_t offset, uint32_t generation)
 {
-	uint64_t len = WINDOW_PAGE;
-	bool done = true, same;
+	bool done = true;
 	char *base;
 
 	if (!try_busy(window))
 		return true;
 	base = window->base;
-	same = base && base_generation(window, offset) == generation;
-	if (same)
-		done = show_zeros(base + offset, len);
-	if (!done) {
-		/* Too many maps: this takes one for what may have been many. */
-		len = WINDOW_HUGE;
-		offset &= ~(len - 1);
-		done = show_zeros(base + offset, len);
+	/* Too many maps: the second takes one for what may have been many. */
+	if (base && base_generation(window, offset) == generation) {
+		done = zero_and_report(window, base, offset, WINDOW_PAGE) ||
+		       zero_and_report(window, base, offset & -WINDOW_HUGE,
+				       WINDOW_HUGE);
+		/* Another thread may have failed before, and come after us. */
+		count_change(window, offset, WINDOW_PAGE);
 	}
 	clear_busy(window);
-	if (same && done)
-		report(window, offset, len);
 	return done;
 }
 

@@ -171,14 +171,16 @@ static bool readable(const char *addr, uint64_t len)
 static unsigned int mend_piece(struct window *window, const char *base,
 			       uint64_t start)
 {
-	uint32_t generation = base_generation(window, start);
 	unsigned int count = 0;
 
 	if (readable(base + start, WINDOW_HUGE))
 		return 0;
-	for (uint64_t i = start; i < start + WINDOW_HUGE; i += WINDOW_PAGE)
+	for (uint64_t i = start; i < start + WINDOW_HUGE; i += WINDOW_PAGE) {
+		uint32_t generation = base_generation(window, i);
+
 		if (!readable(base + i, WINDOW_PAGE))
 			count += base_zero(window, i, generation);
+	}
 	return count;
 }
 

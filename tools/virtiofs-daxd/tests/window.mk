@@ -33,7 +33,7 @@ $(O)/tests/window_library: tests/window_library.c tests/fs_tap.h fd_pass.c util.
 		qemu/proto.h | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)
 
-$(O)/tests/window_kvm.so: tests/window_kvm.c | $(O)/tests
+$(O)/tests/window_kvm.so: tests/window_kvm.c qemu/proto.h | $(O)/tests
 	$(CC) $(LDFLAGS) $(QEMU_CFLAGS) -fvisibility=default -fPIC -shared -o $@ $<
 
 # That sanitizer calls the C library before it can be called itself.

@@ -522,6 +522,23 @@ static void other_signals_are_left_alone(void)
 	close(file);
 }
 
+/* Who sees zeros may store to them, and ask whether that has come to nothing. */
+static void it_is_told_before_it_is_seen(void)
+{
+	int file = make_file(1, 8);
+
+	CHECK(begin() && map(file, 0, 8 * PAGE, 0) == 0);
+	CHECK(!ftruncate(file, PAGE));
+	/* Once, as well: what the first has stored there is not to be covered. */
+	for (int i = 0; i < 20; i++) {
+		CHECK(map(file, 0, 8 * PAGE, 0) == 0);
+		CHECK(ask("second", 2 * PAGE, 0, 0) == 0 && !no_report());
+		CHECK(reported(2 * PAGE, PAGE) && no_report());
+	}
+	CHECK(end() == 0);
+	close(file);
+}
+
 /* KVM_RUN fails for a page that is not there, and is called once more. */
 static void kvm_is_mended(void)
 {
@@ -766,6 +783,7 @@ static const struct fs_test tests[] = {
 	TEST(nothing_costs_little),
 	TEST(what_is_gone_is_zeros),
 	TEST(other_signals_are_left_alone),
+	TEST(it_is_told_before_it_is_seen),
 	TEST(kvm_is_mended),
 	TEST(a_replacement_is_atomic),
 	TEST(the_new_is_never_covered),

@@ -164,6 +164,21 @@ static void cmd_blocked(uint64_t at)
 	printf("%lu\n", (unsigned long)value);
 }
 
+/* Reads a place that another thread has begun to read; reports are slow. */
+static void cmd_second(uint64_t at)
+{
+	unsigned int *usecs = dlsym(RTLD_DEFAULT, "report_usecs");
+	pthread_t first;
+
+	*usecs = 60000;
+	pthread_create(&first, NULL, touch_with_all_blocked, (void *)at);
+	usleep(20000);
+	printf("%d\n", bases[0].addr[at]);
+	fflush(stdout);
+	pthread_join(first, NULL);
+	*usecs = 0;
+}
+
 /* Threads which look at a place all the time; each value that was seen counts. */
 static struct {
 	pthread_t threads[READERS];
@@ -242,6 +257,8 @@ static bool command(const char *line)
 		cmd_foreign();
 	else if (!strcmp(word, "blocked"))
 		cmd_blocked(a);
+	else if (!strcmp(word, "second"))
+		cmd_second(a);
 	else if (!strcmp(word, "watch"))
 		cmd_watch(a);
 	else if (!strcmp(word, "seen"))
