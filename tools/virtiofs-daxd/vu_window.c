@@ -163,10 +163,23 @@ static int send_base(struct vu_window *window)
 	return err ?: get_answer(window);
 }
 
+static bool has_gone(int conn)
+{
+	struct pollfd pollfd = { .fd = conn };
+
+	return poll(&pollfd, 1, 0) == 1;
+}
+
+/* A front-end that was started in vain may have left one behind. */
 void vu_window_accept(struct vu_window *window, int listener)
 {
-	if (readable(listener, 0))
+	while (window->conn < 0 && readable(listener, 0)) {
 		window->conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (window->conn < 0)
+			return;
+		if (has_gone(window->conn))
+			close_fd(&window->conn);
+	}
 }
 
 int vu_window_open(struct vu_window *window, int front_end)

@@ -41,7 +41,7 @@ struct vu_window *vu_window_new(uint64_t len);
 void vu_window_free(struct vu_window *window);
 
 /**
- * vu_window_accept - take the connection of a library, if there is one
+ * vu_window_accept - take the connection of a library that is still there
  * @window: the window
  * @listener: socket to which it connects, of type SOCK_SEQPACKET
  *

@@ -479,6 +479,26 @@ static void a_library_may_come_second(void)
 	CHECK(fe.maps_made == 1 && fe_end(&fe) == 0);
 }
 
+/* As of a VMM that was started in vain. */
+static void come_twice(void)
+{
+	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION },
+	    sizeof(struct window_hello));
+	close(other_library);
+	let_connect();
+}
+
+static void a_library_that_has_gone_does_not_count(void)
+{
+	uint64_t node;
+
+	CHECK(begin(with_window, come_twice));
+	node = make("f", 5000);
+	CHECK(node && fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	CHECK(fe_setup(&fe, node, 0, RANGE, RANGE, false) == 0);
+	CHECK(fe.maps_made == 1 && fe_num_maps(&fe) == 1 && fe_end(&fe) == 0);
+}
+
 static void its_socket_goes_without_front_end(void)
 {
 	fe_window_socket = true;
@@ -533,6 +553,7 @@ IN_CHILD(a_lost_store_is_told)
 IN_CHILD(the_budget_bounds)
 IN_CHILD(its_socket_goes_once_connected)
 IN_CHILD(a_library_may_come_second)
+IN_CHILD(a_library_that_has_gone_does_not_count)
 IN_CHILD(its_socket_goes_without_front_end)
 
 static const struct fs_test tests[] = {
@@ -554,6 +575,7 @@ static const struct fs_test tests[] = {
 	TEST_ALONE(the_budget_bounds),
 	TEST_ALONE(its_socket_goes_once_connected),
 	TEST_ALONE(a_library_may_come_second),
+	TEST_ALONE(a_library_that_has_gone_does_not_count),
 	TEST_ALONE(its_socket_goes_without_front_end),
 };
 
