@@ -13,6 +13,7 @@
 
 #include "code.h"
 #include "connection.h"
+#include "spare.h"
 
 /* Pieces in which a blank window is mapped. */
 #define TILES 256
@@ -95,6 +96,16 @@ int base_set(struct window *window, uint64_t len, int base_fd, int report_fd)
 	return 0;
 }
 
+static bool show(char *addr, uint64_t len, int flags, int fd, uint64_t offset)
+{
+	do {
+		if (raw_mmap(addr, len, PROT_READ | PROT_WRITE,
+			     flags | MAP_FIXED, fd, offset) != MAP_FAILED)
+			return true;
+	} while (errno == ENOMEM && spare_give());
+	return false;
+}
+
 /* Blank memory: the tile, as often as it takes. Adjacent pieces become one. */
 static int show_tile(struct window *window, char *base, uint64_t offset,
 		     uint64_t len)
@@ -105,9 +116,8 @@ static int show_tile(struct window *window, char *base, uint64_t offset,
 
 		if (n > len)
 			n = len;
-		if (raw_mmap(base + offset, n, PROT_READ | PROT_WRITE,
-			     MAP_SHARED | MAP_FIXED, window->base_fd,
-			     in_tile) == MAP_FAILED)
+		if (!show(base + offset, n, MAP_SHARED, window->base_fd,
+			  in_tile))
 			return -errno;
 		offset += n;
 		len -= n;
@@ -136,12 +146,14 @@ static int show_file(struct window *window, char *base,
 {
 	int flags = msg->flags & WINDOW_PRIVATE ?
 		    MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED;
-	int err;
+	int err = -ENOMEM;
 
-	if (raw_mmap(base + msg->offset, msg->len, PROT_READ | PROT_WRITE,
-		     flags | MAP_FIXED, fd, msg->file_offset) != MAP_FAILED)
-		return 0;
-	err = -errno;
+	if (spare_take()) {
+		if (show(base + msg->offset, msg->len, flags, fd,
+			 msg->file_offset))
+			return 0;
+		err = -errno;
+	}
 	/* Before Linux 6.12 what was there may be gone, and nothing there. */
 	show_tile(window, base, msg->offset, msg->len);
 	return err;
@@ -238,9 +250,8 @@ uint32_t base_generation(const struct window *window, uint64_t offset)
 
 static bool show_zeros(char *addr, uint64_t len)
 {
-	return raw_mmap(addr, len, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
-			-1, 0) != MAP_FAILED;
+	return show(addr, len, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		    0);
 }
 
 static void report(struct window *window, uint64_t offset, uint64_t len)

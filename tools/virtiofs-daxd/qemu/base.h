@@ -77,8 +77,8 @@ int base_set(struct window *window, uint64_t len, int base_fd, int report_fd);
  * @msg: WINDOW_MAP, already checked
  * @fd: the file
  *
- * Return: 0 or a negative errno, ENODEV without a base. What was there is gone
- * then as well.
+ * Return: 0 or a negative errno, ENODEV without a base, ENOMEM if QEMU has about
+ * as many maps as Linux allows. What was there is gone then as well.
  */
 int base_map(struct window *window, const struct window_msg *msg, int fd);
 
