@@ -88,8 +88,6 @@ int dax_files_copy_regions(const struct dax_files *files,
 	return n;
 }
 
-/* ---- what is lost ---- */
-
 static unsigned int lost_end(const struct dax_files *files)
 {
 	return min(files->num_lost, (unsigned int)DAX_FILES_LOST);
