@@ -324,7 +324,7 @@ static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 	    !(map->writable && fuse_dax_is_full(error)))
 		fuse_dax_window_limit(win);
 	else if (error == -ENOSYS || error == -EOPNOTSUPP)
-		fuse_dax_conn_disable(win);
+		fuse_dax_window_disable(win);
 	fuse_dax_map_answered(map, error);
 }
 

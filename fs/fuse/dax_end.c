@@ -74,22 +74,6 @@ void fuse_dax_conn_disable_work(struct work_struct *work)
 	fuse_dax_conn_each(win->fc, fuse_dax_inode_forget);
 }
 
-/**
- * fuse_dax_conn_disable - the server does not do setups
- * @win: the window of the connection
- *
- * Files that are in use go on without memory: reads and writes fall back, they
- * cannot be mapped. All others, and these when they are closed, are dropped from
- * the caches, and are ordinary files from then on.
- */
-void fuse_dax_conn_disable(struct fuse_dax_window *win)
-{
-	if (xchg(&win->disabled, true))
-		return;
-	pr_notice("server does not map files, DAX is not used\n");
-	queue_work(system_dfl_long_wq, &win->disable_work);
-}
-
 /* Whether nobody uses a mapping of the inode. None can be found any more */
 VISIBLE_IF_KUNIT
 bool fuse_dax_inode_idle(struct fuse_dax_inode *di)

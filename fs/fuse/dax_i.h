@@ -14,6 +14,7 @@
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
+#include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -289,9 +290,24 @@ static inline void fuse_dax_map_get(struct fuse_dax_map *map)
 	refcount_inc(&map->ref);
 }
 
+/**
+ * fuse_dax_map_drop - drop a reference that was taken to try something
+ * @map: the mapping
+ *
+ * Wakes nobody: those who wait try too, and would wake themselves and each other
+ * for ever. Who has passed the mapping over just now comes back to it in
+ * FUSE_DAX_POLL at the latest.
+ *
+ * Context: Any.
+ */
+static inline void fuse_dax_map_drop(struct fuse_dax_map *map)
+{
+	if (refcount_dec_and_test(&map->ref))
+		kfree(map);
+}
+
 /* dax_window.c */
 void fuse_dax_map_put(struct fuse_dax_map *map);
-void fuse_dax_map_drop(struct fuse_dax_map *map);
 struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
 					    unsigned int nr_ranges);
 void fuse_dax_window_free(struct fuse_dax_window *win);
@@ -316,6 +332,7 @@ struct fuse_dax_map *fuse_dax_window_bad(struct fuse_dax_window *win);
 void fuse_dax_window_removed(struct fuse_dax_window *win,
 			     struct list_head *batch, int error);
 void fuse_dax_window_stop(struct fuse_dax_window *win);
+void fuse_dax_window_disable(struct fuse_dax_window *win);
 bool fuse_dax_window_pressed(struct fuse_dax_window *win);
 int fuse_dax_window_wait(struct fuse_dax_window *win,
 			 int (*try)(void *data), void *data);
@@ -348,7 +365,6 @@ int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
 void fuse_dax_sysfs_del(struct fuse_dax_window *win);
 
 /* dax_end.c */
-void fuse_dax_conn_disable(struct fuse_dax_window *win);
 void fuse_dax_conn_disable_work(struct work_struct *work);
 
 /* dax.c */

@@ -50,22 +50,6 @@ void fuse_dax_map_put(struct fuse_dax_map *map)
 }
 
 /**
- * fuse_dax_map_drop - drop a reference that was taken to try something
- * @map: the mapping
- *
- * Wakes nobody: those who wait try too, and would wake themselves and each other
- * for ever. Who has passed the mapping over just now comes back to it in
- * FUSE_DAX_POLL at the latest.
- *
- * Context: Any.
- */
-void fuse_dax_map_drop(struct fuse_dax_map *map)
-{
-	if (refcount_dec_and_test(&map->ref))
-		kfree(map);
-}
-
-/**
  * fuse_dax_window_new - describe a window
  * @dev: the memory; NULL in unit tests
  * @nr_ranges: its size in ranges, at least 1
@@ -520,6 +504,22 @@ void fuse_dax_window_stop(struct fuse_dax_window *win)
 	WRITE_ONCE(win->stopped, true);
 	spin_unlock(&win->lock);
 	wake_up_all(&win->wait);
+}
+
+/**
+ * fuse_dax_window_disable - the server does not do setups
+ * @win: the window of the connection
+ *
+ * Files that are in use go on without memory: reads and writes fall back, they
+ * cannot be mapped. All others, and these when they are closed, are dropped from
+ * the caches, and are ordinary files from then on.
+ */
+void fuse_dax_window_disable(struct fuse_dax_window *win)
+{
+	if (xchg(&win->disabled, true))
+		return;
+	pr_notice("server does not map files, DAX is not used\n");
+	queue_work(system_dfl_long_wq, &win->disable_work);
 }
 
 /**

@@ -165,7 +165,7 @@ static void conn_disable(struct kunit *test)
 	struct fuse_dax_kunit *kt = test->priv;
 
 	for (int i = 0; i < 2; i++) {
-		fuse_dax_conn_disable(kt->win);
+		fuse_dax_window_disable(kt->win);
 		flush_work(&kt->win->disable_work);
 		KUNIT_EXPECT_TRUE(test, kt->win->disabled);
 		KUNIT_EXPECT_EQ(test, kt->nr_disables, 1);
