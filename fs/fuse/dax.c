@@ -101,58 +101,8 @@
  * an older time in an answer of the server is ignored.
  */
 
-/*
- * A file up to this size is first read by FUSE_READ, if the read is for the rest
- * of it or makes a copy: one round trip gives all of it, as a setup would, and
- * neither a range nor a mapping of the host is used up for files that are read
- * once.
- */
-#define FUSE_DAX_SMALL_FILE	SZ_256K
-#define FUSE_DAX_SMALL_MISSES	4
-
-/* Misses in turn in the same range that do without a mapping */
-#define FUSE_DAX_LONE_MISSES	2
-
-/* A pass over a file comes to a range with one of its first pages */
-#define FUSE_DAX_PASS_PAGES	64
-
 /* Attempts to set up a mapping for one fault when the server refuses */
 #define FUSE_DAX_SETUP_TRIES	3
-
-/**
- * fuse_dax_window_of - the window that shows a file
- * @inode: a DAX file
- *
- * Return: the window of the connection.
- */
-struct fuse_dax_window *fuse_dax_window_of(struct inode *inode)
-{
-	return get_fuse_conn(inode)->dax;
-}
-
-/* The state of an inode for mappings, made at first use; NULL: no memory */
-static struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode)
-{
-	struct fuse_inode *fi = get_fuse_inode(inode);
-	struct fuse_dax_inode *di = READ_ONCE(fi->dax), *old;
-
-	if (di)
-		return di;
-
-	di = kzalloc_obj(*di);
-	if (!di)
-		return NULL;
-	init_rwsem(&di->sem);
-	di->tree = RB_ROOT_CACHED;
-	di->missed = ULONG_MAX;
-
-	/* Pairs with the READ_ONCE()s: a full barrier, so di is complete */
-	old = cmpxchg(&fi->dax, NULL, di);
-	if (!old)
-		return di;
-	kfree(di);
-	return old;
-}
 
 /* The first mapping of some pages, in any state, with a reference; or NULL */
 static struct fuse_dax_map *fuse_dax_map_lookup(struct inode *inode,
@@ -344,182 +294,6 @@ static int fuse_dax_map_wait(struct fuse_dax_map *map,
 	return 0;
 }
 
-/* Cuts @plan to the hole of the tree around @range */
-VISIBLE_IF_KUNIT
-void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
-		       struct fuse_dax_plan *plan)
-{
-	unsigned long end = plan->start + plan->nr;
-	struct interval_tree_span_iter span;
-
-	lockdep_assert_held(&di->sem);
-	interval_tree_for_each_span(&span, &di->tree,
-				    fuse_dax_range_to_page(plan->start),
-				    fuse_dax_range_to_page(end) - 1) {
-		unsigned long first, last;
-
-		if (!span.is_hole)
-			continue;
-		first = fuse_dax_page_to_range(span.start_hole);
-		last = fuse_dax_page_to_range(span.last_hole);
-		if (first <= range && range <= last) {
-			plan->start = first;
-			plan->nr = last - first + 1;
-			return;
-		}
-	}
-	plan->nr = 0;
-}
-
-/* Whether a miss should fall back at first, though memory could be had */
-static bool fuse_dax_plan_defer(struct fuse_dax_inode *di, loff_t size,
-				unsigned long range, unsigned int want,
-				bool sequential, bool pressed)
-{
-	lockdep_assert_held_write(&di->sem);
-	if (size <= FUSE_DAX_SMALL_FILE && !(want & FUSE_DAX_WANT_MEMORY) &&
-	    (pressed || di->small_misses < FUSE_DAX_SMALL_MISSES)) {
-		di->small_misses++;
-		return true;
-	}
-	if (pressed && !sequential && di->missed != range) {
-		di->missed = range;
-		return true;
-	}
-	return false;
-}
-
-/**
- * fuse_dax_plan_alone - whether a page is touched alone
- * @inode: the file
- * @index: the page, where a fault has missed; the window has nothing free
- * @want: of the fault, &enum fuse_dax_want
- *
- * To map its range would take more from others than it gives, unless the range
- * is in use, as three misses in turn say, or a pass over the file has come to it.
- *
- * Context: Takes &fuse_dax_inode.sem.
- * Return: false also if there is a mapping by now.
- */
-bool fuse_dax_plan_alone(struct inode *inode, pgoff_t index, unsigned int want)
-{
-	struct fuse_dax_inode *di = fuse_dax_inode_get(inode);
-	unsigned long range = fuse_dax_page_to_range(index);
-	pgoff_t offset = index - fuse_dax_range_to_page(range);
-
-	if (!di)
-		return false;
-
-	guard(rwsem_write)(&di->sem);
-	if (di->missed != range)
-		di->missed_alone = 0;
-	if (di->missed_alone >= FUSE_DAX_LONE_MISSES ||
-	    fuse_dax_map_first(di, index, index))
-		return false;
-	if (!(want & FUSE_DAX_WANT_RANDOM) &&
-	    (!index || (range - di->next < 2 && offset < FUSE_DAX_PASS_PAGES)))
-		return false;
-	/* The miss of a huge page is followed by that of a small one */
-	if (!(want & FUSE_DAX_WANT_HUGE)) {
-		di->missed = range;
-		di->missed_alone++;
-	}
-	return true;
-}
-
-/*
- * A pass over the file has come to the end of a mapping. All that it read there
- * has made the mapping look used, but it is the first to go: else a large file
- * that is read once would drive out what is used again and again. It stays in
- * page tables, so that use through them is not seen any more.
- */
-static void fuse_dax_plan_drop_behind(struct fuse_dax_inode *di,
-				      unsigned long range)
-{
-	pgoff_t index = fuse_dax_range_to_page(range);
-	struct fuse_dax_map *map;
-
-	lockdep_assert_held_write(&di->sem);
-	if (!range || range != di->next)
-		return;
-	map = fuse_dax_map_first(di, index - 1, index - 1);
-	if (map)
-		WRITE_ONCE(map->referenced, false);
-}
-
-/**
- * fuse_dax_plan_make - decide what a miss maps
- * @win: the window
- * @di: the inode's state
- * @size: of the file, bytes, more than 0
- * @range: of the file, where the miss was
- * @want: of the caller, &enum fuse_dax_want
- * @plan: filled in
- *
- * The whole file, if that is no more than a file's share; as much as the share
- * from @range on while the window has room for the rest of the file; else a run
- * that starts small and doubles with each miss right behind the last one.
- *
- * Context: &fuse_dax_inode.sem held for write.
- * Return: 0; -EAGAIN if the miss is to fall back; -EEXIST if the tree has a
- * mapping at @range by now.
- */
-VISIBLE_IF_KUNIT
-int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
-		       loff_t size, unsigned long range, unsigned int want,
-		       struct fuse_dax_plan *plan)
-{
-	unsigned long total = DIV_ROUND_UP_ULL(size, FUSE_DAX_RANGE_SIZE);
-	/* A pass over the file starts at 0, with runs as long as the last one's */
-	bool sequential = !(want & FUSE_DAX_WANT_RANDOM) &&
-			  (!range || range - di->next < 2);
-	bool roomy = READ_ONCE(win->nr_free) >= total - range;
-	unsigned int run;
-
-	lockdep_assert_held_write(&di->sem);
-	fuse_dax_plan_drop_behind(di, range);
-	if (!(want & FUSE_DAX_WANT_WAIT) &&
-	    fuse_dax_plan_defer(di, size, range, want, sequential,
-				fuse_dax_window_pressed(win)))
-		return -EAGAIN;
-
-	if (total <= win->max_run) {
-		plan->start = 0;
-		plan->nr = total;
-	} else {
-		run = clamp(win->nr_ranges / 16, 1U, 4U);
-		if (want & FUSE_DAX_WANT_RANDOM)
-			run = 1;
-		if (roomy)
-			run = win->max_run;
-		else if (sequential && di->run)
-			run = min(di->run * 2, win->max_run);
-		plan->start = sequential || roomy ? range :
-						    rounddown(range, run);
-		plan->nr = min_t(unsigned long, run, total - plan->start);
-	}
-
-	fuse_dax_plan_fit(di, range, plan);
-	if (!plan->nr)
-		return -EEXIST;
-	di->run = plan->nr;
-	return 0;
-}
-
-/* Moves a plan that got fewer ranges than it asked for, to show @range */
-VISIBLE_IF_KUNIT
-void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
-			  unsigned int nr)
-{
-	unsigned long end = plan->start + plan->nr;
-
-	if (nr >= plan->nr)
-		return;
-	if (range - plan->start >= nr)
-		plan->start = min(range, end - nr);
-	plan->nr = nr;
-}
-
 static struct fuse_dax_map *fuse_dax_map_new(struct inode *inode,
 					     struct fuse_dax_inode *di)
 {
@@ -576,8 +350,8 @@ void fuse_dax_map_discard(struct fuse_dax_map *map)
 }
 
 /* Whether a cached page that is pinned is in the way of a mapping */
-static bool fuse_dax_plan_blocked(struct inode *inode,
-				  const struct fuse_dax_plan *plan)
+static bool fuse_dax_map_blocked(struct inode *inode,
+				 const struct fuse_dax_plan *plan)
 {
 	pgoff_t first = fuse_dax_range_to_page(plan->start);
 	pgoff_t end = fuse_dax_range_to_page(plan->start + plan->nr);
@@ -610,7 +384,7 @@ static struct fuse_dax_map *fuse_dax_map_place(struct inode *inode,
 	down_write(&di->sem);
 	err = fuse_dax_plan_make(map->win, di, size, range, want, &plan);
 	up_write(&di->sem);
-	if (!err && fuse_dax_plan_blocked(inode, &plan))
+	if (!err && fuse_dax_map_blocked(inode, &plan))
 		err = -EDEADLK;
 	if (!err && (want & FUSE_DAX_WANT_FREE))
 		err = fuse_dax_window_take(map->win, plan.nr, 1, &map->run);

@@ -351,25 +351,7 @@ int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
 			unsigned int nr);
 void fuse_dax_req_put_work(struct work_struct *work);
 
-/* dax_reclaim.c */
-int fuse_dax_reclaim_detach(struct fuse_dax_map *map);
-int fuse_dax_reclaim_detach_locked(struct fuse_dax_map *map);
-int fuse_dax_reclaim_run(struct fuse_dax_window *win, unsigned int want,
-			 bool wait, struct fuse_dax_run *run);
-void fuse_dax_reclaim_age(struct fuse_dax_window *win);
-void fuse_dax_reclaim_work(struct work_struct *work);
-void fuse_dax_reclaim_retry_work(struct work_struct *work);
-
-/* dax_sysfs.c */
-int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
-void fuse_dax_sysfs_del(struct fuse_dax_window *win);
-
-/* dax_end.c */
-void fuse_dax_conn_disable_work(struct work_struct *work);
-
-/* dax.c */
-extern const struct iomap_ops fuse_dax_iomap_ops;
-
+/* dax_plan.c */
 /** enum fuse_dax_want - what a caller of fuse_dax_map_find() needs */
 enum fuse_dax_want {
 	/** @FUSE_DAX_WANT_WRITE: stores must be allowed */
@@ -406,16 +388,8 @@ struct fuse_dax_plan {
 };
 
 struct fuse_dax_window *fuse_dax_window_of(struct inode *inode);
-struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
-				      unsigned int want);
-struct fuse_dax_map *fuse_dax_map_try(struct inode *inode, pgoff_t index);
-struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
-				       unsigned int want);
-struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
-void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last);
+struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode);
 bool fuse_dax_plan_alone(struct inode *inode, pgoff_t index, unsigned int want);
-
-#if IS_ENABLED(CONFIG_KUNIT)
 void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
 		       struct fuse_dax_plan *plan);
 int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
@@ -423,6 +397,35 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 		       struct fuse_dax_plan *plan);
 void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
 			  unsigned int nr);
+
+/* dax_reclaim.c */
+int fuse_dax_reclaim_detach(struct fuse_dax_map *map);
+int fuse_dax_reclaim_detach_locked(struct fuse_dax_map *map);
+int fuse_dax_reclaim_run(struct fuse_dax_window *win, unsigned int want,
+			 bool wait, struct fuse_dax_run *run);
+void fuse_dax_reclaim_age(struct fuse_dax_window *win);
+void fuse_dax_reclaim_work(struct work_struct *work);
+void fuse_dax_reclaim_retry_work(struct work_struct *work);
+
+/* dax_sysfs.c */
+int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
+void fuse_dax_sysfs_del(struct fuse_dax_window *win);
+
+/* dax_end.c */
+void fuse_dax_conn_disable_work(struct work_struct *work);
+
+/* dax.c */
+extern const struct iomap_ops fuse_dax_iomap_ops;
+
+struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
+				      unsigned int want);
+struct fuse_dax_map *fuse_dax_map_try(struct inode *inode, pgoff_t index);
+struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
+				       unsigned int want);
+struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
+void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last);
+
+#if IS_ENABLED(CONFIG_KUNIT)
 int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 			struct fuse_dax_plan *plan);
 void fuse_dax_map_discard(struct fuse_dax_map *map);

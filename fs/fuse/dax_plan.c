@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How much of a file a miss maps, and whether it does: a mapping, a cached page,
+ * or a request. What has been missed before is remembered in the state of the
+ * file.
+ */
+#include "dax_i.h"
+
+#include <linux/sizes.h>
+#include <linux/slab.h>
+
+/*
+ * A file up to this size is first read by FUSE_READ, if the read is for the rest
+ * of it or makes a copy: one round trip gives all of it, as a setup would, and
+ * neither a range nor a mapping of the host is used up for files that are read
+ * once.
+ */
+#define FUSE_DAX_SMALL_FILE	SZ_256K
+#define FUSE_DAX_SMALL_MISSES	4
+
+/* Misses in turn in the same range that do without a mapping */
+#define FUSE_DAX_LONE_MISSES	2
+
+/* A pass over a file comes to a range with one of its first pages */
+#define FUSE_DAX_PASS_PAGES	64
+
+/**
+ * fuse_dax_window_of - the window that shows a file
+ * @inode: a DAX file
+ *
+ * Return: the window of the connection.
+ */
+struct fuse_dax_window *fuse_dax_window_of(struct inode *inode)
+{
+	return get_fuse_conn(inode)->dax;
+}
+
+/**
+ * fuse_dax_inode_get - the state of a file for mappings, made at first use
+ * @inode: a DAX file
+ *
+ * Context: May sleep.
+ * Return: the state, which lives as long as @inode; NULL if there is no memory.
+ */
+struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode)
+{
+	struct fuse_inode *fi = get_fuse_inode(inode);
+	struct fuse_dax_inode *di = READ_ONCE(fi->dax), *old;
+
+	if (di)
+		return di;
+
+	di = kzalloc_obj(*di);
+	if (!di)
+		return NULL;
+	init_rwsem(&di->sem);
+	di->tree = RB_ROOT_CACHED;
+	di->missed = ULONG_MAX;
+
+	/* Pairs with the READ_ONCE()s: a full barrier, so di is complete */
+	old = cmpxchg(&fi->dax, NULL, di);
+	if (!old)
+		return di;
+	kfree(di);
+	return old;
+}
+
+/**
+ * fuse_dax_plan_fit - cut a plan to what the tree has room for
+ * @di: the inode's state
+ * @range: of the file, to be shown
+ * @plan: cut to the hole of the tree around @range; no ranges if there is none
+ *
+ * Context: &fuse_dax_inode.sem held.
+ */
+void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
+		       struct fuse_dax_plan *plan)
+{
+	unsigned long end = plan->start + plan->nr;
+	struct interval_tree_span_iter span;
+
+	lockdep_assert_held(&di->sem);
+	interval_tree_for_each_span(&span, &di->tree,
+				    fuse_dax_range_to_page(plan->start),
+				    fuse_dax_range_to_page(end) - 1) {
+		unsigned long first, last;
+
+		if (!span.is_hole)
+			continue;
+		first = fuse_dax_page_to_range(span.start_hole);
+		last = fuse_dax_page_to_range(span.last_hole);
+		if (first <= range && range <= last) {
+			plan->start = first;
+			plan->nr = last - first + 1;
+			return;
+		}
+	}
+	plan->nr = 0;
+}
+
+/* Whether a miss should fall back at first, though memory could be had */
+static bool fuse_dax_plan_defer(struct fuse_dax_inode *di, loff_t size,
+				unsigned long range, unsigned int want,
+				bool sequential, bool pressed)
+{
+	lockdep_assert_held_write(&di->sem);
+	if (size <= FUSE_DAX_SMALL_FILE && !(want & FUSE_DAX_WANT_MEMORY) &&
+	    (pressed || di->small_misses < FUSE_DAX_SMALL_MISSES)) {
+		di->small_misses++;
+		return true;
+	}
+	if (pressed && !sequential && di->missed != range) {
+		di->missed = range;
+		return true;
+	}
+	return false;
+}
+
+/**
+ * fuse_dax_plan_alone - whether a page is touched alone
+ * @inode: the file
+ * @index: the page, where a fault has missed; the window has nothing free
+ * @want: of the fault, &enum fuse_dax_want
+ *
+ * To map its range would take more from others than it gives, unless the range
+ * is in use, as three misses in turn say, or a pass over the file has come to it.
+ *
+ * Context: Takes &fuse_dax_inode.sem.
+ * Return: false also if there is a mapping by now.
+ */
+bool fuse_dax_plan_alone(struct inode *inode, pgoff_t index, unsigned int want)
+{
+	struct fuse_dax_inode *di = fuse_dax_inode_get(inode);
+	unsigned long range = fuse_dax_page_to_range(index);
+	pgoff_t offset = index - fuse_dax_range_to_page(range);
+
+	if (!di)
+		return false;
+
+	guard(rwsem_write)(&di->sem);
+	if (di->missed != range)
+		di->missed_alone = 0;
+	if (di->missed_alone >= FUSE_DAX_LONE_MISSES ||
+	    fuse_dax_map_first(di, index, index))
+		return false;
+	if (!(want & FUSE_DAX_WANT_RANDOM) &&
+	    (!index || (range - di->next < 2 && offset < FUSE_DAX_PASS_PAGES)))
+		return false;
+	/* The miss of a huge page is followed by that of a small one */
+	if (!(want & FUSE_DAX_WANT_HUGE)) {
+		di->missed = range;
+		di->missed_alone++;
+	}
+	return true;
+}
+
+/*
+ * A pass over the file has come to the end of a mapping. All that it read there
+ * has made the mapping look used, but it is the first to go: else a large file
+ * that is read once would drive out what is used again and again. It stays in
+ * page tables, so that use through them is not seen any more.
+ */
+static void fuse_dax_plan_drop_behind(struct fuse_dax_inode *di,
+				      unsigned long range)
+{
+	pgoff_t index = fuse_dax_range_to_page(range);
+	struct fuse_dax_map *map;
+
+	lockdep_assert_held_write(&di->sem);
+	if (!range || range != di->next)
+		return;
+	map = fuse_dax_map_first(di, index - 1, index - 1);
+	if (map)
+		WRITE_ONCE(map->referenced, false);
+}
+
+/**
+ * fuse_dax_plan_make - decide what a miss maps
+ * @win: the window
+ * @di: the inode's state
+ * @size: of the file, bytes, more than 0
+ * @range: of the file, where the miss was
+ * @want: of the caller, &enum fuse_dax_want
+ * @plan: filled in
+ *
+ * The whole file, if that is no more than a file's share; as much as the share
+ * from @range on while the window has room for the rest of the file; else a run
+ * that starts small and doubles with each miss right behind the last one.
+ *
+ * Context: &fuse_dax_inode.sem held for write.
+ * Return: 0; -EAGAIN if the miss is to fall back; -EEXIST if the tree has a
+ * mapping at @range by now.
+ */
+int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
+		       loff_t size, unsigned long range, unsigned int want,
+		       struct fuse_dax_plan *plan)
+{
+	unsigned long total = DIV_ROUND_UP_ULL(size, FUSE_DAX_RANGE_SIZE);
+	/* A pass over the file starts at 0, with runs as long as the last one's */
+	bool sequential = !(want & FUSE_DAX_WANT_RANDOM) &&
+			  (!range || range - di->next < 2);
+	bool roomy = READ_ONCE(win->nr_free) >= total - range;
+	unsigned int run;
+
+	lockdep_assert_held_write(&di->sem);
+	fuse_dax_plan_drop_behind(di, range);
+	if (!(want & FUSE_DAX_WANT_WAIT) &&
+	    fuse_dax_plan_defer(di, size, range, want, sequential,
+				fuse_dax_window_pressed(win)))
+		return -EAGAIN;
+
+	if (total <= win->max_run) {
+		plan->start = 0;
+		plan->nr = total;
+	} else {
+		run = clamp(win->nr_ranges / 16, 1U, 4U);
+		if (want & FUSE_DAX_WANT_RANDOM)
+			run = 1;
+		if (roomy)
+			run = win->max_run;
+		else if (sequential && di->run)
+			run = min(di->run * 2, win->max_run);
+		plan->start = sequential || roomy ? range :
+						    rounddown(range, run);
+		plan->nr = min_t(unsigned long, run, total - plan->start);
+	}
+
+	fuse_dax_plan_fit(di, range, plan);
+	if (!plan->nr)
+		return -EEXIST;
+	di->run = plan->nr;
+	return 0;
+}
+
+/**
+ * fuse_dax_plan_shrink - move a plan that got fewer ranges than it asked for
+ * @plan: shortened, and moved so that it shows @range
+ * @range: of the file
+ * @nr: ranges that it got, at least 1
+ */
+void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
+			  unsigned int nr)
+{
+	unsigned long end = plan->start + plan->nr;
+
+	if (nr >= plan->nr)
+		return;
+	if (range - plan->start >= nr)
+		plan->start = min(range, end - nr);
+	plan->nr = nr;
+}
