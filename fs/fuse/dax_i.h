@@ -351,6 +351,9 @@ int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
 			unsigned int nr);
 void fuse_dax_req_put_work(struct work_struct *work);
 
+/* dax_times.c */
+void fuse_dax_touch(struct inode *inode);
+
 /* dax_plan.c */
 /** enum fuse_dax_want - what a caller of fuse_dax_map_find() needs */
 enum fuse_dax_want {
@@ -445,9 +448,6 @@ ssize_t fuse_dax_copy_fetch(struct kiocb *iocb, void *data, size_t len);
 vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 			      bool may_unlock, struct fuse_dax_map **map);
 #endif
-
-/* dax_io.c */
-void fuse_dax_touch(struct inode *inode);
 
 /* dax_copy.c */
 int fuse_dax_copies_init(struct fuse_dax_copies *copies);
