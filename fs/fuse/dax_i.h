@@ -438,7 +438,6 @@ int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
 void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
 bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
 size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);
-ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter);
 ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res, bool pending);
 bool fuse_dax_write_extends(struct kiocb *iocb, struct iov_iter *from);
 ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
@@ -477,6 +476,9 @@ void fuse_dax_cache_truncate(struct inode *inode, loff_t size);
 void fuse_dax_cache_forget(struct inode *inode, pgoff_t first, pgoff_t last);
 int fuse_dax_cache_writepages(struct address_space *mapping,
 			      struct writeback_control *wbc);
+
+/* dax_fallback.c */
+ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter);
 
 /* dax_fault.c */
 extern const struct vm_operations_struct fuse_dax_vm_ops;
