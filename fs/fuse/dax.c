@@ -3,7 +3,6 @@
  * virtio-fs DAX: the mappings of a file.
  */
 #include "dax_i.h"
-#include "dax_trace.h"
 
 #include <kunit/visibility.h>
 #include <linux/dax.h>
@@ -199,156 +198,6 @@ struct fuse_dax_map *fuse_dax_map_try(struct inode *inode, pgoff_t index)
 	return map;
 }
 
-/*
- * The answer to a setup: publishes the mapping or frees it. After an error from
- * the server nothing is shown at a run that was free before; otherwise it may
- * still show what it showed, and has to be removed.
- */
-static void fuse_dax_map_answered(struct fuse_dax_map *map, int error)
-{
-	struct fuse_dax_inode *di = map->di;
-	bool known = !map->run.stale && error != -EIO && error != -ENOTCONN;
-
-	down_write(&di->sem);
-	map->error = error;
-	if (!error) {
-		map->run.stale = false;
-		fuse_dax_window_publish(map);
-		store_release_wake_up(&map->state, FUSE_DAX_LIVE);
-	} else {
-		interval_tree_remove(&map->itn, &di->tree);
-		store_release_wake_up(&map->state, FUSE_DAX_GONE);
-	}
-	up_write(&di->sem);
-
-	if (!error)
-		return;
-	/* The tree's reference */
-	if (known) {
-		fuse_dax_window_give(map->win, &map->run);
-		fuse_dax_map_put(map);
-	} else {
-		fuse_dax_window_bury(map);
-	}
-}
-
-/* Whether an error of the server means that it cannot hold more mappings */
-static bool fuse_dax_is_limit(int error)
-{
-	switch (error) {
-	case -ENOMEM:
-	case -ENOSPC:
-	case -EDQUOT:
-	case -EMFILE:
-	case -ENFILE:
-	case -EAGAIN:
-	case -EBUSY:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Whether an error of the server means that the file cannot be mapped writable */
-static bool fuse_dax_is_readonly(int error)
-{
-	return error == -EACCES || error == -EROFS || error == -ETXTBSY ||
-	       error == -EPERM;
-}
-
-/* Whether it may mean that there is no space for the holes of the file */
-static bool fuse_dax_is_full(int error)
-{
-	return error == -ENOSPC || error == -EDQUOT;
-}
-
-static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
-{
-	struct fuse_dax_window *win = map->win;
-
-	/*
-	 * That a file is full says nothing of others, and to replace a mapping
-	 * takes no resources that the server has not got already.
-	 */
-	if (fuse_dax_is_limit(error) && !map->run.stale &&
-	    !(map->writable && fuse_dax_is_full(error)))
-		fuse_dax_window_limit(win);
-	else if (error == -ENOSYS || error == -EOPNOTSUPP)
-		fuse_dax_window_disable(win);
-	fuse_dax_map_answered(map, error);
-}
-
-static bool fuse_dax_map_left(struct fuse_dax_map *map,
-			      enum fuse_dax_state state)
-{
-	/* The error, which was stored before the state, is read after it */
-	return smp_load_acquire(&map->state) != state;
-}
-
-/* Waits until the state is no longer @state; 0, -EINTR */
-static int fuse_dax_map_wait(struct fuse_dax_map *map,
-			     enum fuse_dax_state state)
-{
-	if (wait_var_event_killable(&map->state, fuse_dax_map_left(map, state)))
-		return -EINTR;
-	return 0;
-}
-
-static struct fuse_dax_map *fuse_dax_map_new(struct inode *inode,
-					     struct fuse_dax_inode *di)
-{
-	struct fuse_dax_map *map = kzalloc_obj(*map);
-
-	if (!map)
-		return NULL;
-	map->win = fuse_dax_window_of(inode);
-	map->inode = inode;
-	map->di = di;
-	map->nodeid = get_node_id(inode);
-	map->state = FUSE_DAX_SETUP;
-	INIT_LIST_HEAD(&map->list);
-	/* The tree's and the caller's */
-	refcount_set(&map->ref, 2);
-	return map;
-}
-
-/* Places the plan in the tree as far as the tree has room by now */
-VISIBLE_IF_KUNIT
-int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
-			struct fuse_dax_plan *plan)
-{
-	struct fuse_dax_inode *di = map->di;
-	unsigned int nr = plan->nr;
-
-	guard(rwsem_write)(&di->sem);
-	fuse_dax_plan_fit(di, range, plan);
-	if (!plan->nr || (plan->nr < nr && map->run.stale))
-		return -EEXIST;
-
-	fuse_dax_window_trim(map->win, &map->run, plan->nr);
-	map->itn.start = fuse_dax_range_to_page(plan->start);
-	map->itn.last = fuse_dax_range_to_page(plan->start + plan->nr) - 1;
-	interval_tree_insert(&map->itn, &di->tree);
-	di->next = plan->start + plan->nr;
-	/* What is mapped can be stored to */
-	fuse_dax_copy_end(map->win, di);
-	return 0;
-}
-
-/* Undoes what has been done for a mapping that did not get into the tree */
-VISIBLE_IF_KUNIT
-void fuse_dax_map_discard(struct fuse_dax_map *map)
-{
-	WRITE_ONCE(map->state, FUSE_DAX_GONE);
-	fuse_dax_map_put(map);
-	if (map->run.stale) {
-		fuse_dax_window_bury(map);
-		return;
-	}
-	fuse_dax_window_give(map->win, &map->run);
-	fuse_dax_map_put(map);
-}
-
 /* Whether a cached page that is pinned is in the way of a mapping */
 static bool fuse_dax_map_blocked(struct inode *inode,
 				 const struct fuse_dax_plan *plan)
@@ -404,28 +253,6 @@ static struct fuse_dax_map *fuse_dax_map_place(struct inode *inode,
 		return ERR_PTR(err);
 	}
 	return map;
-}
-
-/* Sends the setup of a placed mapping; the answer publishes or frees it */
-static int fuse_dax_map_send(struct fuse_dax_map *map, bool write)
-{
-	int err;
-
-	map->writable = write;
-	err = fuse_dax_cache_evict(map) ?:
-	      fuse_dax_req_setup(map, write ? FUSE_DAX_WRITE : FUSE_DAX_READ,
-				 fuse_dax_map_setup_done);
-	/* Not sent: what the run showed it shows */
-	if (err)
-		fuse_dax_map_answered(map, err);
-	return err;
-}
-
-/* Sets a placed mapping up; waits for the answer, killably */
-static int fuse_dax_map_setup(struct fuse_dax_map *map, bool write)
-{
-	return fuse_dax_map_send(map, write) ?:
-	       fuse_dax_map_wait(map, FUSE_DAX_SETUP) ?: map->error;
 }
 
 /**
@@ -489,37 +316,6 @@ void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last)
 		if (err || !index)
 			return;
 	}
-}
-
-/*
- * Has a detached mapping set up anew where it was, for writing: the server shows
- * the same there, so that it has next to nothing to do, and nobody has to go for
- * it. If that fails, or somebody else was faster, the mapping is gone.
- */
-static void fuse_dax_map_renew(struct fuse_dax_map *old)
-{
-	struct fuse_dax_plan plan = {
-		.start = fuse_dax_page_to_range(old->itn.start),
-		.nr = old->run.nr,
-	};
-	struct fuse_dax_map *map = fuse_dax_map_new(old->inode, old->di);
-
-	if (!map) {
-		fuse_dax_window_bury(old);
-		return;
-	}
-	map->run = old->run;
-	map->run.stale = true;
-	map->renewed = true;
-	/* The reference that the tree had */
-	fuse_dax_map_put(old);
-
-	if (fuse_dax_map_insert(map, plan.start, &plan)) {
-		fuse_dax_map_discard(map);
-		return;
-	}
-	fuse_dax_map_send(map, true);
-	fuse_dax_map_put(map);
 }
 
 struct fuse_dax_upgrade {
@@ -598,15 +394,15 @@ static bool fuse_dax_map_again(int error, unsigned int want, bool *write,
 	if (error == -EEXIST)
 		return true;
 	if (*write && !(want & FUSE_DAX_WANT_WRITE) &&
-	    (fuse_dax_is_readonly(error) ||
-	     (fuse_dax_is_full(error) && !(want & FUSE_DAX_WANT_ONCE)))) {
+	    (fuse_dax_error_is_readonly(error) ||
+	     (fuse_dax_error_is_full(error) && !(want & FUSE_DAX_WANT_ONCE)))) {
 		*write = false;
 		++*refused;
 		return true;
 	}
 	/* A fault reclaims, which frees resources of the server; others fall back */
 	return (want & FUSE_DAX_WANT_WAIT) && !(want & FUSE_DAX_WANT_ONCE) &&
-	       fuse_dax_is_limit(error) && ++*refused < FUSE_DAX_SETUP_TRIES;
+	       fuse_dax_error_is_limit(error) && ++*refused < FUSE_DAX_SETUP_TRIES;
 }
 
 /**

@@ -417,6 +417,20 @@ void fuse_dax_sysfs_del(struct fuse_dax_window *win);
 /* dax_end.c */
 void fuse_dax_conn_disable_work(struct work_struct *work);
 
+/* dax_setup.c */
+bool fuse_dax_error_is_limit(int error);
+bool fuse_dax_error_is_readonly(int error);
+bool fuse_dax_error_is_full(int error);
+struct fuse_dax_map *fuse_dax_map_new(struct inode *inode,
+				      struct fuse_dax_inode *di);
+int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
+			struct fuse_dax_plan *plan);
+void fuse_dax_map_discard(struct fuse_dax_map *map);
+int fuse_dax_map_wait(struct fuse_dax_map *map, enum fuse_dax_state state);
+int fuse_dax_map_send(struct fuse_dax_map *map, bool write);
+int fuse_dax_map_setup(struct fuse_dax_map *map, bool write);
+void fuse_dax_map_renew(struct fuse_dax_map *old);
+
 /* dax.c */
 extern const struct iomap_ops fuse_dax_iomap_ops;
 
@@ -429,9 +443,6 @@ struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
 void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last);
 
 #if IS_ENABLED(CONFIG_KUNIT)
-int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
-			struct fuse_dax_plan *plan);
-void fuse_dax_map_discard(struct fuse_dax_map *map);
 int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 			unsigned int want);
 int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
