@@ -179,14 +179,14 @@ struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
 }
 
 /**
- * fuse_dax_map_try - the live mapping at a page, for those who must not sleep
+ * fuse_dax_map_hit_nowait - fuse_dax_map_hit() for those who must not sleep
  * @inode: the file
  * @index: page of the file
  *
  * Context: Tries &fuse_dax_inode.sem.
  * Return: as fuse_dax_map_hit(); also -EAGAIN if the lock is taken.
  */
-struct fuse_dax_map *fuse_dax_map_try(struct inode *inode, pgoff_t index)
+struct fuse_dax_map *fuse_dax_map_hit_nowait(struct inode *inode, pgoff_t index)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	struct fuse_dax_map *map;

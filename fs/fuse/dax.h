@@ -44,20 +44,20 @@ int fuse_dax_mmap(struct file *file, struct vm_area_struct *vma);
 int fuse_dax_fadvise(struct file *file, loff_t offset, loff_t len, int advice);
 
 int fuse_dax_break(struct inode *inode, loff_t start, loff_t end);
-void fuse_dax_truncated(struct inode *inode, loff_t size);
-void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size);
-void fuse_dax_attr_changed(struct inode *inode, loff_t oldsize,
-			   struct timespec64 old_mtime);
+void fuse_dax_size_set(struct inode *inode, loff_t size);
+void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize, loff_t size);
+void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
+			  struct timespec64 old_mtime);
 
 void fuse_dax_cache_flush(struct inode *inode, loff_t start, loff_t last);
 void fuse_dax_cache_grows(struct inode *inode, loff_t size);
 void fuse_dax_cache_invalidate(struct inode *inode, pgoff_t first, pgoff_t last);
-void fuse_dax_changed(struct inode *inode);
+void fuse_dax_data_outdated(struct inode *inode);
 
 void fuse_dax_keep_times(struct inode *inode, struct fuse_attr *attr);
 void fuse_dax_times_sent(struct inode *inode, struct timespec64 mtime);
 bool fuse_dax_times_pending(struct inode *inode);
-void fuse_dax_changed_there(struct inode *inode, bool pending);
+void fuse_dax_request_modified(struct inode *inode, bool pending);
 
 void fuse_dax_inode_init(struct inode *inode, unsigned int flags);
 void fuse_dax_inode_evict(struct inode *inode);
@@ -109,17 +109,17 @@ static inline int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
 	return 0;
 }
 
-static inline void fuse_dax_truncated(struct inode *inode, loff_t size)
+static inline void fuse_dax_size_set(struct inode *inode, loff_t size)
 {
 }
 
-static inline void fuse_dax_size_changed(struct inode *inode, loff_t oldsize,
-					 loff_t size)
+static inline void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize,
+					loff_t size)
 {
 }
 
-static inline void fuse_dax_attr_changed(struct inode *inode, loff_t oldsize,
-					 struct timespec64 old_mtime)
+static inline void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
+					struct timespec64 old_mtime)
 {
 }
 
@@ -137,7 +137,7 @@ static inline void fuse_dax_cache_invalidate(struct inode *inode,
 {
 }
 
-static inline void fuse_dax_changed(struct inode *inode)
+static inline void fuse_dax_data_outdated(struct inode *inode)
 {
 }
 
@@ -151,7 +151,7 @@ static inline bool fuse_dax_times_pending(struct inode *inode)
 	return false;
 }
 
-static inline void fuse_dax_changed_there(struct inode *inode, bool pending)
+static inline void fuse_dax_request_modified(struct inode *inode, bool pending)
 {
 }
 

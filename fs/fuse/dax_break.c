@@ -44,7 +44,7 @@ int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
 {
 	unsigned int delay = 1;
 
-	fuse_dax_changed(inode);
+	fuse_dax_data_outdated(inode);
 	while (fuse_dax_break_range(inode, start, end)) {
 		filemap_invalidate_unlock(inode->i_mapping);
 		schedule_timeout_interruptible(msecs_to_jiffies(delay));
@@ -53,12 +53,12 @@ int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
 			return -ERESTARTSYS;
 		delay = min(2 * delay, FUSE_DAX_BREAK_MAX);
 	}
-	fuse_dax_cache_break(inode, start, end);
+	fuse_dax_cache_discard(inode, start, end);
 	return 0;
 }
 
 /**
- * fuse_dax_truncated - give back mappings that show nothing any more
+ * fuse_dax_size_set - the size was set: give back what shows nothing any more
  * @inode: a DAX file
  * @size: its new size, bytes
  *
@@ -70,7 +70,7 @@ int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
  *
  * Context: invalidate_lock held for write.
  */
-void fuse_dax_truncated(struct inode *inode, loff_t size)
+void fuse_dax_size_set(struct inode *inode, loff_t size)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	unsigned long range = DIV_ROUND_UP_ULL(size, FUSE_DAX_RANGE_SIZE);
@@ -83,7 +83,7 @@ void fuse_dax_truncated(struct inode *inode, loff_t size)
 	fuse_dax_break_range(inode, size, LLONG_MAX);
 	if (!di)
 		return;
-	fuse_dax_cache_truncate(inode, size);
+	fuse_dax_cache_size_set(inode, size);
 
 	for (;;) {
 		down_read(&di->sem);
@@ -103,14 +103,15 @@ void fuse_dax_truncated(struct inode *inode, loff_t size)
 }
 
 /**
- * fuse_dax_size_changed - the size was found to be another one on the server
+ * fuse_dax_size_learnt - the size was found to be another one on the server
  * @inode: a DAX file
  * @oldsize: size before, bytes
  * @size: size now, bytes; i_size has been set
  *
- * Context: See fuse_dax_truncated(), but for the lock. Takes invalidate_lock for write.
+ * Context: See fuse_dax_size_set(), but for the lock. Takes invalidate_lock for
+ * write.
  */
-void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size)
+void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize, loff_t size)
 {
 	struct address_space *mapping = inode->i_mapping;
 
@@ -119,7 +120,7 @@ void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size)
 
 	if (size < oldsize) {
 		filemap_invalidate_lock(mapping);
-		fuse_dax_truncated(inode, size);
+		fuse_dax_size_set(inode, size);
 		filemap_invalidate_unlock(mapping);
 	}
 	/* Somebody else has written to it */
@@ -127,7 +128,7 @@ void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size)
 }
 
 /**
- * fuse_dax_attr_changed - attributes came from the server
+ * fuse_dax_attr_learnt - attributes came from the server
  * @inode: a DAX file, with the new attributes
  * @oldsize: size before, bytes
  * @old_mtime: modification time before
@@ -135,16 +136,16 @@ void fuse_dax_size_changed(struct inode *inode, loff_t oldsize, loff_t size)
  * What the window shows is the server's own. Cached pages are as old as those of
  * a file without DAX may be.
  *
- * Context: See fuse_dax_size_changed(). Locks pages.
+ * Context: See fuse_dax_size_learnt(). Locks pages.
  */
-void fuse_dax_attr_changed(struct inode *inode, loff_t oldsize,
-			   struct timespec64 old_mtime)
+void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
+			  struct timespec64 old_mtime)
 {
 	struct fuse_conn *fc = get_fuse_conn(inode);
 	struct timespec64 mtime = inode_get_mtime(inode);
 	loff_t size = i_size_read(inode);
 
-	fuse_dax_size_changed(inode, oldsize, size);
+	fuse_dax_size_learnt(inode, oldsize, size);
 	if (size == oldsize && fc->auto_inval_data &&
 	    !timespec64_equal(&mtime, &old_mtime))
 		fuse_dax_cache_invalidate(inode, 0, ULONG_MAX);

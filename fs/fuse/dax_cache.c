@@ -319,7 +319,7 @@ ssize_t fuse_dax_cache_read(struct kiocb *iocb, struct iov_iter *to)
 	struct folio *folio;
 	size_t len;
 
-	if (left <= 0 || !fuse_dax_copy_allowed(iocb))
+	if (left <= 0 || !fuse_dax_cache_allowed(iocb))
 		return 0;
 	folio = fuse_dax_cache_peek(inode, index);
 	if (!folio && fuse_dax_cache_wants(iocb, to))
@@ -501,7 +501,7 @@ void fuse_dax_cache_grows(struct inode *inode, loff_t size)
 }
 
 /**
- * fuse_dax_cache_break - drop pages that the server is going to change
+ * fuse_dax_cache_discard - drop pages that the server is going to change
  * @inode: a DAX file
  * @start: first byte
  * @end: last byte
@@ -509,7 +509,7 @@ void fuse_dax_cache_grows(struct inode *inode, loff_t size)
  * Context: i_rwsem and invalidate_lock held for write. See
  * fuse_dax_cache_invalidate().
  */
-void fuse_dax_cache_break(struct inode *inode, loff_t start, loff_t end)
+void fuse_dax_cache_discard(struct inode *inode, loff_t start, loff_t end)
 {
 	if (fuse_dax_cache_any(inode))
 		fuse_dax_cache_drop(inode, start >> PAGE_SHIFT,
@@ -616,13 +616,13 @@ void fuse_dax_cache_store(struct file *file, loff_t pos, const void *data,
 }
 
 /**
- * fuse_dax_cache_truncate - drop what is past the end of the file
+ * fuse_dax_cache_size_set - drop what is past the end of the file
  * @inode: a DAX file
  * @size: its size, bytes
  *
  * Context: invalidate_lock held for write. Locks pages.
  */
-void fuse_dax_cache_truncate(struct inode *inode, loff_t size)
+void fuse_dax_cache_size_set(struct inode *inode, loff_t size)
 {
 	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
 	if (!fuse_dax_cache_any(inode))

@@ -121,12 +121,12 @@ void fuse_dax_copy_end(struct fuse_dax_window *win, struct fuse_dax_inode *di)
 }
 
 /**
- * fuse_dax_changed - what a file has is or may be no longer what it had
+ * fuse_dax_data_outdated - what a file has is or may be no longer what it had
  * @inode: the file
  *
  * Context: Takes &fuse_dax_copies.lock.
  */
-void fuse_dax_changed(struct inode *inode)
+void fuse_dax_data_outdated(struct inode *inode)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 
@@ -263,12 +263,12 @@ static bool fuse_dax_copy_valid(struct inode *inode,
 }
 
 /**
- * fuse_dax_copy_allowed - whether a read may be served from memory of the guest
+ * fuse_dax_cache_allowed - whether a read may be served from memory of the guest
  * @iocb: where
  *
  * Return: false if it is to bypass caches.
  */
-bool fuse_dax_copy_allowed(const struct kiocb *iocb)
+bool fuse_dax_cache_allowed(const struct kiocb *iocb)
 {
 	const struct fuse_file *ff = iocb->ki_filp->private_data;
 
@@ -292,7 +292,7 @@ ssize_t fuse_dax_copy_read(struct kiocb *iocb, struct iov_iter *to)
 	struct fuse_dax_copy *copy;
 	ssize_t res = 0;
 
-	copy = di && fuse_dax_copy_allowed(iocb) ? fuse_dax_copy_get(di) : NULL;
+	copy = di && fuse_dax_cache_allowed(iocb) ? fuse_dax_copy_get(di) : NULL;
 	if (!copy)
 		return 0;
 	if (!fuse_dax_copy_valid(inode, copy)) {
@@ -326,7 +326,7 @@ bool fuse_dax_copy_begins(struct kiocb *iocb, struct iov_iter *to)
 
 	return !iocb->ki_pos && size <= FUSE_DAX_COPY_MAX &&
 	       (len >= PAGE_SIZE || len > size / 8) &&
-	       fuse_dax_copy_allowed(iocb);
+	       fuse_dax_cache_allowed(iocb);
 }
 
 /*

@@ -177,7 +177,7 @@ ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res, bool pending)
 	if (!res)
 		return -EIO;
 	if (res > 0)
-		fuse_dax_changed_there(inode, pending);
+		fuse_dax_request_modified(inode, pending);
 	return res;
 }
 

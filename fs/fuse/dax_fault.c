@@ -176,7 +176,7 @@ static vm_fault_t fuse_dax_fault_around(struct vm_fault *vmf, pgoff_t start,
 
 	if (!filemap_invalidate_trylock_shared(mapping))
 		return 0;
-	map = fuse_dax_map_try(mapping->host, vmf->pgoff);
+	map = fuse_dax_map_hit_nowait(mapping->host, vmf->pgoff);
 	if (!IS_ERR(map)) {
 		ret = dax_map_pages(vmf, max(start, map->itn.start),
 				    min(end, map->itn.last));

@@ -436,7 +436,8 @@ extern const struct iomap_ops fuse_dax_iomap_ops;
 
 struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
 				      unsigned int want);
-struct fuse_dax_map *fuse_dax_map_try(struct inode *inode, pgoff_t index);
+struct fuse_dax_map *fuse_dax_map_hit_nowait(struct inode *inode,
+					     pgoff_t index);
 struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want);
 struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
@@ -464,7 +465,7 @@ int fuse_dax_copies_init(struct fuse_dax_copies *copies);
 void fuse_dax_copies_exit(struct fuse_dax_copies *copies);
 void fuse_dax_copy_end(struct fuse_dax_window *win, struct fuse_dax_inode *di);
 void fuse_dax_copy_written(struct inode *inode);
-bool fuse_dax_copy_allowed(const struct kiocb *iocb);
+bool fuse_dax_cache_allowed(const struct kiocb *iocb);
 ssize_t fuse_dax_copy_read(struct kiocb *iocb, struct iov_iter *to);
 bool fuse_dax_copy_begins(struct kiocb *iocb, struct iov_iter *to);
 ssize_t fuse_dax_copy_make(struct kiocb *iocb, struct iov_iter *to);
@@ -480,10 +481,10 @@ bool fuse_dax_cache_any(struct inode *inode);
 int fuse_dax_cache_write_begin(struct kiocb *iocb, struct iov_iter *from);
 void fuse_dax_cache_store(struct file *file, loff_t pos, const void *data,
 			  size_t len);
-void fuse_dax_cache_break(struct inode *inode, loff_t start, loff_t end);
+void fuse_dax_cache_discard(struct inode *inode, loff_t start, loff_t end);
 int fuse_dax_cache_evict(struct fuse_dax_map *map);
 bool fuse_dax_cache_pinned(struct inode *inode, pgoff_t first, pgoff_t last);
-void fuse_dax_cache_truncate(struct inode *inode, loff_t size);
+void fuse_dax_cache_size_set(struct inode *inode, loff_t size);
 void fuse_dax_cache_forget(struct inode *inode, pgoff_t first, pgoff_t last);
 int fuse_dax_cache_writepages(struct address_space *mapping,
 			      struct writeback_control *wbc);

@@ -102,7 +102,7 @@ bool fuse_dax_times_pending(struct inode *inode)
 }
 
 /**
- * fuse_dax_changed_there - a request of ours has changed a file on the server
+ * fuse_dax_request_modified - a request of ours has modified the file
  * @inode: the file
  * @pending: fuse_dax_times_pending() before the request
  *
@@ -110,7 +110,7 @@ bool fuse_dax_times_pending(struct inode *inode)
  *
  * Context: Takes &fuse_inode.lock.
  */
-void fuse_dax_changed_there(struct inode *inode, bool pending)
+void fuse_dax_request_modified(struct inode *inode, bool pending)
 {
 	if (pending || fuse_dax_times_pending(inode))
 		fuse_dax_touch(inode);

@@ -39,7 +39,7 @@ static ssize_t copy_fetch(struct kiocb *iocb, void *data, size_t len)
 	for (size_t i = 0; i < len; i++)
 		bytes[i] = copy_byte(i);
 	if (copy_server.changes)
-		fuse_dax_changed(copy_server.changes);
+		fuse_dax_data_outdated(copy_server.changes);
 	return copy_server.answer ?: len;
 }
 
@@ -160,7 +160,7 @@ static void copy_good_happens(struct kunit *test, struct inode *inode,
 	struct timespec64 ctime = inode_get_ctime(inode);
 
 	if (c->changed)
-		fuse_dax_changed(inode);
+		fuse_dax_data_outdated(inode);
 	if (c->mapped)
 		fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_MEMORY);
 	if (c->stale)

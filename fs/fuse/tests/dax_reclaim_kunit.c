@@ -352,7 +352,7 @@ static void reclaim_sleeps(struct kunit *test)
 static void reclaim_truncate(struct kunit *test, struct inode *inode, loff_t size)
 {
 	filemap_invalidate_lock(inode->i_mapping);
-	fuse_dax_truncated(inode, size);
+	fuse_dax_size_set(inode, size);
 	filemap_invalidate_unlock(inode->i_mapping);
 }
 
@@ -390,12 +390,12 @@ static void reclaim_size_changed(struct kunit *test)
 	struct inode *inode = &kt->fi[0].inode;
 	const loff_t two = 2 * FUSE_DAX_RANGE_SIZE;
 
-	fuse_dax_size_changed(inode, two, 0);
+	fuse_dax_size_learnt(inode, two, 0);
 	fuse_dax_kunit_pieces(test, 0, 2, 2);
-	fuse_dax_size_changed(inode, 0, two);
-	fuse_dax_size_changed(inode, two, two);
+	fuse_dax_size_learnt(inode, 0, two);
+	fuse_dax_size_learnt(inode, two, two);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 2);
-	fuse_dax_size_changed(inode, 2 * two, two);
+	fuse_dax_size_learnt(inode, 2 * two, two);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
 }
 
