@@ -64,6 +64,29 @@
  * data and size change together. Only faults wait, killably, before they take
  * any lock that reclaim needs.
  *
+ * Files
+ * -----
+ *
+ * Top down, each calls only those below it::
+ *
+ *   dax_conn.c      which connections and inodes use DAX, from making to end
+ *   dax_io.c        reading and writing
+ *   dax_fault.c     page faults
+ *   dax_advise.c    what programs say about how they will use a file
+ *   dax_fallback.c  reading and writing by request
+ *   dax.c           the mappings of a file: find, make, upgrade
+ *   dax_setup.c     how one mapping comes to life
+ *   dax_break.c     ends the use of what is about to change or has gone
+ *   dax_cache.c     pages that are not mapped
+ *   dax_copy.c      small files that are not mapped
+ *   dax_end.c       ends the use of memory for all files of a connection
+ *   dax_reclaim.c   takes mappings from inodes
+ *   dax_plan.c      whether a miss maps, and how much
+ *   dax_req.c       the two requests
+ *   dax_sysfs.c     the counters
+ *   dax_window.c    the ranges: who has, gives back and waits for one
+ *   dax_times.c     mtime and ctime of stores
+ *
  * Locking
  * -------
  *

@@ -306,6 +306,14 @@ static inline void fuse_dax_map_drop(struct fuse_dax_map *map)
 		kfree(map);
 }
 
+/*
+ * What is private to the driver, by file, each below those that it calls. See
+ * dax.h for what others call.
+ */
+
+/* dax_times.c */
+void fuse_dax_touch(struct inode *inode);
+
 /* dax_window.c */
 void fuse_dax_map_put(struct fuse_dax_map *map);
 struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
@@ -337,6 +345,10 @@ bool fuse_dax_window_pressed(struct fuse_dax_window *win);
 int fuse_dax_window_wait(struct fuse_dax_window *win,
 			 int (*try)(void *data), void *data);
 
+/* dax_sysfs.c */
+int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
+void fuse_dax_sysfs_del(struct fuse_dax_window *win);
+
 /* dax_req.c */
 /** enum fuse_dax_access - what a setup asks for; the protocol's flags */
 enum fuse_dax_access {
@@ -350,9 +362,6 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
 			unsigned int nr);
 void fuse_dax_req_put_work(struct work_struct *work);
-
-/* dax_times.c */
-void fuse_dax_touch(struct inode *inode);
 
 /* dax_plan.c */
 /** enum fuse_dax_want - what a caller of fuse_dax_map_find() needs */
@@ -410,55 +419,8 @@ void fuse_dax_reclaim_age(struct fuse_dax_window *win);
 void fuse_dax_reclaim_work(struct work_struct *work);
 void fuse_dax_reclaim_retry_work(struct work_struct *work);
 
-/* dax_sysfs.c */
-int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
-void fuse_dax_sysfs_del(struct fuse_dax_window *win);
-
 /* dax_end.c */
 void fuse_dax_conn_disable_work(struct work_struct *work);
-
-/* dax_setup.c */
-bool fuse_dax_error_is_limit(int error);
-bool fuse_dax_error_is_readonly(int error);
-bool fuse_dax_error_is_full(int error);
-struct fuse_dax_map *fuse_dax_map_new(struct inode *inode,
-				      struct fuse_dax_inode *di);
-int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
-			struct fuse_dax_plan *plan);
-void fuse_dax_map_discard(struct fuse_dax_map *map);
-int fuse_dax_map_wait(struct fuse_dax_map *map, enum fuse_dax_state state);
-int fuse_dax_map_send(struct fuse_dax_map *map, bool write);
-int fuse_dax_map_setup(struct fuse_dax_map *map, bool write);
-void fuse_dax_map_renew(struct fuse_dax_map *old);
-
-/* dax.c */
-extern const struct iomap_ops fuse_dax_iomap_ops;
-
-struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
-				      unsigned int want);
-struct fuse_dax_map *fuse_dax_map_hit_nowait(struct inode *inode,
-					     pgoff_t index);
-struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
-				       unsigned int want);
-struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
-void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last);
-
-#if IS_ENABLED(CONFIG_KUNIT)
-int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
-			unsigned int want);
-int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
-void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
-bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
-size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);
-ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res, bool pending);
-bool fuse_dax_write_extends(struct kiocb *iocb, struct iov_iter *from);
-ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
-			 int tries);
-bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter);
-ssize_t fuse_dax_copy_fetch(struct kiocb *iocb, void *data, size_t len);
-vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
-			      bool may_unlock, struct fuse_dax_map **map);
-#endif
 
 /* dax_copy.c */
 int fuse_dax_copies_init(struct fuse_dax_copies *copies);
@@ -489,10 +451,54 @@ void fuse_dax_cache_forget(struct inode *inode, pgoff_t first, pgoff_t last);
 int fuse_dax_cache_writepages(struct address_space *mapping,
 			      struct writeback_control *wbc);
 
+/* dax_setup.c */
+bool fuse_dax_error_is_limit(int error);
+bool fuse_dax_error_is_readonly(int error);
+bool fuse_dax_error_is_full(int error);
+struct fuse_dax_map *fuse_dax_map_new(struct inode *inode,
+				      struct fuse_dax_inode *di);
+int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
+			struct fuse_dax_plan *plan);
+void fuse_dax_map_discard(struct fuse_dax_map *map);
+int fuse_dax_map_wait(struct fuse_dax_map *map, enum fuse_dax_state state);
+int fuse_dax_map_send(struct fuse_dax_map *map, bool write);
+int fuse_dax_map_setup(struct fuse_dax_map *map, bool write);
+void fuse_dax_map_renew(struct fuse_dax_map *old);
+
+/* dax.c */
+extern const struct iomap_ops fuse_dax_iomap_ops;
+
+struct fuse_dax_map *fuse_dax_map_hit(struct inode *inode, pgoff_t index,
+				      unsigned int want);
+struct fuse_dax_map *fuse_dax_map_hit_nowait(struct inode *inode,
+					     pgoff_t index);
+struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
+				       unsigned int want);
+struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
+void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last);
+
 /* dax_fallback.c */
 ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter);
 
 /* dax_fault.c */
 extern const struct vm_operations_struct fuse_dax_vm_ops;
+
+/* For the tests */
+#if IS_ENABLED(CONFIG_KUNIT)
+int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
+			unsigned int want);
+int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
+void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
+bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
+size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);
+ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res, bool pending);
+bool fuse_dax_write_extends(struct kiocb *iocb, struct iov_iter *from);
+ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
+			 int tries);
+bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter);
+ssize_t fuse_dax_copy_fetch(struct kiocb *iocb, void *data, size_t len);
+vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
+			      bool may_unlock, struct fuse_dax_map **map);
+#endif
 
 #endif /* _FS_FUSE_DAX_I_H */
