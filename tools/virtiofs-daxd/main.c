@@ -30,6 +30,7 @@
 #include "dax_map.h"
 #include "isolation.h"
 #include "log.h"
+#include "notify.h"
 #include "options.h"
 #include "passthrough.h"
 #include "pool.h"
@@ -54,6 +55,7 @@
 struct fs_config {
 	char tag[36];
 	uint32_t num_request_queues;
+	uint32_t notify_buf_size;
 } __attribute__((packed));
 
 /**
@@ -347,18 +349,22 @@ static int open_window(struct daemon *daemon)
 
 static int open_queues(struct daemon *daemon)
 {
-	daemon->num_queues = 1 + daemon->opts.num_queues;
+	/* The one for notifications takes requests of a guest that has none */
+	daemon->num_queues = 1 + daemon->opts.notifications +
+			     daemon->opts.num_queues;
 	daemon->mem = guest_mem_new();
 	daemon->queues = calloc(daemon->num_queues, sizeof(struct queue));
 	if (!daemon->mem || !daemon->queues)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < daemon->num_queues; i++)
 		queue_init(&daemon->queues[i], i, daemon->mem);
+	if (daemon->opts.notifications)
+		notify_open(&daemon->queues[1]);
 	daemon->hiprio = pool_new(daemon->queues, 1, 1);
 	if (!daemon->hiprio)
 		return -errno;
 	daemon->requests = pool_new(daemon->queues + 1,
-				    daemon->opts.num_queues,
+				    daemon->num_queues - 1,
 				    daemon->opts.num_threads);
 	return daemon->requests ? 0 : -errno;
 }
@@ -375,11 +381,15 @@ static void describe_device(struct daemon *daemon)
 
 	memcpy(config->tag, daemon->opts.tag, strlen(daemon->opts.tag));
 	config->num_request_queues = htole32(daemon->opts.num_queues);
+	config->notify_buf_size = htole32(NOTIFY_MAX_LEN);
 	daemon->device = (struct vhost_user_device){
 		.queues = daemon->queues,
 		.num_queues = daemon->num_queues,
 		.config = config,
-		.config_len = sizeof(*config),
+		.config_len = daemon->opts.notifications ? sizeof(*config) :
+			      offsetof(struct fs_config, notify_buf_size),
+		.notifications = daemon->opts.notifications ?
+				 notify_negotiated : NULL,
 		.window = daemon->opts.window,
 		.is_map = is_map,
 		.slots = daemon->slots,

@@ -29,6 +29,7 @@ enum {
 	OPT_DAX_BUDGET,
 	OPT_DAX_READONLY_WINDOW,
 	OPT_WINDOW_SOCKET,
+	OPT_NOTIFICATIONS,
 	OPT_NUM_QUEUES,
 	OPT_THREAD_POOL_SIZE,
 	OPT_SANDBOX,
@@ -54,6 +55,7 @@ static const struct option long_options[] = {
 	{ "dax-budget", required_argument, NULL, OPT_DAX_BUDGET },
 	{ "dax-readonly-window", no_argument, NULL, OPT_DAX_READONLY_WINDOW },
 	{ "window-socket", required_argument, NULL, OPT_WINDOW_SOCKET },
+	{ "notifications", no_argument, NULL, OPT_NOTIFICATIONS },
 	{ "num-queues", required_argument, NULL, OPT_NUM_QUEUES },
 	{ "thread-pool-size", required_argument, NULL, OPT_THREAD_POOL_SIZE },
 	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
@@ -84,6 +86,8 @@ static const char usage[] =
 "      --dax-budget N           most parts of files in the window at once (256;\n"
 "                               30000 with the library)\n"
 "      --window-socket PATH     the socket to which the library in the VMM connects\n"
+"      --notifications          tell the guest what changes here: needs one more\n"
+"                               virtqueue, and config_size=44, on QEMU's command line\n"
 "      --num-queues N           request queues (1)\n"
 "      --thread-pool-size N     threads that serve requests (4)\n"
 "      --sandbox MODE           none, namespace or chroot (namespace)\n"
@@ -211,6 +215,9 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 	case OPT_POSIX_ACL:
 		opts->posix_acl = true;
 		opts->xattr = true;
+		return true;
+	case OPT_NOTIFICATIONS:
+		opts->notifications = true;
 		return true;
 	case OPT_XATTR:
 		opts->xattr = true;

@@ -32,6 +32,7 @@ struct options {
 	unsigned int dax_budget;
 	bool dax_readonly_window;
 	const char *window_socket;
+	bool notifications;
 	unsigned int num_queues;
 	unsigned int num_threads;
 	enum isolation_sandbox sandbox;

@@ -62,8 +62,11 @@ static struct request *pool_look(struct pool *pool)
 	for (unsigned int i = 0; i < pool->num_queues; i++) {
 		struct queue *queue =
 			&pool->queues[pool->next++ % pool->num_queues];
-		struct request *req = request_take(queue);
+		struct request *req;
 
+		if (queue_refilled(queue))
+			continue;
+		req = request_take(queue);
 		if (req)
 			return req;
 	}

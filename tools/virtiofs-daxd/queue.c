@@ -121,6 +121,26 @@ void queue_watch(struct queue *queue, int epoll)
 	pthread_mutex_unlock(&queue->lock);
 }
 
+void queue_set_refilled(struct queue *queue,
+			void (*refilled)(struct queue *queue))
+{
+	pthread_mutex_lock(&queue->lock);
+	queue->refilled = refilled;
+	pthread_mutex_unlock(&queue->lock);
+}
+
+bool queue_refilled(struct queue *queue)
+{
+	void (*refilled)(struct queue *queue);
+
+	pthread_mutex_lock(&queue->lock);
+	refilled = queue->refilled;
+	pthread_mutex_unlock(&queue->lock);
+	if (refilled)
+		refilled(queue);
+	return refilled;
+}
+
 void queue_set_mem(struct queue *queue, struct guest_mem *mem)
 {
 	struct guest_mem *old;

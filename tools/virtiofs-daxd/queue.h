@@ -43,6 +43,7 @@ struct queue_late;
  * @round: counts how often the busy ones were given up
  * @busy: takers of this round that touch guest memory
  * @waiting: entries of the ring whose chains may stay out for ever
+ * @refilled: see queue_set_refilled(), or NULL
  * @late: replies that came while the queue was stopped
  */
 struct queue {
@@ -64,6 +65,7 @@ struct queue {
 	unsigned int round;
 	unsigned int busy;
 	unsigned int waiting;
+	void (*refilled)(struct queue *queue);
 	struct queue_late *late;
 };
 
@@ -109,6 +111,23 @@ void queue_destroy(struct queue *queue);
  * To be called before the first queue_start(), and at the end.
  */
 void queue_watch(struct queue *queue, int epoll);
+
+/**
+ * queue_set_refilled - the queue has buffers for what we say, not requests
+ * @queue: the queue
+ * @refilled: called without the lock when there may be more of them; NULL if there
+ *	are requests in it
+ */
+void queue_set_refilled(struct queue *queue,
+			void (*refilled)(struct queue *queue));
+
+/**
+ * queue_refilled - have @refilled look, if there are no requests in the queue
+ * @queue: the queue
+ *
+ * Return: false if there are requests in it.
+ */
+bool queue_refilled(struct queue *queue);
 
 /**
  * queue_set_mem - use another memory table from the next chain on

@@ -14,6 +14,7 @@
 #include "direct.h"
 #include "fuse_complete.h"
 #include "log.h"
+#include "notify.h"
 #include "stats.h"
 #include "util.h"
 
@@ -279,6 +280,7 @@ static void session_end(void)
 	if (transport.begun)
 		to_libfuse(&destroy, sizeof(destroy));
 	transport.begun = false;
+	notify_forget();
 	pt_reset(transport.direct.pt);
 	request_forget_interrupts();
 }

@@ -17,6 +17,9 @@
 	(1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_EVENT_IDX |	\
 	 1ULL << VIRTIO_RING_F_INDIRECT_DESC | VU_F_PROTOCOL_FEATURES)
 
+/* VIRTIO 1.3, 5.11.3: the device has a notification queue */
+#define VU_F_NOTIFICATION (1ULL << 0)
+
 #define VU_PROTOCOL_FEATURES						\
 	(VU_PROTOCOL_F_MQ | VU_PROTOCOL_F_REPLY_ACK |			\
 	 VU_PROTOCOL_F_CONFIG | VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
@@ -109,10 +112,14 @@ static int vu_reply_u64(struct vu_message *msg, uint64_t value)
 	return 0;
 }
 
+static uint64_t vu_features(const struct vhost_user *vu)
+{
+	return VU_FEATURES | (vu->device->notifications ? VU_F_NOTIFICATION : 0);
+}
+
 static int vu_get_features(struct vhost_user *vu, struct vu_message *msg)
 {
-	(void)vu;
-	return vu_reply_u64(msg, VU_FEATURES);
+	return vu_reply_u64(msg, vu_features(vu));
 }
 
 static int vu_set_features(struct vhost_user *vu, struct vu_message *msg)
@@ -120,8 +127,10 @@ static int vu_set_features(struct vhost_user *vu, struct vu_message *msg)
 	bool event_idx = msg->payload.u64 & 1ULL << VIRTIO_RING_F_EVENT_IDX;
 	bool protocol = msg->payload.u64 & VU_F_PROTOCOL_FEATURES;
 
-	if (msg->payload.u64 & ~VU_FEATURES)
+	if (msg->payload.u64 & ~vu_features(vu))
 		return -EINVAL;
+	if (vu->device->notifications)
+		vu->device->notifications(msg->payload.u64 & VU_F_NOTIFICATION);
 	for (unsigned int i = 0; i < vu->device->num_queues; i++) {
 		struct queue *queue = &vu->device->queues[i];
 

@@ -21,6 +21,8 @@
  * @num_queues: their number
  * @config: its configuration space
  * @config_len: bytes of @config, at most 256
+ * @notifications: told whether the guest will listen to them, on queue 1; NULL for
+ *	a device without
  * @window: size of shared memory region 0; 0 for a device without
  * @is_map: whether a descriptor shows a file in a window, of this device or
  *	another. These come back as regions of memory, and are none that may be
@@ -35,6 +37,7 @@ struct vhost_user_device {
 	unsigned int num_queues;
 	const void *config;
 	size_t config_len;
+	void (*notifications)(bool on);
 	uint64_t window;
 	bool (*is_map)(int fd);
 	struct map_slots *slots;
