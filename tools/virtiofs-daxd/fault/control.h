@@ -13,6 +13,12 @@
 
 #define FAULT_XATTR "trusted.daxd.fault"
 
+/*
+ * setxattr(2) of this one sends the value to the guest as a notification, as it
+ * is: a fuse_out_header and what follows. ENOTCONN if the guest does not listen.
+ */
+#define FAULT_NOTIFY_XATTR "trusted.daxd.notify"
+
 /**
  * fault_control - serve a request if it is for us
  * @req: not the caller's any more if the result is true

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # virtiofs-daxd-fault, for tests only: virtiofs-daxd, its objects unchanged, in
 # which a guest can make requests go wrong. fault.h says how that comes about.
-FAULT_WRAPPED = transport_serve queue_give
+FAULT_WRAPPED = transport_serve queue_give pt_new
 FAULT_OBJECTS = $(patsubst %.c,$(O)/%.o,$(wildcard fault/*.c))
 
 all: $(O)/virtiofs-daxd-fault

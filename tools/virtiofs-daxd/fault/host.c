@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../notify.h"
+#include "../util.h"
+
+#define HOST_MAX_TEXT 128
+
+static struct pt *share;
+
+struct pt *__wrap_pt_new(const struct pt_options *opts)
+{
+	share = __real_pt_new(opts);
+	return share;
+}
+
+static int host_truncate(uint64_t nodeid, off_t size)
+{
+	int fd = pt_node_open(share, nodeid, O_RDWR);
+	int err = 0;
+
+	if (fd < 0)
+		return fd;
+	if (ftruncate(fd, size))
+		err = -errno;
+	close_fd(&fd);
+	return err;
+}
+
+static int host_word(uint64_t nodeid, const char *word)
+{
+	long long offset, len;
+
+	if (sscanf(word, "truncate=%lld", &len) == 1)
+		return host_truncate(nodeid, len);
+	if (sscanf(word, "inval=%lld,%lld", &offset, &len) != 2)
+		return -EINVAL;
+	if (!notify_active())
+		return -ENOTCONN;
+	notify_inval_inode(nodeid, offset, len);
+	return 0;
+}
+
+int fault_host(uint64_t nodeid, const char *text, size_t len)
+{
+	char words[HOST_MAX_TEXT], *rest = NULL;
+	int err = 0;
+
+	if (len >= sizeof(words))
+		return -EINVAL;
+	memcpy(words, text, len);
+	words[len] = 0;
+	for (char *word = strtok_r(words, " \n", &rest); word && !err;
+	     word = strtok_r(NULL, " \n", &rest))
+		err = host_word(nodeid, word);
+	return err;
+}
