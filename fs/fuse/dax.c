@@ -64,6 +64,10 @@
  * data and size change together. Only faults wait, killably, before they take
  * any lock that reclaim needs.
  *
+ * The server may say unasked that data changes: a *notification*. What is mapped
+ * there is detached, the size asked for, and faults wait for that, see
+ * dax_notify.c.
+ *
  * Files
  * -----
  *
@@ -76,6 +80,7 @@
  *   dax_fallback.c  reading and writing by request
  *   dax.c           the mappings of a file: find, make, upgrade
  *   dax_setup.c     how one mapping comes to life
+ *   dax_notify.c    what the server says unasked of a file's data
  *   dax_break.c     ends the use of what is about to change or has gone
  *   dax_cache.c     pages that are not mapped
  *   dax_copy.c      small files that are not mapped
@@ -110,6 +115,8 @@
  *   may lead to: there is none with it held.
  * - fuse_dax_window.lock: spinlock; ranges and lists of the window. Under it
  *   tasks are woken and work is queued.
+ * - fuse_dax_notice.lock: spinlock; what the server has said of a file's data.
+ *   Taken with inode->i_lock held, by who queues work for the file.
  * - fuse_dax_copies.lock: spinlock; copies of small files. Has no order with it.
  *
  * lockdep_test.sh of the selftests compares this with what lockdep has seen.

@@ -262,7 +262,7 @@ EXPORT_SYMBOL_GPL(fuse_dax_conn_drained);
  */
 void fuse_dax_mount_drain(struct fuse_mount *fm)
 {
-	wait_var_event(&fm->dax_setups, !atomic_read(&fm->dax_setups));
+	wait_var_event(&fm->dax_holds, !atomic_read(&fm->dax_holds));
 }
 EXPORT_SYMBOL_GPL(fuse_dax_mount_drain);
 

@@ -103,9 +103,33 @@ static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
 	int err = 0;
 
 	filemap_invalidate_lock_shared(mapping);
-	ret = dax_iomap_fault(vmf, order, NULL, &err, &fuse_dax_iomap_ops);
+	/* What is put into page tables after this look is taken out again */
+	if (fuse_dax_notify_pending(mapping->host))
+		ret = VM_FAULT_NOPAGE;
+	else
+		ret = dax_iomap_fault(vmf, order, NULL, &err,
+				      &fuse_dax_iomap_ops);
 	filemap_invalidate_unlock_shared(mapping);
 	return err == -EAGAIN ? VM_FAULT_NOPAGE : ret;
+}
+
+/* Has the fault repeated when it is known what the server has meant */
+static vm_fault_t fuse_dax_fault_settle(struct vm_fault *vmf, bool may_unlock)
+{
+	struct file *file = vmf->vma->vm_file;
+	int err;
+
+	if (may_unlock && (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
+		return VM_FAULT_RETRY;
+	if (may_unlock && fault_flag_allow_retry_first(vmf->flags)) {
+		get_file(file);
+		release_fault_lock(vmf);
+		fuse_dax_notify_wait(file_inode(file));
+		fput(file);
+		return VM_FAULT_RETRY;
+	}
+	err = fuse_dax_notify_wait(file_inode(file));
+	return err && err != -EINTR ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
 }
 
 static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order,
@@ -120,6 +144,8 @@ static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order,
 	struct fuse_dax_map *map;
 	vm_fault_t ret;
 
+	if (fuse_dax_notify_pending(file_inode(vma->vm_file)))
+		return fuse_dax_fault_settle(vmf, may_unlock);
 	if (write)
 		want |= FUSE_DAX_WANT_WRITE;
 	if (order)
@@ -176,6 +202,10 @@ static vm_fault_t fuse_dax_fault_around(struct vm_fault *vmf, pgoff_t start,
 
 	if (!filemap_invalidate_trylock_shared(mapping))
 		return 0;
+	if (fuse_dax_notify_pending(mapping->host)) {
+		filemap_invalidate_unlock_shared(mapping);
+		return 0;
+	}
 	map = fuse_dax_map_hit_nowait(mapping->host, vmf->pgoff);
 	if (!IS_ERR(map)) {
 		ret = dax_map_pages(vmf, max(start, map->itn.start),

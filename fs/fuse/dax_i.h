@@ -115,6 +115,24 @@ struct fuse_dax_map {
 };
 
 /**
+ * struct fuse_dax_notice - what the server has said of the data of a file
+ * @lock: protects the fields below. Taken with &inode.i_lock held
+ * @inode: referenced while @work has something to do, else NULL
+ * @first: first page that is to be given up; after @last if there is none
+ * @last: last page
+ * @delay: until @work looks again at what is in use, ms
+ * @work: gives it up
+ */
+struct fuse_dax_notice {
+	spinlock_t lock;
+	struct inode *inode;
+	pgoff_t first;
+	pgoff_t last;
+	unsigned int delay;
+	struct delayed_work work;
+};
+
+/**
  * struct fuse_dax_inode - DAX state of an inode, made at the first mapping
  * @sem: protects @tree, the state of its mappings and the fields below. Not
  *	held across a request
@@ -132,6 +150,7 @@ struct fuse_dax_map {
  * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
  *	from the inode; 0: never. Protected by &fuse_dax_window.lock
  * @copy: of a small file, or NULL. Changed under &fuse_dax_copies.lock
+ * @notice: what the server has said of the data
  * @reclaimers: tasks that try to detach or unmap a mapping which they found
  *	through the window, and so without a reference to the inode: eviction
  *	waits for zero with wait_var_event(). Raised under &fuse_dax_window.lock
@@ -148,6 +167,7 @@ struct fuse_dax_inode {
 	unsigned long epoch;
 	unsigned long withdrawn;
 	struct fuse_dax_copy __rcu *copy;
+	struct fuse_dax_notice notice;
 	atomic_t reclaimers;
 };
 
@@ -361,7 +381,13 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 		       void (*done)(struct fuse_dax_map *map, int error));
 int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
 			unsigned int nr);
+void fuse_dax_req_gone(struct fuse_mount *fm);
 void fuse_dax_req_put_work(struct work_struct *work);
+
+/* dax_notify.c */
+int fuse_dax_notify_wait(struct inode *inode);
+void fuse_dax_notify_work(struct work_struct *work);
+bool fuse_dax_notify_pending(const struct inode *inode);
 
 /* dax_plan.c */
 /** enum fuse_dax_want - what a caller of fuse_dax_map_find() needs */
@@ -489,6 +515,8 @@ int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 			unsigned int want);
 int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
 void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
+void fuse_dax_notice_add(struct fuse_dax_notice *notice, pgoff_t first,
+			 pgoff_t last);
 bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
 size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);
 ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res, bool pending);

@@ -18,11 +18,16 @@ struct fuse_dax_setup {
 	struct llist_node put;
 };
 
-/* A setup does not hold its inode any more: the mount may go */
-static void fuse_dax_req_gone(struct fuse_mount *fm)
+/**
+ * fuse_dax_req_gone - an inode is not held any more: the mount may go
+ * @fm: the mount
+ *
+ * Context: Any that may wake up tasks.
+ */
+void fuse_dax_req_gone(struct fuse_mount *fm)
 {
-	if (atomic_dec_and_test(&fm->dax_setups))
-		wake_up_var(&fm->dax_setups);
+	if (atomic_dec_and_test(&fm->dax_holds))
+		wake_up_var(&fm->dax_holds);
 }
 
 /**
@@ -123,7 +128,7 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 	req->inode = map->inode;
 
 	ihold(map->inode);
-	atomic_inc(&fm->dax_setups);
+	atomic_inc(&fm->dax_holds);
 	err = fuse_simple_background(fm, &req->args, GFP_KERNEL);
 	if (err) {
 		kfree(req);

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the server says unasked of the data of a file: that a part of it is about
+ * to change, or has changed.
+ *
+ * What is mapped there is given up: the removes tell the server that nobody here
+ * looks at it any more. Then the size is asked for, so that an access past the
+ * end is SIGBUS and not whatever a window shows where a file has ended. Faults
+ * wait for that; what they find mapped before may be gone by then.
+ *
+ * A page that somebody has pinned keeps its mapping, and is looked at again until
+ * it has become idle. Faults do not wait for that.
+ */
+#include "dax_i.h"
+
+#include <kunit/visibility.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+
+/* How long to wait at most before what is in use is looked at again, ms */
+#define FUSE_DAX_NOTIFY_MAX	64
+
+/**
+ * fuse_dax_notify_pending - whether a change is announced but not known yet
+ * @inode: a DAX file
+ *
+ * Context: Any.
+ */
+bool fuse_dax_notify_pending(const struct inode *inode)
+{
+	return test_bit(FUSE_I_DAX_NOTIFIED, &get_fuse_inode(inode)->state);
+}
+
+/* Adds pages to those that are concerned; @notice->lock is held */
+VISIBLE_IF_KUNIT
+void fuse_dax_notice_add(struct fuse_dax_notice *notice, pgoff_t first,
+			 pgoff_t last)
+{
+	lockdep_assert_held(&notice->lock);
+	notice->first = min(notice->first, first);
+	notice->last = max(notice->last, last);
+}
+
+/* Has the worker look at a file, whose inode cannot go meanwhile */
+static void fuse_dax_notice_queue(struct inode *inode,
+				  struct fuse_dax_inode *di)
+{
+	struct fuse_dax_notice *notice = &di->notice;
+
+	lockdep_assert_held(&inode->i_lock);
+	lockdep_assert_held(&notice->lock);
+	if (!notice->inode) {
+		__iget(inode);
+		atomic_inc(&get_fuse_mount(inode)->dax_holds);
+		notice->inode = inode;
+		notice->delay = 1;
+	}
+	mod_delayed_work(system_dfl_long_wq, &notice->work, 0);
+}
+
+/**
+ * fuse_dax_notified - the server says that data changes
+ * @inode: a DAX file, which is not being freed
+ * @first: first page
+ * @last: last page
+ *
+ * Context: &inode.i_lock held. Does not sleep.
+ */
+void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	struct fuse_inode *fi = get_fuse_inode(inode);
+	struct fuse_dax_inode *di = READ_ONCE(fi->dax);
+
+	lockdep_assert_held(&inode->i_lock);
+	set_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
+	/* Nothing is mapped or cached. Who wants to sees the bit */
+	if (!di)
+		return;
+	guard(spinlock)(&di->notice.lock);
+	fuse_dax_notice_add(&di->notice, first, last);
+	fuse_dax_notice_queue(inode, di);
+}
+
+/**
+ * fuse_dax_notify_wait - wait until it is known again how large a file is
+ * @inode: a DAX file
+ *
+ * Context: Sleeps, killably; the worker waits for the server, and for
+ * invalidate_lock.
+ * Return: 0, -EINTR, or -ENOMEM.
+ */
+int fuse_dax_notify_wait(struct inode *inode)
+{
+	struct fuse_inode *fi = get_fuse_inode(inode);
+	struct fuse_dax_inode *di = fuse_dax_inode_get(inode);
+
+	if (!di)
+		return -ENOMEM;
+	scoped_guard(spinlock, &inode->i_lock) {
+		guard(spinlock)(&di->notice.lock);
+		if (fuse_dax_notify_pending(inode) && !di->notice.inode)
+			fuse_dax_notice_queue(inode, di);
+	}
+	if (wait_var_event_killable(&fi->state, !fuse_dax_notify_pending(inode)))
+		return -EINTR;
+	return 0;
+}
+
+/* The first mapping from @first to @last, with a reference; or NULL */
+static struct fuse_dax_map *fuse_dax_notify_next(struct fuse_dax_inode *di,
+						 pgoff_t first, pgoff_t last)
+{
+	struct fuse_dax_map *map;
+
+	guard(rwsem_read)(&di->sem);
+	map = fuse_dax_map_first(di, first, last);
+	if (map)
+		fuse_dax_map_get(map);
+	return map;
+}
+
+/* Gives up what is mapped from @first to @last; false if some of it is in use */
+static bool fuse_dax_notify_detach(struct inode *inode,
+				   struct fuse_dax_inode *di, pgoff_t first,
+				   pgoff_t last)
+{
+	struct fuse_dax_map *map;
+	bool all = true;
+
+	if (first > last)
+		return true;
+	filemap_invalidate_lock(inode->i_mapping);
+	/* At once, and of what cannot be detached too */
+	unmap_mapping_pages(inode->i_mapping, first, last - first + 1, false);
+	while (first <= last && (map = fuse_dax_notify_next(di, first, last))) {
+		first = map->itn.last + 1;
+		if (!fuse_dax_reclaim_detach_locked(map))
+			fuse_dax_window_bury(map);
+		else
+			all = false;
+		fuse_dax_map_put(map);
+		if (!first)
+			break;
+	}
+	filemap_invalidate_unlock(inode->i_mapping);
+	return all;
+}
+
+/*
+ * Asks for the attributes. What they say of the size ends what is mapped past the
+ * end. False if they are not taken because the file is being written to; the
+ * write's answer tells of the size too.
+ */
+static bool fuse_dax_notify_ask(struct inode *inode)
+{
+	int err = fuse_update_attributes(inode, NULL, STATX_BASIC_STATS);
+
+	return err || !(READ_ONCE(get_fuse_inode(inode)->inval_mask) & STATX_SIZE);
+}
+
+/* Whether nobody need be told any more that a mapping was given up */
+static bool fuse_dax_notify_over(struct inode *inode)
+{
+	return READ_ONCE(fuse_dax_window_of(inode)->stopped) ||
+	       list_empty_careful(&get_fuse_mount(inode)->fc_entry);
+}
+
+/*
+ * Ends one look, or has the worker come again for what it left; true if the
+ * inode is let go.
+ */
+static bool fuse_dax_notice_end(struct inode *inode,
+				struct fuse_dax_notice *notice, bool again,
+				pgoff_t first, pgoff_t last)
+{
+	struct fuse_inode *fi = get_fuse_inode(inode);
+
+	guard(spinlock)(&notice->lock);
+	if (again)
+		fuse_dax_notice_add(notice, first, last);
+	/* Else something was said since this look began: there is another */
+	if (!delayed_work_pending(&notice->work)) {
+		clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
+		if (!again || fuse_dax_notify_over(inode)) {
+			notice->first = ULONG_MAX;
+			notice->last = 0;
+			notice->inode = NULL;
+			return true;
+		}
+		queue_delayed_work(system_dfl_long_wq, &notice->work,
+				   msecs_to_jiffies(notice->delay));
+		notice->delay = min(2 * notice->delay, FUSE_DAX_NOTIFY_MAX);
+	}
+	return false;
+}
+
+/**
+ * fuse_dax_notify_work - give up what the server has said is to change
+ * @work: &fuse_dax_notice.work
+ */
+void fuse_dax_notify_work(struct work_struct *work)
+{
+	struct fuse_dax_notice *notice = container_of(to_delayed_work(work),
+						      typeof(*notice), work);
+	struct fuse_dax_inode *di = container_of(notice, typeof(*di), notice);
+	struct inode *inode = notice->inode;
+	struct fuse_mount *fm = get_fuse_mount(inode);
+	pgoff_t first, last;
+	bool all, put;
+
+	scoped_guard(spinlock, &notice->lock) {
+		first = notice->first;
+		last = notice->last;
+		notice->first = ULONG_MAX;
+		notice->last = 0;
+	}
+	all = fuse_dax_notify_detach(inode, di, first, last);
+	all &= fuse_dax_notify_ask(inode);
+	if (first <= last)
+		fuse_dax_cache_invalidate(inode, first, last);
+	put = fuse_dax_notice_end(inode, notice, !all, first, last);
+	/* First what they wait for, then the look for who waits */
+	smp_mb();
+	wake_up_var(&get_fuse_inode(inode)->state);
+	if (put) {
+		iput(inode);
+		fuse_dax_req_gone(fm);
+	}
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The notification queue of a virtio-fs device: what the server says unasked.
+ *
+ * A message is what a server writes to /dev/fuse: a fuse_out_header with unique
+ * 0 and the code in its error, then the body. It comes in a buffer of ours,
+ * which the server has until it has something to say; how many there are bounds
+ * what it can have us do. When it finds none it waits for one, or says less:
+ * FUSE_NOTIFY_INC_EPOCH stands for all that could not be said.
+ *
+ * What a message makes stale is marked as such when it is taken from the queue,
+ * without sleeping; that is done before any answer that was put in its queue
+ * after the message is given to who waits for it. What takes longer is left to
+ * workers.
+ */
+#include "virtio_fs_notify.h"
+
+#include "dev.h"
+#include "fuse_i.h"
+
+#include <linux/fuse.h>
+#include <linux/list.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_fs.h>
+#include <linux/workqueue.h>
+
+/* Buffers that the server has at most */
+#define VIRTIO_FS_NOTIFY_BUFS	64
+
+/* The longest message that is of use: a name and its parent */
+#define VIRTIO_FS_NOTIFY_MIN						\
+	(sizeof(struct fuse_out_header) +				\
+	 sizeof(struct fuse_notify_delete_out) + FUSE_NAME_LOW_MAX + 1)
+
+/**
+ * struct virtio_fs_note - a buffer for one message
+ * @list: on &virtio_fs_notify.slow while the message waits for the worker
+ * @len: bytes of the message
+ * @msg: a page of its own, the message at its start
+ */
+struct virtio_fs_note {
+	struct list_head list;
+	unsigned int len;
+	struct fuse_out_header *msg;
+};
+
+/**
+ * struct virtio_fs_notify - the notification queue of a device
+ * @lock: protects what follows, up to @slow. Leaf, but for what marks take
+ * @vq: the queue; NULL while the device is reset
+ * @fc: the connection to which the messages belong, or NULL: then they are of no
+ *	meaning
+ * @slow: &struct virtio_fs_note, messages that may take long
+ * @done_work: takes messages from the queue
+ * @slow_work: handles those in @slow
+ * @size: bytes of a buffer. Constant
+ * @notes: the buffers
+ */
+struct virtio_fs_notify {
+	/* protects what follows, up to @slow */
+	spinlock_t lock;
+	struct virtqueue *vq;
+	struct fuse_conn *fc;
+	struct list_head slow;
+
+	struct work_struct done_work;
+	struct work_struct slow_work;
+	unsigned int size;
+	struct virtio_fs_note notes[VIRTIO_FS_NOTIFY_BUFS];
+};
+
+/* Gives a buffer to the server; true if it is to be told */
+static bool virtio_fs_note_post(struct virtio_fs_notify *notify,
+				struct virtio_fs_note *note)
+{
+	struct scatterlist sg;
+
+	lockdep_assert_held(&notify->lock);
+	if (!notify->vq)
+		return false;
+	sg_init_one(&sg, note->msg, notify->size);
+	return !virtqueue_add_inbuf(notify->vq, &sg, 1, note, GFP_ATOMIC);
+}
+
+/* Tells the server that there are buffers */
+static void virtio_fs_notify_kick(struct virtio_fs_notify *notify)
+{
+	lockdep_assert_held(&notify->lock);
+	if (notify->vq)
+		virtqueue_kick(notify->vq);
+}
+
+/* What makes sense for a device. A request is not sent anew, for one */
+static bool virtio_fs_notify_knows(int code)
+{
+	switch (code) {
+	case FUSE_NOTIFY_INVAL_INODE:
+	case FUSE_NOTIFY_INVAL_ENTRY:
+	case FUSE_NOTIFY_DELETE:
+	case FUSE_NOTIFY_INC_EPOCH:
+	case FUSE_NOTIFY_PRUNE:
+		return true;
+	}
+	return false;
+}
+
+/* Whether a buffer holds a message; the device says how much it has written */
+static bool virtio_fs_note_valid(const struct virtio_fs_notify *notify,
+				 struct virtio_fs_note *note, unsigned int len)
+{
+	const struct fuse_out_header *oh = note->msg;
+
+	if (len < sizeof(*oh) || len > notify->size)
+		return false;
+	note->len = READ_ONCE(oh->len);
+	return note->len >= sizeof(*oh) && note->len <= len && !oh->unique &&
+	       virtio_fs_notify_knows(READ_ONCE(oh->error));
+}
+
+/* Marks at once; true if nothing is left to be done for a message */
+static bool virtio_fs_note_mark(struct virtio_fs_notify *notify,
+				struct virtio_fs_note *note)
+{
+	const struct fuse_out_header *oh = note->msg;
+
+	return fuse_notify_mark(notify->fc, oh->error, oh + 1,
+				note->len - sizeof(*oh));
+}
+
+/*
+ * Takes what is in the queue, at most as much as was when this began; true if
+ * there may be more.
+ */
+static bool virtio_fs_notify_take(struct virtio_fs_notify *notify)
+{
+	unsigned int len, n;
+	bool kick = false;
+
+	lockdep_assert_held(&notify->lock);
+	for (n = 0; n < VIRTIO_FS_NOTIFY_BUFS && notify->vq; n++) {
+		struct virtio_fs_note *note = virtqueue_get_buf(notify->vq, &len);
+
+		if (!note)
+			break;
+		if (!notify->fc || !virtio_fs_note_valid(notify, note, len) ||
+		    virtio_fs_note_mark(notify, note)) {
+			kick |= virtio_fs_note_post(notify, note);
+			continue;
+		}
+		list_add_tail(&note->list, &notify->slow);
+		queue_work(system_dfl_long_wq, &notify->slow_work);
+	}
+	if (kick)
+		virtio_fs_notify_kick(notify);
+	return n == VIRTIO_FS_NOTIFY_BUFS;
+}
+
+static void virtio_fs_notify_done_work(struct work_struct *work)
+{
+	struct virtio_fs_notify *notify = container_of(work, typeof(*notify),
+						       done_work);
+	bool more;
+
+	scoped_guard(spinlock, &notify->lock) {
+		if (!notify->vq)
+			return;
+		virtqueue_disable_cb(notify->vq);
+		more = virtio_fs_notify_take(notify) ||
+		       !virtqueue_enable_cb(notify->vq);
+	}
+	/* A server that does not stop has one worker busy, not a processor */
+	if (more)
+		queue_work(system_dfl_wq, &notify->done_work);
+}
+
+/**
+ * virtio_fs_notify_done - the server has used buffers
+ * @vq: the notification queue
+ *
+ * Context: Interrupt.
+ */
+void virtio_fs_notify_done(struct virtqueue *vq)
+{
+	struct virtio_fs_notify *notify = READ_ONCE(vq->priv);
+
+	if (notify)
+		queue_work(system_dfl_wq, &notify->done_work);
+}
+
+/**
+ * virtio_fs_notify_drain - take note of all that was said until now
+ * @notify: the queue; NULL for a device without
+ *
+ * To be called before answers are given to those who wait for them.
+ *
+ * Context: Process context. Does not sleep.
+ */
+void virtio_fs_notify_drain(struct virtio_fs_notify *notify)
+{
+	if (!notify)
+		return;
+	guard(spinlock)(&notify->lock);
+	virtio_fs_notify_take(notify);
+}
+
+/* The next message that may take long, and the connection, with a reference */
+static struct virtio_fs_note *
+virtio_fs_notify_next(struct virtio_fs_notify *notify, struct fuse_conn **fc)
+{
+	struct virtio_fs_note *note;
+
+	guard(spinlock)(&notify->lock);
+	note = list_first_entry_or_null(&notify->slow, struct virtio_fs_note,
+					list);
+	if (!note)
+		return NULL;
+	list_del_init(&note->list);
+	*fc = notify->fc ? fuse_conn_get(notify->fc) : NULL;
+	return note;
+}
+
+static void virtio_fs_notify_slow_work(struct work_struct *work)
+{
+	struct virtio_fs_notify *notify = container_of(work, typeof(*notify),
+						       slow_work);
+	struct virtio_fs_note *note;
+	struct fuse_conn *fc;
+
+	while ((note = virtio_fs_notify_next(notify, &fc))) {
+		const struct fuse_out_header *oh = note->msg;
+
+		if (fc) {
+			/* There is nobody to tell that it made no sense */
+			fuse_notify_page(fc, oh->error, note->msg + 1,
+					 note->len - sizeof(*oh));
+			fuse_conn_put(fc);
+		}
+		scoped_guard(spinlock, &notify->lock)
+			if (virtio_fs_note_post(notify, note))
+				virtio_fs_notify_kick(notify);
+	}
+}
+
+/**
+ * virtio_fs_notify_new - prepare the notification queue of a device
+ * @vdev: the device, with VIRTIO_FS_F_NOTIFICATION
+ *
+ * The device says how long a message may be at least; a page has to do.
+ *
+ * Return: the queue, or an ERR_PTR().
+ */
+struct virtio_fs_notify *virtio_fs_notify_new(struct virtio_device *vdev)
+{
+	struct virtio_fs_notify *notify;
+	unsigned int i;
+	u32 size;
+
+	virtio_cread_le(vdev, struct virtio_fs_config, notify_buf_size, &size);
+	if (size > PAGE_SIZE) {
+		dev_err(&vdev->dev, "notifications of %u bytes are too long\n",
+			size);
+		return ERR_PTR(-EINVAL);
+	}
+
+	notify = kzalloc_obj(*notify);
+	if (!notify)
+		return ERR_PTR(-ENOMEM);
+	spin_lock_init(&notify->lock);
+	INIT_LIST_HEAD(&notify->slow);
+	INIT_WORK(&notify->done_work, virtio_fs_notify_done_work);
+	INIT_WORK(&notify->slow_work, virtio_fs_notify_slow_work);
+	notify->size = max_t(u32, size, VIRTIO_FS_NOTIFY_MIN);
+	for (i = 0; i < VIRTIO_FS_NOTIFY_BUFS; i++) {
+		INIT_LIST_HEAD(&notify->notes[i].list);
+		notify->notes[i].msg = (void *)get_zeroed_page(GFP_KERNEL);
+		if (!notify->notes[i].msg) {
+			virtio_fs_notify_free(notify);
+			return ERR_PTR(-ENOMEM);
+		}
+	}
+	return notify;
+}
+
+/**
+ * virtio_fs_notify_free - end of a notification queue
+ * @notify: the queue, stopped; or NULL
+ */
+void virtio_fs_notify_free(struct virtio_fs_notify *notify)
+{
+	unsigned int i;
+
+	if (!notify)
+		return;
+	for (i = 0; i < VIRTIO_FS_NOTIFY_BUFS; i++)
+		free_page((unsigned long)notify->notes[i].msg);
+	kfree(notify);
+}
+
+/**
+ * virtio_fs_notify_start - give the server its buffers
+ * @notify: the queue; NULL for a device without
+ * @vq: its virtqueue, of a device that is ready
+ *
+ * Context: Takes &virtio_fs_notify.lock.
+ * Return: 0, or -ENOSPC if the virtqueue has no room for any.
+ */
+int virtio_fs_notify_start(struct virtio_fs_notify *notify,
+			   struct virtqueue *vq)
+{
+	unsigned int i, n = 0;
+
+	if (!notify)
+		return 0;
+	guard(spinlock)(&notify->lock);
+	notify->vq = vq;
+	WRITE_ONCE(vq->priv, notify);
+	for (i = 0; i < VIRTIO_FS_NOTIFY_BUFS; i++)
+		n += virtio_fs_note_post(notify, &notify->notes[i]);
+	virtio_fs_notify_kick(notify);
+	return n ? 0 : -ENOSPC;
+}
+
+/**
+ * virtio_fs_notify_stop - take all buffers back
+ * @notify: the queue, of a device that was reset; NULL for a device without
+ *
+ * Context: Sleeps until no worker has one any more.
+ */
+void virtio_fs_notify_stop(struct virtio_fs_notify *notify)
+{
+	if (!notify)
+		return;
+	scoped_guard(spinlock, &notify->lock) {
+		if (notify->vq)
+			while (virtqueue_detach_unused_buf(notify->vq))
+				;
+		notify->vq = NULL;
+	}
+	cancel_work_sync(&notify->done_work);
+	flush_work(&notify->slow_work);
+}
+
+/**
+ * virtio_fs_notify_mount - messages belong to this connection from now on
+ * @notify: the queue; NULL for a device without
+ * @fc: the connection
+ *
+ * Context: Takes &virtio_fs_notify.lock.
+ */
+void virtio_fs_notify_mount(struct virtio_fs_notify *notify,
+			    struct fuse_conn *fc)
+{
+	if (!notify)
+		return;
+	guard(spinlock)(&notify->lock);
+	notify->fc = fc;
+}
+
+/**
+ * virtio_fs_notify_unmount - messages belong to nobody any more
+ * @notify: the queue; NULL for a device without
+ *
+ * Context: Sleeps until none is being handled: no lock may be held that is taken
+ * on behalf of one, as those of directories and of &fuse_conn.killsb are.
+ */
+void virtio_fs_notify_unmount(struct virtio_fs_notify *notify)
+{
+	if (!notify)
+		return;
+	scoped_guard(spinlock, &notify->lock)
+		notify->fc = NULL;
+	flush_work(&notify->slow_work);
+}
