@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the server says unasked, by the notification queue: that a file has
+ * changed on the host, or is about to.
+ *
+ * "The host" is virtiofs-daxd-fault, which does to a file what an extended
+ * attribute of it says: tools/virtiofs-daxd/fault/host.h. It may tell the guest,
+ * or not. Another attribute, of the root, has it send any message, right or wrong.
+ */
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <linux/fuse.h>
+
+#include "kselftest_harness.h"
+#include "fuse_dax_fault.h"
+
+#define RW		(PROT_READ | PROT_WRITE)
+#define SEED		FAULT_SEED
+#define SIZE		FAULT_SIZE
+#define HOST_XATTR	"trusted.daxd.host"
+#define NOTIFY_XATTR	"trusted.daxd.notify"
+
+/* Messages of one test that make no sense */
+#define NONSENSE	2000
+
+/* Does something to a file on the host; 0 or -1. */
+__printf(2, 3)
+static int host(int fd, const char *format, ...)
+{
+	char text[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return fsetxattr(fd, HOST_XATTR, text, strlen(text), 0);
+}
+
+struct message {
+	struct fuse_out_header header;
+	char body[256];
+};
+
+static int send_raw(const struct dax_fs *fs, const void *msg, size_t len)
+{
+	return setxattr(fs->mnt, NOTIFY_XATTR, msg, len, 0);
+}
+
+static int say(const struct dax_fs *fs, int code, const void *body, size_t len)
+{
+	struct message msg = {
+		.header = { .len = sizeof(msg.header) + len, .error = code },
+	};
+
+	memcpy(msg.body, body, len);
+	return send_raw(fs, &msg, msg.header.len);
+}
+
+FIXTURE(notify)
+{
+	struct dax_fs fs;
+	struct fault_file file;
+};
+
+FIXTURE_SETUP(notify)
+{
+	FAULT_SETUP(self);
+	NEED(!host(self->file.fd, "inval=-1,0"), "no notification queue");
+}
+
+FIXTURE_TEARDOWN(notify)
+{
+	FAULT_TEARDOWN(self);
+}
+
+/* How a load at @pos ends that may have to be repeated until the guest knows. */
+static int load_ends(struct fault_file *file, off_t pos)
+{
+	return ended(go_load(file->map, pos, SEED), SOON_MS, NULL);
+}
+
+static off_t size_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? -1 : st.st_size;
+}
+
+/*
+ * Rule: a file that was truncated on the host has no page past its end.
+ * Wrong: whoever has it mapped is shown zeros there, or the VM ends.
+ * Right: SIGBUS, from the moment at which the server's next answer comes; what is
+ * left is as it was; read() ends where the file does.
+ * in-tree 7.3: fails, it has no such queue.
+ */
+TEST_F_TIMEOUT(notify, truncated, 60)
+{
+	static const off_t sizes[] = { SIZE - 5, 3 * MiB, RANGE, MiB + 1, 1, 0 };
+	char byte;
+	int i;
+
+	touch_pages(self->file.map, SIZE);
+	for (i = 0; i < (int)ARRAY_SIZE(sizes); i++) {
+		off_t size = sizes[i];
+		off_t end = (size + PAGE - 1) & -PAGE;
+
+		ASSERT_EQ(0, host(self->file.fd, "truncate=%ld inval=%ld,0",
+				  (long)size, (long)size));
+		if (end < SIZE)
+			EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, end));
+		if (size)
+			EXPECT_EQ(ENDED_WELL, load_ends(&self->file, size - 1));
+		EXPECT_EQ(size, size_of(self->file.fd));
+		EXPECT_EQ(0, pread(self->file.fd, &byte, 1, size));
+		EXPECT_EQ(0, mem_is_pattern(self->file.map, 0, size, SEED));
+	}
+}
+
+/*
+ * Rule: what the host adds to a file is there.
+ * Wrong: SIGBUS, or nothing to be read, until a timeout is over.
+ * Right: at once.
+ */
+TEST_F_TIMEOUT(notify, grown, 60)
+{
+	char byte = 1;
+
+	EXPECT_EQ(SIZE, size_of(self->file.fd));
+	ASSERT_EQ(0, host(self->file.fd, "truncate=%ld inval=0,0", RANGE));
+	EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, RANGE));
+	ASSERT_EQ(0, host(self->file.fd, "truncate=%ld inval=%ld,0", SIZE, RANGE));
+	EXPECT_EQ(0, touch_read(self->file.map + SIZE - 1));
+	EXPECT_EQ(1, pread(self->file.fd, &byte, 1, SIZE - 1));
+	EXPECT_EQ(0, byte);
+	EXPECT_EQ(SIZE, size_of(self->file.fd));
+
+	ASSERT_EQ(0, host(self->file.fd, "truncate=%ld inval=-1,0", SIZE + 9));
+	EXPECT_EQ(SIZE + 9, size_of(self->file.fd));
+	EXPECT_EQ(1, pread(self->file.fd, &byte, 1, SIZE + 8));
+}
+
+/*
+ * Rule: the guest gives up what it is told to, and says so by removes.
+ * Wrong: mappings stay; or the data is not to be had any more.
+ * Right: none is left, and whoever needs the data has it mapped again.
+ */
+TEST_F_TIMEOUT(notify, given_up, 60)
+{
+	long removes;
+
+	NEED_COUNTERS(&self->fs);
+	touch_pages(self->file.map, SIZE);
+	removes = fault_requests(&self->fs, "removemapping");
+	EXPECT_LT(0, counter(&self->fs, "mappings_live"));
+	ASSERT_EQ(0, host(self->file.fd, "inval=0,0"));
+	EXPECT_EQ(0, counter_wait(&self->fs, "mappings_live", 0));
+	EXPECT_EQ(0, counter_wait(&self->fs, "ranges_free",
+				  counter(&self->fs, "ranges_total")));
+	EXPECT_LT(removes, fault_requests(&self->fs, "removemapping"));
+	EXPECT_EQ(0, mem_is_pattern(self->file.map, 0, SIZE, SEED));
+	EXPECT_EQ(0, file_is_pattern(self->file.fd, 0, SIZE, SEED));
+}
+
+/*
+ * Rule: a page that somebody has pinned keeps its mapping, until it is idle.
+ * Wrong: it is given up, and the pin is of another file's memory; or it is never
+ * given up; or others wait for the pin.
+ * Right: the mapping goes when the pin has gone; meanwhile the file can be used.
+ */
+TEST_F_TIMEOUT(notify, pinned, 60)
+{
+	char page[PAGE];
+	int pipefd[2];
+
+	NEED_COUNTERS(&self->fs);
+	touch_pages(self->file.map, SIZE);
+	ASSERT_EQ(0, pin_page(self->file.map + PAGE, pipefd));
+	ASSERT_EQ(0, host(self->file.fd, "inval=0,0"));
+	sleep_ms(300);
+	EXPECT_LT(0, counter(&self->fs, "mappings_live"));
+	EXPECT_EQ(ENDED_WELL, load_ends(&self->file, 0));
+	EXPECT_EQ(ENDED_WELL, load_ends(&self->file, SIZE - 1));
+	ASSERT_EQ(PAGE, read(pipefd[0], page, PAGE));
+	EXPECT_EQ(0, mem_is_pattern(page, PAGE, PAGE, SEED));
+	EXPECT_EQ(0, counter_wait(&self->fs, "mappings_live", 0));
+	close(pipefd[0]);
+	close(pipefd[1]);
+}
+
+/*
+ * Rule: who waits until it is known what has changed can be killed.
+ * Wrong: the task stays, or others with it.
+ * Right: gone within a second, while the server is silent.
+ */
+TEST_F_TIMEOUT(notify, waiter_is_killable, 60)
+{
+	long gone;
+	pid_t pid;
+
+	touch_pages(self->file.map, SIZE);
+	ASSERT_EQ(0, fault_set(&self->fs, "op=GETATTR count=0 silence"));
+	ASSERT_EQ(0, host(self->file.fd, "inval=0,0"));
+	pid = go_load(self->file.map, 5, SEED);
+	EXPECT_TRUE(goes_on(pid, 300));
+	gone = killed_after(pid);
+	TH_LOG("gone %ld ms after SIGKILL", gone);
+	EXPECT_LE(0, gone);
+	EXPECT_GE(GONE_MS, gone);
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	EXPECT_EQ(ENDED_WELL, load_ends(&self->file, 5));
+}
+
+/*
+ * Rule: what the server could not say is said by one message, that all has to be
+ * asked for anew.
+ * Wrong: the guest believes what it believed.
+ * Right: it knows of a change of which it was not told.
+ */
+TEST_F_TIMEOUT(notify, lost_words, 60)
+{
+	touch_pages(self->file.map, SIZE);
+	EXPECT_EQ(SIZE, size_of(self->file.fd));
+	ASSERT_EQ(0, host(self->file.fd, "truncate=%ld", MiB));
+	ASSERT_EQ(0, say(&self->fs, FUSE_NOTIFY_INC_EPOCH, NULL, 0));
+	/* By a worker: not before the next answer, but soon */
+	while (size_of(self->file.fd) != (off_t)MiB)
+		sleep_ms(1);
+	EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, MiB));
+	EXPECT_EQ(ENDED_WELL, load_ends(&self->file, 0));
+}
+
+/* A name that the guest takes for granted is looked up again. */
+TEST_F_TIMEOUT(notify, entry, 60)
+{
+	const char *name = strrchr(self->fs.dir, '/') + 1;
+	struct {
+		struct fuse_notify_inval_entry_out arg;
+		char name[64];
+	} body = {
+		.arg = { .parent = FUSE_ROOT_ID, .namelen = strlen(name) },
+	};
+	long before, until = now_ms() + SOON_MS;
+	struct stat st;
+
+	strcpy(body.name, name);
+	ASSERT_EQ(0, stat(self->fs.dir, &st));
+	before = fault_requests(&self->fs, "lookup");
+	ASSERT_EQ(0, say(&self->fs, FUSE_NOTIFY_INVAL_ENTRY, &body,
+			 sizeof(body.arg) + strlen(name) + 1));
+	do {
+		ASSERT_EQ(0, stat(self->fs.dir, &st));
+		ASSERT_GT(until, now_ms());
+	} while (fault_requests(&self->fs, "lookup") == before);
+}
+
+/* A message that makes no sense, by @seed */
+static size_t nonsense(struct message *msg, unsigned int *seed)
+{
+	size_t len = sizeof(msg->header) + rand_r(seed) % 80;
+	unsigned int i;
+
+	msg->header.len = rand_r(seed) % 4 ? len : rand_r(seed);
+	msg->header.error = rand_r(seed) % 4 ? rand_r(seed) % 12 : rand_r(seed);
+	msg->header.unique = rand_r(seed) % 8 ? 0 : rand_r(seed);
+	for (i = 0; i < sizeof(msg->body); i++)
+		msg->body[i] = rand_r(seed) % 3 ? 0 : rand_r(seed);
+	/* Often of a node that there is, and a range or name that there is not */
+	if (rand_r(seed) % 2)
+		msg->body[0] = rand_r(seed) % 8;
+	return rand_r(seed) % 4 ? len : rand_r(seed) % len;
+}
+
+/*
+ * Rule: a server may say anything.
+ * Wrong: the kernel warns, or breaks; or messages that make sense do not arrive
+ * any more.
+ * Right: nothing comes of what makes no sense.
+ */
+TEST_F_TIMEOUT(notify, nonsense, 120)
+{
+	struct message msg;
+	unsigned int seed = 1;
+	int i;
+
+	touch_pages(self->file.map, SIZE);
+	for (i = 0; i < NONSENSE; i++) {
+		size_t len = nonsense(&msg, &seed);
+
+		ASSERT_EQ(0, send_raw(&self->fs, &msg, len)) {
+			TH_LOG("message %d: %s", i, strerror(errno));
+		}
+	}
+	EXPECT_EQ(0, mem_is_pattern(self->file.map, 0, SIZE, SEED));
+	ASSERT_EQ(0, host(self->file.fd, "truncate=%ld inval=0,0", MiB));
+	EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, MiB));
+}
+
+/* Loads, until it is killed; what it sees is right. */
+static pid_t keep_loading(const char *map, size_t len)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	while (!mem_is_pattern(map, 0, len, SEED))
+		;
+	_exit(ENDED_WRONG);
+}
+
+/*
+ * Rule: what is used all the time is given up all the same, and is right.
+ * Wrong: nothing is ever given up, somebody is shown other data, or nobody gets
+ * on any more; or an unmount waits for it.
+ * Right: as many removes as words.
+ */
+TEST_F_TIMEOUT(notify, used_all_the_time, 120)
+{
+	long removes = fault_requests(&self->fs, "removemapping");
+	pid_t pids[8];
+	int i;
+
+	for (i = 0; i < (int)ARRAY_SIZE(pids); i++)
+		pids[i] = keep_loading(self->file.map, SIZE);
+	for (i = 0; i < 50; i++) {
+		long until = now_ms() + SOON_MS;
+
+		/* Something is mapped, by this one if not by others */
+		touch_pages(self->file.map, SIZE);
+		ASSERT_EQ(0, host(self->file.fd, "inval=0,0"));
+		while (fault_requests(&self->fs, "removemapping") == removes) {
+			ASSERT_GT(until, now_ms());
+			sleep_ms(1);
+		}
+		removes = fault_requests(&self->fs, "removemapping");
+	}
+	for (i = 0; i < (int)ARRAY_SIZE(pids); i++) {
+		EXPECT_TRUE(goes_on(pids[i], 0));
+		EXPECT_LE(0, killed_after(pids[i]));
+	}
+	/* In the middle of it */
+	for (i = 0; i < 200; i++)
+		host(self->file.fd, "inval=0,0");
+	fault_file_close(&self->file);
+	EXPECT_EQ(0, fs_remount(&self->fs, fs_first_options()));
+}
+
+TEST_HARNESS_MAIN
