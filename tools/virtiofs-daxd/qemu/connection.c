@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "connection.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -19,12 +20,35 @@
 #include "../util.h"
 #include "base.h"
 #include "code.h"
+#include "foreign.h"
+#include "spare.h"
 
 /* The most that a file offset can be. */
 #define MAX_OFFSET ((uint64_t)INT64_MAX)
 
+/* What Linux allows if it does not say, and what QEMU needs for itself. */
+#define MAPS_DEFAULT 65530
+#define MAPS_OF_QEMU 1024
+
+/* The start of a vhost-user message; @size is of what follows. */
+struct vhost_header {
+	uint32_t request;
+	uint32_t flags;
+	uint32_t size;
+};
+
+#define VHOST_VERSION 1u
+#define VHOST_REPLY 4u
+#define VHOST_NEED_REPLY 8u
+#define VHOST_SET_MEM_TABLE 5
+#define VHOST_ADD_MEM_REG 37
+#define VHOST_REQUESTS 64
+
 /* As windows[]: of which daemon each is; fd is -1 where there is none. */
 static struct pollfd sockets[WINDOW_MAX];
+
+/* Likewise, who they are; 0 where there was none. */
+static struct ucred daemons[WINDOW_MAX];
 
 static bool in_window(const struct window *window, const struct window_msg *msg)
 {
@@ -45,6 +69,9 @@ static int serve_base(struct window *window, const struct window_msg *msg,
 	    msg->file_offset)
 		return -EINVAL;
 	err = base_set(window, msg->len, fds[0], fds[1]);
+	if (err == -EPERM)
+		dprintf(2, "virtiofs-dax: not to be combined with %s: QEMU shows files by itself, if it can\n",
+			foreign_found());
 	if (!err)
 		fds[0] = fds[1] = -1;
 	return err;
@@ -151,40 +178,56 @@ static void *server_thread(void *arg)
 }
 
 /* Whoever we connect to decides what the guest sees; root may trust anybody. */
-static bool trusted(int sock)
+static bool trusted(int sock, struct ucred *peer)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	socklen_t len = sizeof(*peer);
 
-	return !getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
-	       (!peer.uid || !geteuid() || peer.uid == geteuid());
+	return !getsockopt(sock, SOL_SOCKET, SO_PEERCRED, peer, &len) &&
+	       (!peer->uid || !geteuid() || peer->uid == geteuid());
 }
 
-static int connect_to(const char *path)
+static int connect_to(const char *path, unsigned int maps, struct ucred *peer)
 {
-	const struct window_hello hello = { WINDOW_MAGIC, WINDOW_VERSION };
+	const struct window_hello hello = { WINDOW_MAGIC, WINDOW_VERSION,
+					    maps };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int sock;
+	int sock = -1;
 
-	if (strlen(path) >= sizeof(addr.sun_path)) {
+	if (strlen(path) >= sizeof(addr.sun_path))
 		errno = ENAMETOOLONG;
-		return -1;
-	}
-	strcpy(addr.sun_path, path);
-	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		      0);
-	if (sock < 0)
-		return -1;
-	if (!connect(sock, (struct sockaddr *)&addr, sizeof(addr))) {
-		if (!trusted(sock))
+	else
+		sock = socket(AF_UNIX,
+			      SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	strncpy(addr.sun_path, path, sizeof(addr.sun_path) - 1);
+	if (sock >= 0 &&
+	    !connect(sock, (struct sockaddr *)&addr, sizeof(addr))) {
+		if (!trusted(sock, peer))
 			errno = EPERM;
 		else if (send(sock, &hello, sizeof(hello), MSG_NOSIGNAL) ==
 			 sizeof(hello))
 			return sock;
 	}
 	dprintf(2, "virtiofs-dax: %s: %s\n", path, strerror(errno));
-	close(sock);
+	close_fd(&sock);
 	return -1;
+}
+
+/*
+ * What Linux allows QEMU is shared by all its shares. A part of a file takes a map,
+ * and one behind it where nothing is shown.
+ */
+static unsigned int maps_each(unsigned int shares)
+{
+	const unsigned int own = MAPS_OF_QEMU + SPARE_PAGES + 2 * ZEROS_MAX +
+				 shares * WINDOW_TILES;
+	unsigned int max = MAPS_DEFAULT;
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+
+	if (file && fscanf(file, "%u", &max) != 1)
+		max = MAPS_DEFAULT;
+	if (file)
+		fclose(file);
+	return max > own + 2 * shares ? (max - own) / 2 / shares : 1;
 }
 
 /* QEMU's signals are not for us, but what our own mistakes raise must not wait. */
@@ -207,27 +250,116 @@ static void start_thread(void)
 		pthread_detach(thread);
 }
 
+/* Returns the number of connections. */
+static unsigned int connect_all(char *paths)
+{
+	unsigned int shares = 1, count = 0;
+	char *path, *rest;
+
+	for (path = paths; *path; path++)
+		shares += *path == ':';
+	for (path = paths; path; path = rest) {
+		rest = strchr(path, ':');
+		if (rest)
+			*rest++ = 0;
+		if (count == WINDOW_MAX) {
+			dprintf(2, "virtiofs-dax: %s: there are %d already\n",
+				path, WINDOW_MAX);
+			continue;
+		}
+		sockets[count].fd = connect_to(path, maps_each(shares),
+					       &daemons[count]);
+		count += sockets[count].fd >= 0;
+	}
+	return count;
+}
+
 void connection_start(void)
 {
 	static int started;
-	char *paths, *path, *rest;
-	unsigned int count = 0;
+	char *paths;
 
 	if (__atomic_exchange_n(&started, 1, __ATOMIC_ACQ_REL))
 		return;
 	for (int i = 0; i < WINDOW_MAX; i++)
 		sockets[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	paths = getenv(CONNECTION_ENV) ? strdup(getenv(CONNECTION_ENV)) : NULL;
-	for (path = paths; path && count < WINDOW_MAX; path = rest) {
-		rest = strchr(path, ':');
-		if (rest)
-			*rest++ = 0;
-		sockets[count].fd = connect_to(path);
-		count += sockets[count].fd >= 0;
-	}
-	free(paths);
 	/* Not for what QEMU may start. */
 	unsetenv(CONNECTION_ENV);
-	if (count)
+	if (paths && connect_all(paths))
 		start_thread();
+	free(paths);
+}
+
+/* Whether it is a daemon that has shown us a window. */
+static bool is_ours(int sock)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	bool ours = getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+
+	for (int i = 0; i < WINDOW_MAX; i++)
+		ours |= windows[i].len && daemons[i].pid == peer.pid;
+	return ours;
+}
+
+static bool passes_base(const struct msghdr *msg)
+{
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	unsigned int num;
+	int fd;
+
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET ||
+	    cmsg->cmsg_type != SCM_RIGHTS)
+		return false;
+	num = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
+	for (unsigned int i = 0; i < num; i++) {
+		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
+		if (base_is(fd))
+			return true;
+	}
+	return false;
+}
+
+/* One that was made when a base was there already. */
+static void look_for_foreign(int sock, const struct msghdr *msg)
+{
+	static bool said;
+
+	if (passes_base(msg) && !is_ours(sock) &&
+	    !__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		dprintf(2, "virtiofs-dax: another vhost-user back-end does not see what the DAX windows show; only a guest that does not copy what it has there for it can tell\n");
+}
+
+static bool is_vhost_user(const struct msghdr *msg, struct vhost_header *header)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < msg->msg_iovlen; i++)
+		len += msg->msg_iov[i].iov_len;
+	if (!msg->msg_iovlen || msg->msg_iov[0].iov_len < sizeof(*header))
+		return false;
+	memcpy(header, msg->msg_iov[0].iov_base, sizeof(*header));
+	return header->request < VHOST_REQUESTS &&
+	       (header->flags & ~(VHOST_REPLY | VHOST_NEED_REPLY)) ==
+	       VHOST_VERSION && header->size == len - sizeof(*header);
+}
+
+/* All that QEMU says to a back-end it says by this. */
+EXPORT ssize_t sendmsg(int sock, const struct msghdr *msg, int flags)
+{
+	static ssize_t (*next)(int, const struct msghdr *, int);
+	struct vhost_header header;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "sendmsg");
+	if (is_vhost_user(msg, &header)) {
+		connection_start();
+		if (header.flags & VHOST_REPLY)
+			code_catch_up();
+		else if (header.request == VHOST_SET_MEM_TABLE ||
+			 header.request == VHOST_ADD_MEM_REG)
+			look_for_foreign(sock, msg);
+	}
+	return next(sock, msg, flags);
 }

@@ -12,6 +12,9 @@
 /**
  * connection_start - connect to the daemons, the first time it is called
  *
+ * That is when QEMU speaks to its first back-end: it has forked then, if it does,
+ * and whoever preloads something else has done so.
+ *
  * What cannot be reached is told on standard error, and left out: its daemon
  * then lets QEMU map each part of a file by itself.
  */

@@ -27,14 +27,13 @@ static const char *const with_window[] = {
 	"--dax-window", "64M", "--log-level", "warn", NULL
 };
 
-/* What makes the library look for the daemon: QEMU's memory. */
+/* The library looks for the daemon as soon as the front-end says something. */
 static void let_connect(void)
 {
 	char path[96];
 
 	snprintf(path, sizeof(path), "%s/window", fe.dir);
 	setenv("VIRTIOFS_DAX_WINDOW", path, 1);
-	mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 static bool begin(const char *const *options, void (*before)(void))
@@ -235,7 +234,7 @@ static void say(const void *hello, size_t len)
 
 static void say_next_version(void)
 {
-	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION + 1 },
+	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION + 1, 0 },
 	    sizeof(struct window_hello));
 }
 
@@ -266,7 +265,8 @@ static void nor_is_nonsense(void)
 /* It says the right thing first, and goes away when it is asked for something. */
 static void hang_up_later(void)
 {
-	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION },
+	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION,
+					    1000 },
 	    sizeof(struct window_hello));
 	if (!fork()) {
 		struct window_reply reply = { 0 };
@@ -482,7 +482,8 @@ static void a_library_may_come_second(void)
 /* As of a VMM that was started in vain. */
 static void come_twice(void)
 {
-	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION },
+	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION,
+					    1000 },
 	    sizeof(struct window_hello));
 	close(other_library);
 	let_connect();
