@@ -66,6 +66,8 @@ struct dax_map_options {
  * @over_budget: setups refused for the number of maps
  * @upgrades: maps for reading that were replaced by such for writing
  * @lost: pages that the front-end could not have from their files
+ * @regions_made: memory regions that the front-end has made for all this
+ * @regions_removed: and those that it was asked to remove
  */
 struct dax_map_stats {
 	uint64_t live;
@@ -78,6 +80,8 @@ struct dax_map_stats {
 	uint64_t over_budget;
 	uint64_t upgrades;
 	uint64_t lost;
+	uint64_t regions_made;
+	uint64_t regions_removed;
 };
 
 struct dax_map;

@@ -128,9 +128,14 @@ static int stock_map(struct vu_backend *backend, const struct vu_map *map)
 		.flags = map->writable ? VU_SHMEM_MAP_RW : 0,
 	};
 
+	int err;
+
 	if (backend->fd < 0)
 		return -ENOTCONN;
-	return backend_map(backend->fd, &shmem, map->fd);
+	err = backend_map(backend->fd, &shmem, map->fd);
+	if (!err)
+		__atomic_add_fetch(&backend->regions_made, 1, __ATOMIC_RELAXED);
+	return err;
 }
 
 static int stock_unmap(struct vu_backend *backend, uint64_t shm_offset,
@@ -145,7 +150,12 @@ static int stock_unmap(struct vu_backend *backend, uint64_t shm_offset,
 
 	err = backend_call(backend, VU_BACKEND_SHMEM_UNMAP, &shmem,
 			   sizeof(shmem), -1, &answer);
-	return !err && answer ? -EINVAL : err;
+	if (!err && answer)
+		err = -EINVAL;
+	if (!err)
+		__atomic_add_fetch(&backend->regions_removed, 1,
+				   __ATOMIC_RELAXED);
+	return err;
 }
 
 /* Has the front-end map the base, in the ordinary way. */

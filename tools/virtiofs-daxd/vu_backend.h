@@ -30,6 +30,9 @@
  * @one_map: the library is there; constant once vu_backend_settle() has returned
  * @maps: how many parts of files it can show; likewise
  * @stops: stops of the device; atomic, changed without a lock
+ * @regions_made: maps which the front-end has made, each a memory region of its;
+ *	atomic
+ * @regions_removed: those that we have had it remove; atomic
  * @based: the front-end has mapped the base; protected by @lock
  * @based_at: @stops when it had; likewise
  */
@@ -41,6 +44,8 @@ struct vu_backend {
 	bool one_map;
 	unsigned int maps;
 	unsigned int stops;
+	uint64_t regions_made;
+	uint64_t regions_removed;
 	bool based;
 	unsigned int based_at;
 };
@@ -82,6 +87,21 @@ static inline bool vu_backend_one_map(const struct vu_backend *backend)
 static inline unsigned int vu_backend_maps(const struct vu_backend *backend)
 {
 	return backend->maps;
+}
+
+/**
+ * vu_backend_regions - how often the front-end has made and removed a memory region
+ * @backend: the channel
+ * @made: made, for a map or the base
+ * @removed: removed because we asked for it
+ *
+ * For any thread; does not wait.
+ */
+static inline void vu_backend_regions(const struct vu_backend *backend,
+				      uint64_t *made, uint64_t *removed)
+{
+	*made = __atomic_load_n(&backend->regions_made, __ATOMIC_RELAXED);
+	*removed = __atomic_load_n(&backend->regions_removed, __ATOMIC_RELAXED);
 }
 
 /**

@@ -114,14 +114,20 @@ static bool in_window(uint64_t start, uint64_t len)
 	return false;
 }
 
-static bool pins(const char *what, bool window)
+static void say_once(const char *what, const char *effect)
 {
 	static bool said;
 
+	if (!__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		dprintf(2, "virtiofs-dax: %s with a DAX window: %s\n", what,
+			effect);
+}
+
+static bool pins(const char *what, bool window)
+{
 	foreign_note(what);
-	if (window && !__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
-		dprintf(2, "virtiofs-dax: devices of the host (%s) do not reach the DAX windows; only a guest that does not copy what it has there for them can tell\n",
-			what);
+	if (window)
+		say_once(what, "its devices do not reach what is mapped there; a guest that lets them try gets errors");
 	return window;
 }
 
@@ -138,8 +144,11 @@ bool foreign_pins(unsigned long request, const void *arg)
 	case FOREIGN_IOMMU_MAP_FILE:
 		return pins("VFIO", base_is(iommu->fd));
 	}
-	/* To these it is told by write(), which is not looked at. */
-	if (FOREIGN_IS_VDPA(request))
+	if (FOREIGN_IS_VDPA(request)) {
 		foreign_note("vDPA");
+		/* To such a device it is told by write(), as a part of all. */
+		if (in_window(0, UINT64_MAX))
+			say_once("vDPA", "it takes memory for all of that, and its devices see what was there before");
+	}
 	return false;
 }

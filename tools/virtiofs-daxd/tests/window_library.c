@@ -447,7 +447,7 @@ static void devices_do_not_pin_the_window(void)
 		CHECK(ask("pin", iommufd, 3 * PAGE, 0) == 0);
 		CHECK(ask("pin", iommufd, 2 * LEN, 0) == 1);
 	}
-	CHECK(said("do not reach the DAX windows"));
+	CHECK(said("VFIO with a DAX window: its devices do not reach"));
 	/* To a share that comes later it is told. */
 	CHECK(take(1));
 	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
