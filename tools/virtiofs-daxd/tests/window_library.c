@@ -520,6 +520,45 @@ static void stores_stay_private(void)
 	close(readonly);
 }
 
+/* Bytes of memory of the stand-in's own. */
+static uint64_t own_memory(void)
+{
+	char path[64], line[128];
+	uint64_t kib = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", child);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "RssAnon: %lu", &kib);
+	if (file)
+		fclose(file);
+	return kib << 10;
+}
+
+/* What a guest stores where it may only read is memory of QEMU's, up to a bound. */
+static void private_stores_are_bounded(void)
+{
+	const uint64_t slack = 4 << 20;
+	int file = make_file(0, 1), readonly = reopen(file, O_RDONLY);
+	uint64_t before;
+
+	CHECK(!ftruncate(file, LEN) && begin());
+	before = own_memory();
+	for (int round = 0; round < 3; round++) {
+		CHECK(map_flags(readonly, 0, LEN, 0, WINDOW_PRIVATE) == 0);
+		CHECK(own_memory() < before + slack);
+		CHECK(ask("fill", 0, LEN, 0) == 0 && get(LEN - PAGE) == 1);
+		CHECK(own_memory() > before + LEN - slack &&
+		      own_memory() < before + LEN + slack);
+		CHECK(byte_of(file, LEN - PAGE) == 0);
+	}
+	CHECK(blank(0, LEN) == 0 && own_memory() < before + slack);
+	CHECK(end() == 0);
+	close(file);
+	close(readonly);
+}
+
 static void messages_are_checked(void)
 {
 	struct window_msg msg = {
@@ -1092,6 +1131,7 @@ static const struct fs_test tests[] = {
 	TEST(the_base_is_aligned),
 	TEST(files_are_shown),
 	TEST(stores_stay_private),
+	TEST(private_stores_are_bounded),
 	TEST(messages_are_checked),
 	TEST(nothing_costs_little),
 	TEST(what_is_gone_is_zeros),
