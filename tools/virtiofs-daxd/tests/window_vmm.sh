@@ -3,15 +3,14 @@
 # The library in QEMU as it is distributed, without a guest that runs: whether it
 # finds the daemon, and what it does beside other devices. Prints TAP.
 #	tests/window_vmm.sh DIRECTORY: where daemon and library are
-qemu=qemu-system-x86_64
+qemu="qemu-system-x86_64"
 built=$(realpath "$1")
 work=$(mktemp -d /tmp/dax-vmm.XXXXXX)
 trap 'kill $daemon $vmm 2>/dev/null; rm -rf "$work"' EXIT
 daemon='' vmm='' number=0 failed=0
 
 wait_until() {
-	local i
-	for i in $(seq 200); do
+	for _ in $(seq 200); do
 		"$@" && return
 		sleep 0.05
 	done
@@ -19,7 +18,7 @@ wait_until() {
 }
 
 start_daemon() {
-	rm -rf "$work"/*
+	rm -rf "${work:?}"/*
 	mkdir -p "$work/share"
 	"$built/virtiofs-daxd" --shared-dir "$work/share" --tag share --sandbox none \
 		--socket-path "$work/sock" --dax-window 64M --window-socket "$work/window" \
@@ -43,6 +42,7 @@ start_vmm() {
 }
 
 # The daemon has decided how it shows files
+# shellcheck disable=SC2317 # called by wait_until
 decided() { grep -q 'window: one map,\|window: no library' "$work/daemon.log"; }
 one_map() { wait_until decided && grep -q 'window: one map,' "$work/daemon.log"; }
 stock() { wait_until decided && grep -q 'no library in the VMM' "$work/daemon.log"; }
@@ -70,7 +70,7 @@ result() {
 }
 
 library=$built/libvirtiofs-dax-qemu.so
-command -v $qemu >/dev/null || { echo "1..0 # SKIP no $qemu"; exit 0; }
+command -v "$qemu" >/dev/null || { echo "1..0 # SKIP no $qemu"; exit 0; }
 echo 1..7
 
 start_daemon
