@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "connection.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -29,20 +28,6 @@
 /* What Linux allows if it does not say, and what QEMU needs for itself. */
 #define MAPS_DEFAULT 65530
 #define MAPS_OF_QEMU 1024
-
-/* The start of a vhost-user message; @size is of what follows. */
-struct vhost_header {
-	uint32_t request;
-	uint32_t flags;
-	uint32_t size;
-};
-
-#define VHOST_VERSION 1u
-#define VHOST_REPLY 4u
-#define VHOST_NEED_REPLY 8u
-#define VHOST_SET_MEM_TABLE 5
-#define VHOST_ADD_MEM_REG 37
-#define VHOST_REQUESTS 64
 
 /* As windows[]: of which daemon each is; fd is -1 where there is none. */
 static struct pollfd sockets[WINDOW_MAX];
@@ -291,8 +276,7 @@ void connection_start(void)
 	free(paths);
 }
 
-/* Whether it is a daemon that has shown us a window. */
-static bool is_ours(int sock)
+bool connection_is_of_daemon(int sock)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
@@ -301,65 +285,4 @@ static bool is_ours(int sock)
 	for (int i = 0; i < WINDOW_MAX; i++)
 		ours |= windows[i].len && daemons[i].pid == peer.pid;
 	return ours;
-}
-
-static bool passes_base(const struct msghdr *msg)
-{
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
-	unsigned int num;
-	int fd;
-
-	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET ||
-	    cmsg->cmsg_type != SCM_RIGHTS)
-		return false;
-	num = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
-	for (unsigned int i = 0; i < num; i++) {
-		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
-		if (base_is(fd))
-			return true;
-	}
-	return false;
-}
-
-/* One that was made when a base was there already. */
-static void look_for_foreign(int sock, const struct msghdr *msg)
-{
-	static bool said;
-
-	if (passes_base(msg) && !is_ours(sock) &&
-	    !__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
-		dprintf(2, "virtiofs-dax: another vhost-user back-end does not see what the DAX windows show; only a guest that does not copy what it has there for it can tell\n");
-}
-
-static bool is_vhost_user(const struct msghdr *msg, struct vhost_header *header)
-{
-	size_t len = 0;
-
-	for (size_t i = 0; i < msg->msg_iovlen; i++)
-		len += msg->msg_iov[i].iov_len;
-	if (!msg->msg_iovlen || msg->msg_iov[0].iov_len < sizeof(*header))
-		return false;
-	memcpy(header, msg->msg_iov[0].iov_base, sizeof(*header));
-	return header->request < VHOST_REQUESTS &&
-	       (header->flags & ~(VHOST_REPLY | VHOST_NEED_REPLY)) ==
-	       VHOST_VERSION && header->size == len - sizeof(*header);
-}
-
-/* All that QEMU says to a back-end it says by this. */
-EXPORT ssize_t sendmsg(int sock, const struct msghdr *msg, int flags)
-{
-	static ssize_t (*next)(int, const struct msghdr *, int);
-	struct vhost_header header;
-
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "sendmsg");
-	if (is_vhost_user(msg, &header)) {
-		connection_start();
-		if (header.flags & VHOST_REPLY)
-			code_catch_up();
-		else if (header.request == VHOST_SET_MEM_TABLE ||
-			 header.request == VHOST_ADD_MEM_REG)
-			look_for_foreign(sock, msg);
-	}
-	return next(sock, msg, flags);
 }

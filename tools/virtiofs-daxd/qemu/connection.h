@@ -6,6 +6,8 @@
 #ifndef VIRTIOFS_DAX_QEMU_CONNECTION_H
 #define VIRTIOFS_DAX_QEMU_CONNECTION_H
 
+#include <stdbool.h>
+
 /* Environment: sockets of the daemons, with colons between them. */
 #define CONNECTION_ENV "VIRTIOFS_DAX_WINDOW"
 
@@ -19,5 +21,13 @@
  * then lets QEMU map each part of a file by itself.
  */
 void connection_start(void);
+
+/**
+ * connection_is_of_daemon - whether a socket leads to one of the daemons, too
+ * @sock: the socket
+ *
+ * True as well if that is not known.
+ */
+bool connection_is_of_daemon(int sock);
 
 #endif
