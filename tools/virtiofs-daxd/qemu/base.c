@@ -294,7 +294,8 @@ static int put(struct window *window, const struct window_msg *file, int fd,
 	}
 	clear_busy(window);
 	if (base)
-		drop_code(window, base, offset, len, err ? 0 : shown_by(file));
+		drop_code(window, base, offset, len,
+			  err ? SHOWN_ANY : shown_by(file));
 	return err;
 }
 

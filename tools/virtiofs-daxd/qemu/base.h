@@ -40,6 +40,7 @@
 #define SHOWN_FILE 1u
 #define SHOWN_SHARED 2u
 #define SHOWN_BEFORE 4u
+#define SHOWN_ANY (SHOWN_FILE | SHOWN_SHARED | SHOWN_BEFORE)
 
 /**
  * struct window - the window of one share
