@@ -173,7 +173,10 @@ static int show_nothing(struct dax_map *map, uint64_t start, uint64_t len)
 	return err;
 }
 
-/* After something could not be shown, where the table has nothing. */
+/*
+ * After something could not be shown, where the table has nothing. Without a library
+ * it has nothing either: there will be nothing else that it could be taken for.
+ */
 static void show_nothing_or_unknown(struct dax_map *map, uint64_t start,
 				    uint64_t len)
 {
@@ -183,7 +186,9 @@ static void show_nothing_or_unknown(struct dax_map *map, uint64_t start,
 		.file = &map->unknown,
 	};
 
-	if (show_nothing(map, start, len) && one_map(map) &&
+	int err = show_nothing(map, start, len);
+
+	if (err && err != -ENOTCONN && one_map(map) &&
 	    !map_insert(map, &unknown))
 		log_err("window: no memory to note what may be shown");
 }
