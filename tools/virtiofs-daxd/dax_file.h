@@ -12,6 +12,11 @@
 #include "backing.h"
 #include "passthrough.h"
 
+/* To whom it is told that stores are lost: who syncs a file, and who closes it. */
+#define DAX_LOST_SYNC 1u
+#define DAX_LOST_CLOSE 2u
+#define DAX_LOST_ALL (DAX_LOST_SYNC | DAX_LOST_CLOSE)
+
 /**
  * struct dax_file - a file that can be mapped
  * @key: which file it is
@@ -20,7 +25,7 @@
  * @copy: @shown is a copy
  * @outdated: a copy of what the guest may since have stored to: not to be mapped
  *	again; protected as @refs
- * @lost: stores to it may be lost, and that was not told; protected as @refs
+ * @lost: stores to it may be lost, and to whom that was not told; protected as @refs
  * @volatile_holes: even reading a hole takes space (tmpfs)
  * @fd: the file itself; may be -1 unless @writable
  * @shown: descriptor for the front-end; may be @fd
@@ -33,7 +38,7 @@ struct dax_file {
 	bool writable;
 	bool copy;
 	bool outdated;
-	bool lost;
+	unsigned int lost;
 	bool volatile_holes;
 	int fd;
 	int shown;

@@ -88,18 +88,41 @@ int dax_files_copy_regions(const struct dax_files *files,
 	return n;
 }
 
-static unsigned int lost_end(const struct dax_files *files)
+static struct dax_lost *find_lost(struct dax_files *files,
+				  const struct pt_key *key)
 {
-	return min(files->num_lost, (unsigned int)DAX_FILES_LOST);
-}
-
-static struct pt_key *find_lost(struct dax_files *files,
-				const struct pt_key *key)
-{
-	for (unsigned int i = 0; i < lost_end(files); i++)
-		if (same_key(&files->lost[i], key))
+	for (unsigned int i = 0; i < files->num_lost; i++)
+		if (same_key(&files->lost[i].key, key))
 			return &files->lost[i];
 	return NULL;
+}
+
+static bool make_room(struct dax_files *files)
+{
+	unsigned int room = files->room_lost ? 2 * files->room_lost : 64;
+	struct dax_lost *lost;
+
+	if (files->num_lost < files->room_lost)
+		return true;
+	if (files->num_lost == DAX_FILES_LOST)
+		return false;
+	lost = realloc(files->lost, room * sizeof(*lost));
+	if (!lost)
+		return false;
+	files->lost = lost;
+	files->room_lost = room;
+	return true;
+}
+
+static void keep_lost(struct dax_files *files, const struct dax_file *file)
+{
+	struct dax_lost *lost = find_lost(files, &file->key);
+
+	if (lost)
+		lost->untold |= file->lost;
+	else if (make_room(files))
+		files->lost[files->num_lost++] =
+			(struct dax_lost){ file->key, file->lost };
 }
 
 void dax_files_remove(struct dax_files *files, struct dax_file *file)
@@ -109,22 +132,26 @@ void dax_files_remove(struct dax_files *files, struct dax_file *file)
 	while (*pos != file)
 		pos = &(*pos)->next;
 	*pos = file->next;
-	if (file->lost && !find_lost(files, &file->key))
-		files->lost[files->num_lost++ % DAX_FILES_LOST] = file->key;
+	if (file->lost)
+		keep_lost(files, file);
 }
 
-bool dax_files_take_lost(struct dax_files *files, const struct pt_key *key)
+bool dax_files_take_lost(struct dax_files *files, const struct pt_key *key,
+			 unsigned int to)
 {
 	struct dax_file *file = dax_files_first(files, key);
-	struct pt_key *gone = find_lost(files, key);
-	bool lost = gone;
+	struct dax_lost *gone = find_lost(files, key);
+	unsigned int lost = 0;
 
-	/* No file has this key. */
-	if (gone)
-		*gone = (struct pt_key){ 0 };
+	if (gone) {
+		lost |= gone->untold;
+		gone->untold &= ~to;
+		if (!gone->untold)
+			*gone = files->lost[--files->num_lost];
+	}
 	for (; file; file = dax_files_next(file)) {
 		lost |= file->lost;
-		file->lost = false;
+		file->lost &= ~to;
 	}
-	return lost;
+	return lost & to;
 }

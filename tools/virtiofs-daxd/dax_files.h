@@ -11,19 +11,31 @@
 #include "dax_region.h"
 
 #define DAX_FILES_BITS 12
-#define DAX_FILES_LOST 64
+
+/* More than that a guest cannot have told. */
+#define DAX_FILES_LOST 65536
+
+/**
+ * struct dax_lost - a file of which stores may be lost, when it is here no more
+ * @key: which file
+ * @untold: DAX_LOST_*
+ */
+struct dax_lost {
+	struct pt_key key;
+	unsigned int untold;
+};
 
 /**
  * struct dax_files - the files
  * @heads: lists of files
- * @lost: files that are here no more of which stores may be lost, the last
- *	DAX_FILES_LOST
- * @num_lost: how many there have been
+ * @lost: array, with room for @room_lost
+ * @num_lost: entries of it, DAX_FILES_LOST at most
  */
 struct dax_files {
 	struct dax_file *heads[1 << DAX_FILES_BITS];
-	struct pt_key lost[DAX_FILES_LOST];
+	struct dax_lost *lost;
 	unsigned int num_lost;
+	unsigned int room_lost;
 };
 
 void dax_files_add(struct dax_files *files, struct dax_file *file);
@@ -79,10 +91,12 @@ int dax_files_copy_regions(const struct dax_files *files,
 			   const struct pt_key *key, struct dax_region **out);
 
 /**
- * dax_files_take_lost - whether stores may be lost, and that was not asked since
+ * dax_files_take_lost - whether stores may be lost, and that was not told since
  * @files: the files
  * @key: which file
+ * @to: DAX_LOST_*, to all of whom it counts as told
  */
-bool dax_files_take_lost(struct dax_files *files, const struct pt_key *key);
+bool dax_files_take_lost(struct dax_files *files, const struct pt_key *key,
+			 unsigned int to);
 
 #endif

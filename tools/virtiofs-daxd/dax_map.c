@@ -1,41 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "dax_map.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "dax_file.h"
-#include "dax_files.h"
-#include "dax_region.h"
+#include "dax_map_i.h"
 #include "log.h"
 #include "util.h"
 
 #define PAGE_BYTES (UINT64_C(1) << DAX_MAP_ALIGNMENT)
-
-/**
- * struct dax_map - the table
- * @opts: constant
- * @order: held by who changes the table, also while the front-end works, so that
- *	it sees the changes in their order. Never taken by the thread which
- *	serves the front-end, nor by a request which that may wait for.
- * @lock: taken after @order, and never while the front-end works; protects what
- *	follows, and references on files
- * @copies: regions that show a copy; atomic
- * @stats: counters
- * @table: what is where
- * @files: the files that are there, or are about to be
- */
-struct dax_map {
-	struct dax_map_options opts;
-	pthread_mutex_t order;
-	pthread_mutex_t lock;
-	unsigned int copies;
-	struct dax_map_stats stats;
-	struct dax_table table;
-	struct dax_files files;
-};
 
 struct dax_map *dax_map_new(const struct dax_map_options *opts)
 {
@@ -44,6 +17,7 @@ struct dax_map *dax_map_new(const struct dax_map_options *opts)
 	if (!map)
 		return NULL;
 	map->opts = *opts;
+	map->unknown = (struct dax_file){ .refs = 1, .fd = -1, .shown = -1 };
 	pthread_mutex_init(&map->order, NULL);
 	pthread_mutex_init(&map->lock, NULL);
 	return map;
@@ -56,10 +30,13 @@ static bool one_map(const struct dax_map *map)
 
 static unsigned int budget(const struct dax_map *map)
 {
-	return one_map(map) ? map->opts.one_map_budget : map->opts.budget;
+	if (!one_map(map))
+		return map->opts.budget;
+	return min(map->opts.one_map_budget,
+		   vu_backend_maps(map->opts.backend));
 }
 
-static void file_put(struct dax_map *map, struct dax_file *file)
+void dax_file_put(struct dax_map *map, struct dax_file *file)
 {
 	bool last;
 
@@ -139,8 +116,9 @@ static struct dax_region map_delete(struct dax_map *map, unsigned int i)
 void dax_map_free(struct dax_map *map)
 {
 	while (map->table.count)
-		file_put(map, map_delete(map, map->table.count - 1).file);
+		dax_file_put(map, map_delete(map, map->table.count - 1).file);
 	free(map->table.regions);
+	free(map->files.lost);
 	pthread_mutex_destroy(&map->lock);
 	pthread_mutex_destroy(&map->order);
 	free(map);
@@ -164,7 +142,7 @@ static int map_afford(struct dax_map *map, unsigned int count)
 	return err;
 }
 
-static int region_show(struct dax_map *map, struct dax_region *region)
+int dax_region_show(struct dax_map *map, struct dax_region *region)
 {
 	const struct vu_map shown = {
 		.fd = region->file->shown,
@@ -180,12 +158,39 @@ static int region_show(struct dax_map *map, struct dax_region *region)
 	return err;
 }
 
-static void show_nothing(struct dax_map *map, uint64_t start, uint64_t len)
+/* If it fails, the front-end still shows something there, or may do so. */
+static int show_nothing(struct dax_map *map, uint64_t start, uint64_t len)
 {
 	int err = vu_backend_unmap(map->opts.backend, start, len);
 
-	if (err)
+	if (!err)
+		return 0;
+	if (one_map(map))
+		log_warn_once("window: what was shown could not be taken out: %s; the guest is told each time, this once",
+			      strerror(-err));
+	else
 		log_debug("window: a map was gone already: %s", strerror(-err));
+	return err;
+}
+
+/*
+ * After something could not be shown, where the table has nothing. Without a library
+ * it has nothing either: there will be nothing else that it could be taken for.
+ */
+static void show_nothing_or_unknown(struct dax_map *map, uint64_t start,
+				    uint64_t len)
+{
+	const struct dax_region unknown = {
+		.start = start,
+		.len = len,
+		.file = &map->unknown,
+	};
+
+	int err = show_nothing(map, start, len);
+
+	if (err && err != -ENOTCONN && one_map(map) &&
+	    !map_insert(map, &unknown))
+		log_err("window: no memory to note what may be shown");
 }
 
 /*
@@ -208,10 +213,10 @@ static void region_keep(struct dax_map *map, const struct dax_region *old,
 	if (start >= end)
 		return;
 	map->stats.splits++;
-	err = one_map(map) ? 0 : region_show(map, &part);
+	err = one_map(map) ? 0 : dax_region_show(map, &part);
 	if (!err && !map_insert(map, &part)) {
 		err = -ENOMEM;
-		show_nothing(map, start, end - start);
+		show_nothing_or_unknown(map, start, end - start);
 	}
 	if (err)
 		log_err("window: what was left of a map is lost: %s",
@@ -237,20 +242,31 @@ static void map_clear(struct dax_map *map, uint64_t start, uint64_t end)
 			show_nothing(map, old.start, old.len);
 		region_keep(map, &old, old.start, start);
 		region_keep(map, &old, end, region_end(&old));
-		file_put(map, old.file);
+		dax_file_put(map, old.file);
 	}
 }
 
-/* The same, and in any case it is gone from the window. */
-static void map_remove(struct dax_map *map, uint64_t start, uint64_t end)
+/*
+ * The same, and in any case it is gone from the window. If it cannot be, it stays
+ * in the table.
+ */
+static int map_remove(struct dax_map *map, uint64_t start, uint64_t end)
 {
 	unsigned int i = dax_table_find(&map->table, start);
 	bool any = i < map->table.count && map->table.regions[i]->start < end;
+	int err = 0;
 
 	/* Before it is out of the table: what is shown is always in there. */
 	if (any && one_map(map))
-		show_nothing(map, start, end - start);
-	map_clear(map, start, end);
+		err = show_nothing(map, start, end - start);
+	if (!err)
+		map_clear(map, start, end);
+	return err;
+}
+
+int dax_region_gone(struct dax_map *map, uint64_t start, uint64_t end)
+{
+	return map_remove(map, start, end);
 }
 
 /* The region that shows all of another one already, or NULL. */
@@ -290,82 +306,18 @@ static bool map_keep(struct dax_map *map, const struct dax_region *region)
 	return old;
 }
 
-/* A region of a file that is not shown for writing, but can be. */
-static struct dax_region *map_find_readonly(struct dax_map *map,
-					    const struct dax_file *than)
-{
-	struct dax_region *region = NULL;
-	struct dax_file *file;
-
-	pthread_mutex_lock(&map->lock);
-	file = dax_files_first(&map->files, &than->key);
-	while (file && (file->writable || !file->regions))
-		file = dax_files_next(file);
-	if (file)
-		region = file->regions;
-	pthread_mutex_unlock(&map->lock);
-	return region;
-}
-
-/*
- * The guest is going to write to a file of which there are maps for reading: all
- * are replaced. Where it has stored to one of them, whatever made it do that, it
- * would not see what it writes now.
- */
-static void map_upgrade(struct dax_map *map, struct dax_file *file)
-{
-	struct dax_region *region;
-
-	while ((region = map_find_readonly(map, file))) {
-		struct dax_region copy;
-		struct dax_file *old;
-		int err;
-
-		pthread_mutex_lock(&map->lock);
-		old = dax_table_set_file(region, file);
-		copy = *region;
-		map->stats.upgrades++;
-		pthread_mutex_unlock(&map->lock);
-		err = region_show(map, &copy);
-		file_put(map, old);
-		if (err) {
-			log_err("window: a map for reading is lost: %s",
-				strerror(-err));
-			map_remove(map, copy.start, region_end(&copy));
-		}
-	}
-}
-
-/* Since the region was given its file, another may have become writable. */
-static void region_use_writable(struct dax_map *map, struct dax_region *region)
-{
-	struct dax_file *file = region->file;
-
-	if (file->writable)
-		return;
-	pthread_mutex_lock(&map->lock);
-	region->file = dax_files_get(&map->files, &file->key, false);
-	pthread_mutex_unlock(&map->lock);
-	file_put(map, file);
-}
-
 /* Where it is to be there is nothing, or what it replaces. */
 static int map_show(struct dax_map *map, struct dax_region *region)
 {
+	int err = one_map(map) ? dax_upgrade(map, region) : 0;
 	bool shown;
-	int err;
 
-	if (one_map(map)) {
-		region_use_writable(map, region);
-		if (region->file->writable)
-			map_upgrade(map, region->file);
-	}
-	err = region_show(map, region);
+	err = err ?: dax_region_show(map, region);
 	shown = !err || one_map(map);
 	if (!err && !map_insert(map, region))
 		err = -ENOMEM;
 	if (err && shown)
-		show_nothing(map, region->start, region->len);
+		show_nothing_or_unknown(map, region->start, region->len);
 	return err;
 }
 
@@ -432,7 +384,7 @@ static int map_try_setup(struct dax_map *map, uint64_t nodeid,
 		err = map_install(map, region);
 		pthread_mutex_unlock(&map->order);
 	}
-	file_put(map, region->file);
+	dax_file_put(map, region->file);
 	return err;
 }
 
@@ -471,19 +423,24 @@ int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
 	pthread_mutex_lock(&map->order);
 	err = map_afford(map, dax_table_count_without(&map->table,
 						      window_offset, end));
-	if (!err) {
-		map_remove(map, window_offset, end);
-		map_settle(map);
-		map->stats.removes++;
-	}
+	err = err ?: map_remove(map, window_offset, end);
+	map_settle(map);
+	map->stats.removes += !err;
 	pthread_mutex_unlock(&map->order);
 	return err;
+}
+
+/* Without a library nothing can be taken out, nor be shown: there is no session. */
+static void map_remove_all(struct dax_map *map)
+{
+	if (map_remove(map, 0, map->opts.window) == -ENOTCONN)
+		map_clear(map, 0, map->opts.window);
 }
 
 void dax_map_drop(struct dax_map *map)
 {
 	pthread_mutex_lock(&map->order);
-	map_remove(map, 0, map->opts.window);
+	map_remove_all(map);
 	map_settle(map);
 	pthread_mutex_unlock(&map->order);
 }
@@ -497,8 +454,8 @@ void dax_map_forget(struct dax_map *map)
 	stops = vu_backend_stops(map->opts.backend);
 	for (i = map->table.count; !one_map(map) && i-- > 0; )
 		if (map->table.regions[i]->stops != stops)
-			file_put(map, map_delete(map, i).file);
-	map_remove(map, 0, map->opts.window);
+			dax_file_put(map, map_delete(map, i).file);
+	map_remove_all(map);
 	map_settle(map);
 	pthread_mutex_unlock(&map->order);
 }
@@ -520,7 +477,7 @@ int dax_map_reserve(struct dax_map *map, const struct pt_key *key,
 	for (int i = 0; i < count; i++) {
 		if (!err)
 			err = region_reserve(&copies[i], size);
-		file_put(map, copies[i].file);
+		dax_file_put(map, copies[i].file);
 	}
 	free(copies);
 	return count < 0 ? count : err;
@@ -541,59 +498,9 @@ void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
 		/* As a whole: what is not mapped now may be once more. */
 		if (!i || copies[i].file != copies[i - 1].file)
 			dax_file_refresh(copies[i].file, offset);
-		file_put(map, copies[i].file);
+		dax_file_put(map, copies[i].file);
 	}
 	free(copies);
-}
-
-/*
- * There are zeros in place of a part of the window; the table knows of which
- * files. If places were missed, they may be anywhere.
- */
-static void note_report(struct dax_map *map, uint64_t start, uint64_t len,
-			uint64_t count)
-{
-	const struct dax_table *table = &map->table;
-	struct pt_key key = { 0 };
-	uint64_t end;
-	unsigned int i;
-
-	if (count > 1 || !range_end(start, len, &end)) {
-		start = 0;
-		end = map->opts.window;
-	}
-	pthread_mutex_lock(&map->lock);
-	map->stats.lost += count;
-	i = dax_table_find(table, start);
-	for (; i < table->count && table->regions[i]->start < end; i++) {
-		struct dax_file *file = table->regions[i]->file;
-
-		file->lost |= file->writable;
-		key = file->key;
-	}
-	pthread_mutex_unlock(&map->lock);
-	if (key.ino)
-		log_warn_once("window: file %lu of device %#lx lacks a page: the guest sees zeros (told once; counted as dax_lost)",
-			      key.ino, key.dev);
-}
-
-void dax_map_take_reports(struct dax_map *map)
-{
-	uint64_t offset, len, count;
-
-	while ((count = vu_backend_report(map->opts.backend, &offset, &len)))
-		note_report(map, offset, len, count);
-}
-
-bool dax_map_lost(struct dax_map *map, const struct pt_key *key)
-{
-	bool lost;
-
-	dax_map_take_reports(map);
-	pthread_mutex_lock(&map->lock);
-	lost = dax_files_take_lost(&map->files, key);
-	pthread_mutex_unlock(&map->lock);
-	return lost;
 }
 
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)
@@ -601,4 +508,6 @@ void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)
 	pthread_mutex_lock(&map->lock);
 	*stats = map->stats;
 	pthread_mutex_unlock(&map->lock);
+	vu_backend_regions(map->opts.backend, &stats->regions_made,
+			   &stats->regions_removed);
 }

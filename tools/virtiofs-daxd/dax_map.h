@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "backing.h"
+#include "dax_file.h"
 #include "map_slots.h"
 #include "passthrough.h"
 #include "vu_backend.h"
@@ -26,7 +27,8 @@
 
 /*
  * If the window is one map: each part is a map of QEMU's process, which may
- * have 65,530, and there may be nothing between any two.
+ * have 65,530, and there may be nothing between any two. The library says how many
+ * it can show, which is less if there are more shares.
  */
 #define DAX_MAP_ONE_MAP_BUDGET 30000
 
@@ -64,6 +66,8 @@ struct dax_map_options {
  * @over_budget: setups refused for the number of maps
  * @upgrades: maps for reading that were replaced by such for writing
  * @lost: pages that the front-end could not have from their files
+ * @regions_made: memory regions that the front-end has made for all this
+ * @regions_removed: and those that it was asked to remove
  */
 struct dax_map_stats {
 	uint64_t live;
@@ -76,6 +80,8 @@ struct dax_map_stats {
 	uint64_t over_budget;
 	uint64_t upgrades;
 	uint64_t lost;
+	uint64_t regions_made;
+	uint64_t regions_removed;
 };
 
 struct dax_map;
@@ -107,7 +113,8 @@ void dax_map_free(struct dax_map *map);
  * front-end.
  *
  * What is there is replaced, for the guest at once if the window is one map. A
- * setup that fails may leave nothing there.
+ * setup that fails may leave nothing there, or it is not known what is: then that
+ * part stays in the table until something else could be shown there, or nothing.
  *
  * Return: 0; -EINVAL for what is misaligned or outside; -ENOMEM over budget or
  * if the front-end refuses; what opening the file says; -ENOSPC, -EDQUOT.
@@ -132,7 +139,8 @@ bool dax_map_check(const struct dax_map *map, uint64_t window_offset,
  *
  * What is mapped beside it stays. Nothing there is no error.
  *
- * Return: 0; -EINVAL as above; -ENOMEM if what is left would be over budget.
+ * Return: 0; -EINVAL as above; -ENOMEM if what is left would be over budget; with
+ * one map what vu_backend_unmap() said, and then all is as it was.
  */
 int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len);
 
@@ -196,11 +204,21 @@ void dax_map_take_reports(struct dax_map *map);
  * dax_map_lost - whether stores to a file may be lost
  * @map: the table
  * @key: the file
+ * @to: DAX_LOST_*, to all of whom it counts as told
  *
  * That is, whether it was shown for writing, and zeros took the place of a page
- * of it, since this was asked last. Does not wait for the front-end.
+ * of it, and that was not told. Does not wait for the front-end.
  */
-bool dax_map_lost(struct dax_map *map, const struct pt_key *key);
+bool dax_map_lost(struct dax_map *map, const struct pt_key *key,
+		  unsigned int to);
+
+/**
+ * dax_map_any_lost - whether stores to any file may be lost, since this was asked
+ * @map: the table
+ *
+ * It still is to be told of each file.
+ */
+bool dax_map_any_lost(struct dax_map *map);
 
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats);
 

@@ -224,7 +224,11 @@ static void serve_removemapping(const struct direct *direct,
 
 static void serve_syncfs(const struct direct *direct, struct request *req)
 {
-	request_reply(req, pt_syncfs(direct->pt, req->header.nodeid), NULL, 0);
+	int err = pt_syncfs(direct->pt, req->header.nodeid);
+
+	if (!err && direct->map && dax_map_any_lost(direct->map))
+		err = -EIO;
+	request_reply(req, err, NULL, 0);
 }
 
 static struct fuse_sx_time sx_time(const struct statx_timestamp *time)

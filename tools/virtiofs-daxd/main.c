@@ -474,7 +474,8 @@ static bool connect_library(struct daemon *daemon)
 		return true;
 	ready = wait_for(daemon, daemon->conn);
 	if (ready)
-		vu_window_accept(daemon->backend.window, daemon->library);
+		vu_window_accept(daemon->backend.window, daemon->library,
+				 daemon->conn);
 	remove_socket(&daemon->library, daemon->opts.window_socket);
 	return ready;
 }

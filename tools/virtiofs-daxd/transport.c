@@ -133,15 +133,20 @@ static int change_after(const struct request *req, const void *reply)
 	       dax_map_reserve(transport.direct.map, &key, 0) : 0;
 }
 
-/* A sync is the time to tell that a store to the window has come to nothing. */
+/*
+ * A sync is the time to tell that a store to the window has come to nothing; so is
+ * close(), after which a sync still tells it.
+ */
 static int check_lost(const struct request *req)
 {
+	unsigned int to = req->header.opcode == FUSE_FSYNC ? DAX_LOST_ALL :
+			  req->header.opcode == FUSE_FLUSH ? DAX_LOST_CLOSE : 0;
 	struct pt_key key;
 
-	if (!transport.direct.map || req->header.opcode != FUSE_FSYNC ||
+	if (!transport.direct.map || !to ||
 	    pt_node_key(transport.direct.pt, req->header.nodeid, &key))
 		return 0;
-	return dax_map_lost(transport.direct.map, &key) ? -EIO : 0;
+	return dax_map_lost(transport.direct.map, &key, to) ? -EIO : 0;
 }
 
 static void complete_reply(const struct request *req, struct iovec *iov)

@@ -128,9 +128,14 @@ static int stock_map(struct vu_backend *backend, const struct vu_map *map)
 		.flags = map->writable ? VU_SHMEM_MAP_RW : 0,
 	};
 
+	int err;
+
 	if (backend->fd < 0)
 		return -ENOTCONN;
-	return backend_map(backend->fd, &shmem, map->fd);
+	err = backend_map(backend->fd, &shmem, map->fd);
+	if (!err)
+		__atomic_add_fetch(&backend->regions_made, 1, __ATOMIC_RELAXED);
+	return err;
 }
 
 static int stock_unmap(struct vu_backend *backend, uint64_t shm_offset,
@@ -145,7 +150,12 @@ static int stock_unmap(struct vu_backend *backend, uint64_t shm_offset,
 
 	err = backend_call(backend, VU_BACKEND_SHMEM_UNMAP, &shmem,
 			   sizeof(shmem), -1, &answer);
-	return !err && answer ? -EINVAL : err;
+	if (!err && answer)
+		err = -EINVAL;
+	if (!err)
+		__atomic_add_fetch(&backend->regions_removed, 1,
+				   __ATOMIC_RELAXED);
+	return err;
 }
 
 /* Has the front-end map the base, in the ordinary way. */
@@ -186,6 +196,17 @@ static int one_map_unmap(struct vu_backend *backend, uint64_t shm_offset,
 	return vu_window_blank(backend->window, shm_offset, len);
 }
 
+static const char *why_not(int err)
+{
+	switch (err) {
+	case -ENOENT:
+		return "it has not connected";
+	case -EPERM:
+		return "it may not be used with another device or option of the VMM, as that has said, or is another user's";
+	}
+	return strerror(-err);
+}
+
 bool vu_backend_settle(struct vu_backend *backend, int front_end)
 {
 	int err;
@@ -194,12 +215,13 @@ bool vu_backend_settle(struct vu_backend *backend, int front_end)
 		return backend->stock;
 	err = vu_window_open(backend->window, front_end);
 	backend->one_map = !err;
+	backend->maps = err ? 0 : vu_window_maps(backend->window);
 	if (!err)
-		log_info("window: one map, by the library in the VMM");
+		log_info("window: one map, by the library in the VMM, of up to %u parts of files",
+			 backend->maps);
 	else
-		log_warn("window: no library in the VMM: %s; %s",
-			 err == -ENOENT ? "it has not connected" :
-			 strerror(-err), backend->stock ? "using stock maps" :
+		log_warn("window: no library in the VMM: %s; %s", why_not(err),
+			 backend->stock ? "using stock maps" :
 			 "the guest has no DAX");
 	return backend->one_map || backend->stock;
 }

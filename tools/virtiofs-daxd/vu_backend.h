@@ -28,7 +28,11 @@
  * @window: for one map, or NULL; constant
  * @stock: stock maps may be used; constant
  * @one_map: the library is there; constant once vu_backend_settle() has returned
+ * @maps: how many parts of files it can show; likewise
  * @stops: stops of the device; atomic, changed without a lock
+ * @regions_made: maps which the front-end has made, each a memory region of its;
+ *	atomic
+ * @regions_removed: those that we have had it remove; atomic
  * @based: the front-end has mapped the base; protected by @lock
  * @based_at: @stops when it had; likewise
  */
@@ -38,7 +42,10 @@ struct vu_backend {
 	struct vu_window *window;
 	bool stock;
 	bool one_map;
+	unsigned int maps;
 	unsigned int stops;
+	uint64_t regions_made;
+	uint64_t regions_removed;
 	bool based;
 	unsigned int based_at;
 };
@@ -71,6 +78,30 @@ bool vu_backend_settle(struct vu_backend *backend, int front_end);
 static inline bool vu_backend_one_map(const struct vu_backend *backend)
 {
 	return backend->one_map;
+}
+
+/**
+ * vu_backend_maps - how many parts of files can be shown, if the window is one map
+ * @backend: the channel, settled
+ */
+static inline unsigned int vu_backend_maps(const struct vu_backend *backend)
+{
+	return backend->maps;
+}
+
+/**
+ * vu_backend_regions - how often the front-end has made and removed a memory region
+ * @backend: the channel
+ * @made: made, for a map or the base
+ * @removed: removed because we asked for it
+ *
+ * For any thread; does not wait.
+ */
+static inline void vu_backend_regions(const struct vu_backend *backend,
+				      uint64_t *made, uint64_t *removed)
+{
+	*made = __atomic_load_n(&backend->regions_made, __ATOMIC_RELAXED);
+	*removed = __atomic_load_n(&backend->regions_removed, __ATOMIC_RELAXED);
 }
 
 /**
@@ -131,7 +162,8 @@ uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset,
  * answered, it has also put the change into force.
  *
  * Return: 0; -ENOMEM if the front-end refused; -ENOTCONN without a channel, or
- * without the library that was there; with it, what mmap() said.
+ * without the library that was there; with it, what mmap() said, and then nothing
+ * is shown, or -ENOTRECOVERABLE if it is not known what is.
  */
 int vu_backend_map(struct vu_backend *backend, const struct vu_map *map);
 
@@ -143,7 +175,8 @@ int vu_backend_map(struct vu_backend *backend, const struct vu_map *map);
  *
  * With stock maps it undoes a vu_backend_map(), exactly.
  *
- * Return: 0; -EINVAL if the front-end refused; -ENOTCONN as above.
+ * Return: 0; -EINVAL if the front-end refused; -ENOTCONN as above; -ENOMEM of the
+ * library. Unless it is 0, what was there may be shown still.
  */
 int vu_backend_unmap(struct vu_backend *backend, uint64_t shm_offset,
 		     uint64_t len);

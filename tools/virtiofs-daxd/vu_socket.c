@@ -10,6 +10,9 @@
 
 #include "util.h"
 
+/* So many may have come to the library's socket before the right one. */
+#define SOCKET_BACKLOG 8
+
 /*
  * How long the rest of a message may take, or the front-end's reading of an
  * answer: it sends and takes each in one piece. Who waits for it does nothing
@@ -61,7 +64,7 @@ int vu_socket_listen(const char *path, int type)
 	/* Who connects may map any file of the share: owner and group only. */
 	old_mask = umask(0007);
 	err = bind(sock, (struct sockaddr *)&addr, sizeof(addr)) ||
-	      listen(sock, 1) ? -errno : 0;
+	      listen(sock, SOCKET_BACKLOG) ? -errno : 0;
 	umask(old_mask);
 	if (err)
 		close_fd(&sock);

@@ -28,12 +28,14 @@
  * @base: the file that QEMU maps
  * @reports: socket for reports, our end and the library's
  * @len: size of the window
+ * @maps: what the library has said it can show
  */
 struct vu_window {
 	int conn;
 	int base;
 	int reports[2];
 	uint64_t len;
+	unsigned int maps;
 };
 
 static int make_base(uint64_t len)
@@ -111,36 +113,56 @@ static int call(struct vu_window *window, const struct window_msg *msg, int fd)
 	return err ?: get_answer(window);
 }
 
-static bool peer_uid(int sock, uid_t *uid)
+static bool get_peer(int sock, struct ucred *peer)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	socklen_t len = sizeof(*peer);
 
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len))
-		return false;
-	*uid = peer.uid;
-	return true;
+	return !getsockopt(sock, SOL_SOCKET, SO_PEERCRED, peer, &len);
 }
 
 /* Root's, the front-end's user's, or of whom root has made the front-end. */
 static bool may_bring_library(int conn, int front_end)
 {
-	uid_t uid, owner;
+	struct ucred peer, owner;
 
-	return peer_uid(conn, &uid) && peer_uid(front_end, &owner) &&
-	       (!uid || !owner || uid == owner);
+	return get_peer(conn, &peer) && get_peer(front_end, &owner) &&
+	       (!peer.uid || !owner.uid || peer.uid == owner.uid);
 }
 
-static int check_hello(int conn)
+/*
+ * Another VMM that was started with the same socket of the library. Where we are
+ * not told who a process is, because it is none that we could see, it is taken for
+ * the right one.
+ */
+static bool is_of_another(int conn, int front_end)
+{
+	struct ucred peer, owner;
+
+	if (!get_peer(conn, &peer) || !get_peer(front_end, &owner) ||
+	    !peer.pid || !owner.pid || peer.pid == owner.pid)
+		return false;
+	log_warn("window: the library of process %d is not used: the front-end is process %d",
+		 peer.pid, owner.pid);
+	return true;
+}
+
+static int take_hello(struct vu_window *window)
 {
 	struct window_hello hello;
+	int conn = window->conn;
+	ssize_t len;
 
-	if (!readable(conn, HELLO_MSECS) ||
-	    recv(conn, &hello, sizeof(hello), MSG_DONTWAIT) != sizeof(hello) ||
+	if (!readable(conn, HELLO_MSECS))
+		return -EPROTO;
+	len = recv(conn, &hello, sizeof(hello), MSG_DONTWAIT);
+	/* Up to there it is the same in each version. */
+	if (len < (ssize_t)offsetof(struct window_hello, maps) ||
 	    hello.magic != WINDOW_MAGIC)
 		return -EPROTO;
-	if (hello.version == WINDOW_VERSION)
-		return 0;
+	if (hello.version == WINDOW_VERSION) {
+		window->maps = hello.maps;
+		return len == sizeof(hello) && hello.maps ? 0 : -EPROTO;
+	}
 	log_warn("window: the library in the VMM speaks version %u, not %u",
 		 hello.version, WINDOW_VERSION);
 	return -EPROTO;
@@ -171,13 +193,14 @@ static bool has_gone(int conn)
 }
 
 /* A front-end that was started in vain may have left one behind. */
-void vu_window_accept(struct vu_window *window, int listener)
+void vu_window_accept(struct vu_window *window, int listener, int front_end)
 {
 	while (window->conn < 0 && readable(listener, 0)) {
 		window->conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (window->conn < 0)
 			return;
-		if (has_gone(window->conn))
+		if (has_gone(window->conn) ||
+		    is_of_another(window->conn, front_end))
 			close_fd(&window->conn);
 	}
 }
@@ -190,7 +213,7 @@ int vu_window_open(struct vu_window *window, int front_end)
 		return -ENOENT;
 	if (!may_bring_library(window->conn, front_end))
 		err = -EPERM;
-	err = err ?: check_hello(window->conn) ?: send_base(window);
+	err = err ?: take_hello(window) ?: send_base(window);
 	if (err)
 		close_fd(&window->conn);
 	return err;
@@ -204,6 +227,11 @@ int vu_window_base(const struct vu_window *window)
 uint64_t vu_window_len(const struct vu_window *window)
 {
 	return window->len;
+}
+
+unsigned int vu_window_maps(const struct vu_window *window)
+{
+	return window->maps;
 }
 
 int vu_window_query(struct vu_window *window)

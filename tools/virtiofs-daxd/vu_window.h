@@ -41,13 +41,15 @@ struct vu_window *vu_window_new(uint64_t len);
 void vu_window_free(struct vu_window *window);
 
 /**
- * vu_window_accept - take the connection of a library that is still there
+ * vu_window_accept - take the connection of the front-end's library
  * @window: the window
  * @listener: socket to which it connects, of type SOCK_SEQPACKET
+ * @front_end: the front-end's socket: only its process will do, if that is known
  *
- * Does not wait, nor read anything.
+ * Passes over libraries that have gone, or are of others. Does not wait, nor read
+ * anything.
  */
-void vu_window_accept(struct vu_window *window, int listener);
+void vu_window_accept(struct vu_window *window, int listener, int front_end);
 
 /**
  * vu_window_open - find out whether the library will do, and tell it of the base
@@ -74,6 +76,12 @@ int vu_window_base(const struct vu_window *window);
 uint64_t vu_window_len(const struct vu_window *window);
 
 /**
+ * vu_window_maps - how many parts of files the library can show
+ * @window: the window, opened
+ */
+unsigned int vu_window_maps(const struct vu_window *window);
+
+/**
  * vu_window_query - whether the library has seen the front-end map the base
  * @window: the window
  *
@@ -88,7 +96,8 @@ int vu_window_query(struct vu_window *window);
  *
  * For the guest there is no time between the two.
  *
- * Return: 0; -ENOTCONN if the library has gone; what mmap() said there.
+ * Return: 0; -ENOTCONN if the library has gone; what mmap() said there, and then
+ * nothing is shown; -ENOTRECOVERABLE if it is not known what is.
  */
 int vu_window_map(struct vu_window *window, const struct vu_map *map);
 
@@ -98,7 +107,8 @@ int vu_window_map(struct vu_window *window, const struct vu_map *map);
  * @shm_offset: where in the window
  * @len: bytes
  *
- * Return: as vu_window_map().
+ * Return: 0; -ENOTCONN as above; -ENOMEM. If it fails what was there is still
+ * shown.
  */
 int vu_window_blank(struct vu_window *window, uint64_t shm_offset,
 		    uint64_t len);

@@ -12,19 +12,13 @@
 #include <unistd.h>
 
 #include "code.h"
-#include "connection.h"
+#include "foreign.h"
 #include "spare.h"
-
-/* Pieces in which a blank window is mapped. */
-#define TILES 256
 
 /* What QEMU reserves besides the memory itself: a page to guard its end. */
 #define GUARD_MAX (UINT64_C(64) << 10)
 
 struct window windows[WINDOW_MAX];
-
-/* What QEMU maps gets all its memory at once; so would a base. */
-static bool populated;
 
 #define raw_mmap(addr, len, prot, flags, fd, offset)			\
 	((void *)syscall(SYS_mmap, addr, len, prot, flags, fd, offset))
@@ -72,7 +66,7 @@ int base_set(struct window *window, uint64_t len, int base_fd, int report_fd)
 	int type, got = fcntl(base_fd, F_GET_SEALS);
 	struct stat st;
 
-	if (__atomic_load_n(&populated, __ATOMIC_RELAXED))
+	if (foreign_found())
 		return -EPERM;
 	if (window->len)
 		return -EBUSY;
@@ -85,51 +79,37 @@ int base_set(struct window *window, uint64_t len, int base_fd, int report_fd)
 		return -EBADF;
 	window->generations = new_array(len / WINDOW_HUGE * sizeof(uint32_t));
 	window->shown = new_array(len / WINDOW_HUGE);
-	if (!window->generations || !window->shown)
+	window->zeros = new_array(len / WINDOW_HUGE * sizeof(uint16_t));
+	if (!window->generations || !window->shown || !window->zeros)
 		return -ENOMEM;
 	window->base_fd = base_fd;
 	window->dev = st.st_dev;
 	window->ino = st.st_ino;
 	window->report_fd = report_fd;
-	window->tile = len / TILES > WINDOW_HUGE ? len / TILES : WINDOW_HUGE;
+	window->tile = len / WINDOW_TILES > WINDOW_HUGE ? len / WINDOW_TILES : WINDOW_HUGE;
 	__atomic_store_n(&window->len, len, __ATOMIC_RELEASE);
 	return 0;
 }
 
+/* Into a core file of QEMU it does not get: that would read all of it. */
 static bool show(char *addr, uint64_t len, int flags, int fd, uint64_t offset)
 {
+	if (raw_mmap(addr, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd,
+		     offset) == MAP_FAILED)
+		return false;
+	madvise(addr, len, MADV_DONTDUMP);
+	return true;
+}
+
+/* At the cost of the spare maps. */
+static bool show_surely(char *addr, uint64_t len, int flags, int fd,
+			uint64_t offset)
+{
 	do {
-		if (raw_mmap(addr, len, PROT_READ | PROT_WRITE,
-			     flags | MAP_FIXED, fd, offset) != MAP_FAILED)
+		if (show(addr, len, flags, fd, offset))
 			return true;
 	} while (errno == ENOMEM && spare_give());
 	return false;
-}
-
-/* Blank memory: the tile, as often as it takes. Adjacent pieces become one. */
-static int show_tile(struct window *window, char *base, uint64_t offset,
-		     uint64_t len)
-{
-	while (len) {
-		uint64_t in_tile = offset % window->tile;
-		uint64_t n = window->tile - in_tile;
-
-		if (n > len)
-			n = len;
-		if (!show(base + offset, n, MAP_SHARED, window->base_fd,
-			  in_tile))
-			return -errno;
-		offset += n;
-		len -= n;
-	}
-	return 0;
-}
-
-/* What was stored to nothing is not to be found there by the next. */
-static void empty_tile(const struct window *window)
-{
-	fallocate(window->base_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		  0, window->tile);
 }
 
 static void count_change(struct window *window, uint64_t offset, uint64_t len)
@@ -141,6 +121,107 @@ static void count_change(struct window *window, uint64_t offset, uint64_t len)
 				   __ATOMIC_RELEASE);
 }
 
+static void report(struct window *window, uint64_t offset, uint64_t len)
+{
+	struct window_report report = {
+		.offset = offset,
+		.len = len,
+		.missed = __atomic_exchange_n(&window->missed, 0,
+					      __ATOMIC_RELAXED),
+	};
+
+	if (send(window->report_fd, &report, sizeof(report),
+		 MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(report))
+		__atomic_add_fetch(&window->missed, report.missed + 1,
+				   __ATOMIC_RELAXED);
+}
+
+#define ZEROS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+/* Pages of zeros for which there may be a map each. */
+static unsigned int zeros;
+
+static void count_zero(struct window *window, uint64_t offset)
+{
+	window->zeros[offset / WINDOW_HUGE]++;
+	__atomic_add_fetch(&zeros, 1, __ATOMIC_RELAXED);
+}
+
+/* Something takes the place of all there is in a part; of less it is not known. */
+static void forget_zeros(struct window *window, uint64_t offset, uint64_t len)
+{
+	uint64_t i = (offset + WINDOW_HUGE - 1) / WINDOW_HUGE;
+
+	for (; (i + 1) * WINDOW_HUGE <= offset + len; i++) {
+		__atomic_sub_fetch(&zeros, window->zeros[i], __ATOMIC_RELAXED);
+		window->zeros[i] = 0;
+	}
+}
+
+/*
+ * It is told first: as soon as there are zeros, another processor may store to
+ * them, and have the file synced. Afterwards the place has changed: another thread
+ * may have failed there before, and come after us.
+ */
+static bool zero_page(struct window *window, char *base, uint64_t offset)
+{
+	bool done;
+
+	if (!spare_left() ||
+	    __atomic_load_n(&zeros, __ATOMIC_RELAXED) >= ZEROS_MAX)
+		return false;
+	report(window, offset, WINDOW_PAGE);
+	done = show(base + offset, WINDOW_PAGE, ZEROS, -1, 0);
+	count_change(window, offset, WINDOW_PAGE);
+	if (done)
+		count_zero(window, offset);
+	return done;
+}
+
+/*
+ * The same for the tile in which a place lies. However often this is done, and
+ * wherever, it makes no more maps than there are tiles.
+ */
+static bool zero_tile(struct window *window, char *base, uint64_t offset)
+{
+	uint64_t start = offset - offset % window->tile;
+	bool done;
+
+	report(window, start, window->tile);
+	done = show_surely(base + start, window->tile, ZEROS, -1, 0);
+	count_change(window, start, window->tile);
+	if (done)
+		forget_zeros(window, start, window->tile);
+	return done;
+}
+
+/* Blank memory: the tile, as often as it takes. Adjacent pieces become one. */
+static bool show_nothing(struct window *window, char *base, uint64_t offset,
+			 uint64_t len)
+{
+	uint64_t end = offset + len;
+
+	while (offset < end) {
+		uint64_t in_tile = offset % window->tile;
+		uint64_t n = window->tile - in_tile;
+
+		if (n > end - offset)
+			n = end - offset;
+		if (!show_surely(base + offset, n, MAP_SHARED, window->base_fd,
+				 in_tile))
+			return false;
+		offset += n;
+	}
+	return true;
+}
+
+/* What was stored to nothing is not to be found there by the next. */
+static void empty_tile(const struct window *window)
+{
+	fallocate(window->base_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		  0, window->tile);
+}
+
 static int show_file(struct window *window, char *base,
 		     const struct window_msg *msg, int fd)
 {
@@ -149,13 +230,14 @@ static int show_file(struct window *window, char *base,
 	int err = -ENOMEM;
 
 	if (spare_take()) {
-		if (show(base + msg->offset, msg->len, flags, fd,
-			 msg->file_offset))
+		if (show_surely(base + msg->offset, msg->len, flags, fd,
+				msg->file_offset))
 			return 0;
 		err = -errno;
 	}
 	/* Before Linux 6.12 what was there may be gone, and nothing there. */
-	show_tile(window, base, msg->offset, msg->len);
+	if (!show_nothing(window, base, msg->offset, msg->len))
+		return -ENOTRECOVERABLE;
 	return err;
 }
 
@@ -164,23 +246,31 @@ static int show_file(struct window *window, char *base,
  * since the last time there are none.
  */
 static void drop_code(struct window *window, char *base, uint64_t offset,
-		      uint64_t len, bool file)
+		      uint64_t len, uint8_t now)
 {
 	uint64_t end = offset + len;
 
 	while (offset < end) {
 		uint64_t i = offset / WINDOW_HUGE;
 		uint64_t stop = (i + 1) * WINDOW_HUGE;
+		uint8_t was;
 
 		if (stop > end)
 			stop = end;
-		if (__atomic_load_n(&window->shown[i], __ATOMIC_RELAXED))
+		was = __atomic_load_n(&window->shown[i], __ATOMIC_RELAXED);
+		if (was)
 			code_drop(base + offset, stop - offset);
-		if (file || stop - offset == WINDOW_HUGE)
-			__atomic_store_n(&window->shown[i], file,
-					 __ATOMIC_RELAXED);
+		__atomic_store_n(&window->shown[i],
+				 stop - offset == WINDOW_HUGE ? now : was | now,
+				 __ATOMIC_RELAXED);
 		offset = stop;
 	}
+}
+
+static uint8_t shown_by(const struct window_msg *file)
+{
+	return !file ? 0 : file->flags & WINDOW_PRIVATE ? SHOWN_FILE :
+	       SHOWN_FILE | SHOWN_SHARED;
 }
 
 /* A part of a file, or without @file nothing, which is one tile at most. */
@@ -193,13 +283,19 @@ static int put(struct window *window, const struct window_msg *file, int fd,
 	set_busy(window);
 	base = window->base;
 	if (base) {
-		err = file ? show_file(window, base, file, fd) :
-			     show_tile(window, base, offset, len);
+		if (file)
+			err = show_file(window, base, file, fd);
+		else
+			err = show_nothing(window, base, offset, len) ? 0 :
+			      -ENOMEM;
 		count_change(window, offset, len);
+		if (!err)
+			forget_zeros(window, offset, len);
 	}
 	clear_busy(window);
 	if (base)
-		drop_code(window, base, offset, len, file && !err);
+		drop_code(window, base, offset, len,
+			  err ? SHOWN_ANY : shown_by(file));
 	return err;
 }
 
@@ -248,38 +344,6 @@ uint32_t base_generation(const struct window *window, uint64_t offset)
 			       __ATOMIC_ACQUIRE);
 }
 
-static bool show_zeros(char *addr, uint64_t len)
-{
-	return show(addr, len, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		    0);
-}
-
-static void report(struct window *window, uint64_t offset, uint64_t len)
-{
-	struct window_report report = {
-		.offset = offset,
-		.len = len,
-		.missed = __atomic_exchange_n(&window->missed, 0,
-					      __ATOMIC_RELAXED),
-	};
-
-	if (send(window->report_fd, &report, sizeof(report),
-		 MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(report))
-		__atomic_add_fetch(&window->missed, report.missed + 1,
-				   __ATOMIC_RELAXED);
-}
-
-/*
- * It is told first: as soon as there are zeros, another processor may store to
- * them, and have the file synced.
- */
-static bool zero_and_report(struct window *window, char *base, uint64_t offset,
-			    uint64_t len)
-{
-	report(window, offset, len);
-	return show_zeros(base + offset, len);
-}
-
 bool base_zero(struct window *window, uint64_t offset, uint32_t generation)
 {
 	bool done = true;
@@ -288,14 +352,9 @@ bool base_zero(struct window *window, uint64_t offset, uint32_t generation)
 	if (!try_busy(window))
 		return true;
 	base = window->base;
-	/* Too many maps: the second takes one for what may have been many. */
-	if (base && base_generation(window, offset) == generation) {
-		done = zero_and_report(window, base, offset, WINDOW_PAGE) ||
-		       zero_and_report(window, base, offset & -WINDOW_HUGE,
-				       WINDOW_HUGE);
-		/* Another thread may have failed before, and come after us. */
-		count_change(window, offset, WINDOW_PAGE);
-	}
+	if (base && base_generation(window, offset) == generation)
+		done = zero_page(window, base, offset) ||
+		       zero_tile(window, base, offset);
 	clear_busy(window);
 	return done;
 }
@@ -330,30 +389,52 @@ static bool may_hold_base(size_t len)
 }
 
 /* QEMU has mapped something: if it is a base, nothing is shown there so far. */
-static void note_base(struct window *window, char *addr, const struct stat *st)
+static void note_base(struct window *window, char *addr)
 {
-	if (st->st_dev != window->dev || st->st_ino != window->ino)
-		return;
 	set_busy(window);
 	empty_tile(window);
-	if (!show_tile(window, addr, 0, window->len)) {
+	if (show_nothing(window, addr, 0, window->len)) {
 		count_change(window, 0, window->len);
+		forget_zeros(window, 0, window->len);
 		/* It may have addresses that another memory had before. */
-		memset(window->shown, 1, window->len / WINDOW_HUGE);
+		memset(window->shown, SHOWN_BEFORE, window->len / WINDOW_HUGE);
 		__atomic_store_n(&window->base, addr, __ATOMIC_RELEASE);
 	}
 	clear_busy(window);
 }
 
+static bool same_file(const struct window *window, int fd)
+{
+	struct stat st;
+
+	return window_len(window) && !fstat(fd, &st) &&
+	       st.st_dev == window->dev && st.st_ino == window->ino;
+}
+
+bool base_is(int fd)
+{
+	for (int i = 0; i < WINDOW_MAX; i++)
+		if (same_file(&windows[i], fd))
+			return true;
+	return false;
+}
+
+/* If it is no base, it may be a part of a file, which QEMU shows by itself. */
 static void note_mapped(char *addr, size_t len, int fd)
 {
 	int saved_errno = errno;
-	struct stat st = { 0 };
 
-	for (int i = 0; i < WINDOW_MAX; i++)
-		if (len == window_len(&windows[i]) &&
-		    (st.st_ino || !fstat(fd, &st)))
-			note_base(&windows[i], addr, &st);
+	bool base = false;
+
+	for (int i = 0; i < WINDOW_MAX; i++) {
+		if (len != window_len(&windows[i]) ||
+		    !same_file(&windows[i], fd))
+			continue;
+		note_base(&windows[i], addr);
+		base = true;
+	}
+	if (!base)
+		code_note(addr, len);
 	errno = saved_errno;
 }
 
@@ -373,23 +454,17 @@ static void note_unmapped(const char *addr, size_t len)
 	}
 }
 
-/*
- * QEMU reserves addresses for all memory of a guest, then maps files over them.
- * The first time is after it has forked, if it does, and before the devices are
- * made: that is when the daemon must hear of us.
- */
+/* QEMU reserves addresses for all memory of a guest, then maps files over them. */
 EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd,
 		  off_t offset)
 {
 	void *mapped;
 
-	if (!addr && prot == PROT_NONE && flags & MAP_ANONYMOUS) {
-		connection_start();
-		if (may_hold_base(len))
-			return reserve_aligned(len, flags);
-	}
+	if (!addr && prot == PROT_NONE && flags & MAP_ANONYMOUS &&
+	    may_hold_base(len))
+		return reserve_aligned(len, flags);
 	mapped = raw_mmap(addr, len, prot, flags, fd, offset);
-	if (mapped != MAP_FAILED && fd >= 0 && flags & MAP_SHARED && !offset)
+	if (mapped != MAP_FAILED && fd >= 0 && flags & MAP_SHARED)
 		note_mapped(mapped, len, fd);
 	return mapped;
 }
@@ -402,7 +477,7 @@ EXPORT int mlockall(int flags)
 	int ret = syscall(SYS_mlockall, flags);
 
 	if (!ret && flags & MCL_FUTURE && !(flags & MCL_ONFAULT))
-		__atomic_store_n(&populated, true, __ATOMIC_RELAXED);
+		foreign_note("mem-lock=on");
 	return ret;
 }
 

@@ -19,10 +19,28 @@
 /* Shares of one QEMU. */
 #define WINDOW_MAX 16
 
+/* The most pieces in which a blank window is mapped. */
+#define WINDOW_TILES 256
+
+/*
+ * The most pages of zeros that are maps of their own, of all windows: each may cut
+ * another map in two. Beyond it there are zeros in all of a piece.
+ */
+#define ZEROS_MAX 1024
+
 /* What takes the place of a function of the C library, in all of QEMU. */
 #ifndef EXPORT
 #define EXPORT __attribute__((visibility("default")))
 #endif
+
+/*
+ * What was shown since code was dropped there: a file, one that the guest may change
+ * by a store, and what had the addresses before the base.
+ */
+#define SHOWN_FILE 1u
+#define SHOWN_SHARED 2u
+#define SHOWN_BEFORE 4u
+#define SHOWN_ANY (SHOWN_FILE | SHOWN_SHARED | SHOWN_BEFORE)
 
 /**
  * struct window - the window of one share
@@ -37,8 +55,8 @@
  *	again: so no guest can make it grow beyond that
  * @generations: of each WINDOW_HUGE bytes, how often what is there has changed;
  *	changed with @busy set
- * @shown: of each WINDOW_HUGE bytes, whether a file was shown since code was
- *	dropped there; for the connection's thread
+ * @shown: of each WINDOW_HUGE bytes, SHOWN_*; changed by the connections' thread
+ * @zeros: likewise, pages of zeros that it has at most; changed with @busy set
  * @busy: held while what is there is changed; no thread that holds it waits
  * @missed: reports that were not sent; atomic
  */
@@ -52,6 +70,7 @@ struct window {
 	uint64_t tile;
 	uint32_t *generations;
 	uint8_t *shown;
+	uint16_t *zeros;
 	uint32_t busy;
 	uint64_t missed;
 };
@@ -66,8 +85,7 @@ extern struct window windows[WINDOW_MAX];
  * @report_fd: likewise
  *
  * Return: 0 or a negative errno: EBADF, EINVAL for a memfd that is none or could
- * shrink; EPERM if QEMU locks its memory (mem-lock=on); EBUSY if it was said
- * before.
+ * shrink; EPERM if foreign_found(); EBUSY if it was said before.
  */
 int base_set(struct window *window, uint64_t len, int base_fd, int report_fd);
 
@@ -78,7 +96,8 @@ int base_set(struct window *window, uint64_t len, int base_fd, int report_fd);
  * @fd: the file
  *
  * Return: 0 or a negative errno, ENODEV without a base, ENOMEM if QEMU has about
- * as many maps as Linux allows. What was there is gone then as well.
+ * as many maps as Linux allows. What was there is gone then as well, but with
+ * ENOTRECOVERABLE, which is not known.
  */
 int base_map(struct window *window, const struct window_msg *msg, int fd);
 
@@ -88,7 +107,8 @@ int base_map(struct window *window, const struct window_msg *msg, int fd);
  * @offset: where it begins
  * @len: bytes
  *
- * Return: 0 or a negative errno, ENODEV without a base.
+ * Return: 0 or a negative errno, ENODEV without a base. If it fails, what was there
+ * may be there still.
  */
 int base_blank(struct window *window, uint64_t offset, uint64_t len);
 
@@ -104,6 +124,12 @@ int base_blank(struct window *window, uint64_t offset, uint64_t len);
 struct window *base_find(const void *addr, uint64_t *offset);
 
 /**
+ * base_is - whether a file is the base of a window
+ * @fd: the file
+ */
+bool base_is(int fd);
+
+/**
  * base_generation - tells whether a place has changed since
  * @window: the window
  * @offset: the place
@@ -111,7 +137,8 @@ struct window *base_find(const void *addr, uint64_t *offset);
 uint32_t base_generation(const struct window *window, uint64_t offset);
 
 /**
- * base_zero - show zeros in a page, if nothing has changed there
+ * base_zero - show zeros in a page, if nothing has changed there; and in what is
+ *	beside it, if there are too many such pages
  * @window: the window
  * @offset: of the page
  * @generation: what base_generation() has said

@@ -19,12 +19,21 @@
 #include "../util.h"
 #include "base.h"
 #include "code.h"
+#include "foreign.h"
+#include "spare.h"
 
 /* The most that a file offset can be. */
 #define MAX_OFFSET ((uint64_t)INT64_MAX)
 
+/* What Linux allows if it does not say, and what QEMU needs for itself. */
+#define MAPS_DEFAULT 65530
+#define MAPS_OF_QEMU 1024
+
 /* As windows[]: of which daemon each is; fd is -1 where there is none. */
 static struct pollfd sockets[WINDOW_MAX];
+
+/* Likewise, who they are; 0 where there was none. */
+static struct ucred daemons[WINDOW_MAX];
 
 static bool in_window(const struct window *window, const struct window_msg *msg)
 {
@@ -45,6 +54,9 @@ static int serve_base(struct window *window, const struct window_msg *msg,
 	    msg->file_offset)
 		return -EINVAL;
 	err = base_set(window, msg->len, fds[0], fds[1]);
+	if (err == -EPERM)
+		dprintf(2, "virtiofs-dax: not to be combined with %s: QEMU shows files by itself, if it can\n",
+			foreign_found());
 	if (!err)
 		fds[0] = fds[1] = -1;
 	return err;
@@ -151,40 +163,56 @@ static void *server_thread(void *arg)
 }
 
 /* Whoever we connect to decides what the guest sees; root may trust anybody. */
-static bool trusted(int sock)
+static bool trusted(int sock, struct ucred *peer)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	socklen_t len = sizeof(*peer);
 
-	return !getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
-	       (!peer.uid || !geteuid() || peer.uid == geteuid());
+	return !getsockopt(sock, SOL_SOCKET, SO_PEERCRED, peer, &len) &&
+	       (!peer->uid || !geteuid() || peer->uid == geteuid());
 }
 
-static int connect_to(const char *path)
+static int connect_to(const char *path, unsigned int maps, struct ucred *peer)
 {
-	const struct window_hello hello = { WINDOW_MAGIC, WINDOW_VERSION };
+	const struct window_hello hello = { WINDOW_MAGIC, WINDOW_VERSION,
+					    maps };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int sock;
+	int sock = -1;
 
-	if (strlen(path) >= sizeof(addr.sun_path)) {
+	if (strlen(path) >= sizeof(addr.sun_path))
 		errno = ENAMETOOLONG;
-		return -1;
-	}
-	strcpy(addr.sun_path, path);
-	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		      0);
-	if (sock < 0)
-		return -1;
-	if (!connect(sock, (struct sockaddr *)&addr, sizeof(addr))) {
-		if (!trusted(sock))
+	else
+		sock = socket(AF_UNIX,
+			      SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	strncpy(addr.sun_path, path, sizeof(addr.sun_path) - 1);
+	if (sock >= 0 &&
+	    !connect(sock, (struct sockaddr *)&addr, sizeof(addr))) {
+		if (!trusted(sock, peer))
 			errno = EPERM;
 		else if (send(sock, &hello, sizeof(hello), MSG_NOSIGNAL) ==
 			 sizeof(hello))
 			return sock;
 	}
 	dprintf(2, "virtiofs-dax: %s: %s\n", path, strerror(errno));
-	close(sock);
+	close_fd(&sock);
 	return -1;
+}
+
+/*
+ * What Linux allows QEMU is shared by all its shares. A part of a file takes a map,
+ * and one behind it where nothing is shown.
+ */
+static unsigned int maps_each(unsigned int shares)
+{
+	const unsigned int own = MAPS_OF_QEMU + SPARE_PAGES + 2 * ZEROS_MAX +
+				 shares * WINDOW_TILES;
+	unsigned int max = MAPS_DEFAULT;
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+
+	if (file && fscanf(file, "%u", &max) != 1)
+		max = MAPS_DEFAULT;
+	if (file)
+		fclose(file);
+	return max > own + 2 * shares ? (max - own) / 2 / shares : 1;
 }
 
 /* QEMU's signals are not for us, but what our own mistakes raise must not wait. */
@@ -207,27 +235,54 @@ static void start_thread(void)
 		pthread_detach(thread);
 }
 
+/* Returns the number of connections. */
+static unsigned int connect_all(char *paths)
+{
+	unsigned int shares = 1, count = 0;
+	char *path, *rest;
+
+	for (path = paths; *path; path++)
+		shares += *path == ':';
+	for (path = paths; path; path = rest) {
+		rest = strchr(path, ':');
+		if (rest)
+			*rest++ = 0;
+		if (count == WINDOW_MAX) {
+			dprintf(2, "virtiofs-dax: %s: there are %d already\n",
+				path, WINDOW_MAX);
+			continue;
+		}
+		sockets[count].fd = connect_to(path, maps_each(shares),
+					       &daemons[count]);
+		count += sockets[count].fd >= 0;
+	}
+	return count;
+}
+
 void connection_start(void)
 {
 	static int started;
-	char *paths, *path, *rest;
-	unsigned int count = 0;
+	char *paths;
 
 	if (__atomic_exchange_n(&started, 1, __ATOMIC_ACQ_REL))
 		return;
 	for (int i = 0; i < WINDOW_MAX; i++)
 		sockets[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	paths = getenv(CONNECTION_ENV) ? strdup(getenv(CONNECTION_ENV)) : NULL;
-	for (path = paths; path && count < WINDOW_MAX; path = rest) {
-		rest = strchr(path, ':');
-		if (rest)
-			*rest++ = 0;
-		sockets[count].fd = connect_to(path);
-		count += sockets[count].fd >= 0;
-	}
-	free(paths);
 	/* Not for what QEMU may start. */
 	unsetenv(CONNECTION_ENV);
-	if (count)
+	if (paths && connect_all(paths))
 		start_thread();
+	free(paths);
+}
+
+bool connection_is_of_daemon(int sock)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	bool ours = getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+
+	for (int i = 0; i < WINDOW_MAX; i++)
+		ours |= windows[i].len && daemons[i].pid == peer.pid;
+	return ours;
 }

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define WINDOW_MAGIC 0x57584144u
-#define WINDOW_VERSION 1
+#define WINDOW_VERSION 2
 
 #define WINDOW_PAGE UINT64_C(4096)
 /* The base is aligned to this, and its size is a multiple of it. */
@@ -40,9 +40,11 @@ enum window_op {
 /* Of WINDOW_MAP: what the guest stores there does not get into the file. */
 #define WINDOW_PRIVATE 1u
 
+/* @maps: how many parts of files may be shown for this share, at least 1 */
 struct window_hello {
 	uint32_t magic;
 	uint32_t version;
+	uint32_t maps;
 };
 
 /* @version and @reserved are 0 where they are not mentioned. */

@@ -13,16 +13,17 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "../util.h"
 #include "base.h"
+#include "code.h"
+#include "foreign.h"
 
 /* _IO(0xae, 0x80): linux/kvm.h is not needed for more than this. */
 #define SHIELD_KVM_RUN 0xae80
 
-/* This often, one call of KVM_RUN is mended: more is not our fault. */
-#define KVM_MENDS 8
-
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
 #endif
 
 /*
@@ -91,11 +92,20 @@ static void pass_on(int sig, siginfo_t *info, void *context)
 	}
 }
 
+/*
+ * Of memory of the host that is broken KVM's guest is told by QEMU, which without
+ * KVM would end.
+ */
+static bool is_missing(int code)
+{
+	return code == BUS_ADRERR || (code == BUS_MCEERR_AR && code_translated());
+}
+
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
 
-	if (info->si_code != BUS_ADRERR || !mend(info->si_addr))
+	if (!is_missing(info->si_code) || !mend(info->si_addr))
 		pass_on(sig, info, context);
 	errno = saved_errno;
 }
@@ -161,54 +171,90 @@ EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
 	return unblocked(next, how, set, old);
 }
 
-static bool readable(const char *addr, uint64_t len)
+/*
+ * What cannot be read is looked for first, then what cannot be stored to: where a
+ * store gets into a file, as to try it takes memory elsewhere.
+ */
+static const struct kvm_pass {
+	int advice;
+	uint8_t shown;
+} kvm_passes[] = {
+	{ MADV_POPULATE_READ, SHOWN_FILE },
+	{ MADV_POPULATE_WRITE, SHOWN_SHARED },
+};
+
+/* How far the search for a page has got. */
+struct kvm_search {
+	unsigned int pass;
+	unsigned int window;
+	uint64_t offset;
+};
+
+static bool can(int advice, const char *addr, uint64_t len)
 {
-	return !madvise((void *)addr, len, MADV_POPULATE_READ) ||
-	       errno != EFAULT;
+	return !madvise((void *)addr, len, advice) || errno != EFAULT;
 }
 
 /* Returns the number of pages that were given up. */
 static unsigned int mend_piece(struct window *window, const char *base,
-			       uint64_t start)
+			       uint64_t start, const struct kvm_pass *pass)
 {
+	uint8_t shown = __atomic_load_n(&window->shown[start / WINDOW_HUGE],
+					__ATOMIC_RELAXED);
 	unsigned int count = 0;
 
-	if (readable(base + start, WINDOW_HUGE))
+	if (!(shown & pass->shown) ||
+	    can(pass->advice, base + start, WINDOW_HUGE))
 		return 0;
 	for (uint64_t i = start; i < start + WINDOW_HUGE; i += WINDOW_PAGE) {
 		uint32_t generation = base_generation(window, i);
 
-		if (!readable(base + i, WINDOW_PAGE))
+		if (!can(pass->advice, base + i, WINDOW_PAGE))
 			count += base_zero(window, i, generation);
 	}
 	return count;
 }
 
-/*
- * KVM does not say which page it could not have, so all windows are looked
- * through. A page that can be read but not written to is not found: to try would
- * be to write.
- */
-static unsigned int mend_all(void)
+/* Goes on to the next window, or behind the last one to the next pass. */
+static bool search_on(struct kvm_search *search)
 {
-	unsigned int count = 0;
+	search->offset = 0;
+	if (++search->window == WINDOW_MAX) {
+		search->window = 0;
+		search->pass++;
+	}
+	return search->pass < ARRAY_SIZE(kvm_passes);
+}
 
-	for (int i = 0; i < WINDOW_MAX; i++) {
-		struct window *window = &windows[i];
+/*
+ * KVM does not say which page it could not have, so the windows are looked through
+ * for one, a piece after the other. Each call goes on behind what the last one
+ * found, and says whether there was something.
+ */
+static bool mend_next(struct kvm_search *search)
+{
+	do {
+		struct window *window = &windows[search->window];
 		const char *base = __atomic_load_n(&window->base,
 						   __ATOMIC_ACQUIRE);
 
-		for (uint64_t j = 0; base && j < window->len; j += WINDOW_HUGE)
-			count += mend_piece(window, base, j);
-	}
-	return count;
+		while (base && search->offset < window->len) {
+			uint64_t at = search->offset;
+
+			search->offset += WINDOW_HUGE;
+			if (mend_piece(window, base, at,
+				       &kvm_passes[search->pass]))
+				return true;
+		}
+	} while (search_on(search));
+	return false;
 }
 
 /* With KVM it is no signal that tells of such a page, but EFAULT. */
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	static int (*next)(int, unsigned long, ...);
-	unsigned int mends = 0;
+	struct kvm_search search = { 0 };
 	va_list args;
 	void *arg;
 	int ret;
@@ -218,11 +264,13 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
+	if (foreign_pins(request, arg))
+		return 0;
 	do {
 		ret = next(fd, request, arg);
 		if (ret >= 0 || request != SHIELD_KVM_RUN || errno != EFAULT)
 			return ret;
-	} while (mends++ < KVM_MENDS && mend_all());
+	} while (mend_next(&search));
 	errno = EFAULT;
 	return ret;
 }

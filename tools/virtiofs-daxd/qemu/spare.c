@@ -8,8 +8,8 @@
 
 #include "proto.h"
 
+
 /* Each page is a map of its own, as it differs from those beside it. */
-#define SPARE_PAGES UINT64_C(1024)
 #define SPARE_LEN (SPARE_PAGES * WINDOW_PAGE)
 
 static char *spare;
@@ -18,7 +18,7 @@ bool spare_take(void)
 {
 	char *pages;
 
-	if (__atomic_load_n(&spare, __ATOMIC_ACQUIRE))
+	if (spare_left())
 		return true;
 	pages = (char *)syscall(SYS_mmap, NULL, SPARE_LEN, PROT_NONE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
@@ -33,6 +33,11 @@ bool spare_take(void)
 	}
 	__atomic_store_n(&spare, pages, __ATOMIC_RELEASE);
 	return true;
+}
+
+bool spare_left(void)
+{
+	return __atomic_load_n(&spare, __ATOMIC_ACQUIRE);
 }
 
 bool spare_give(void)

@@ -5,8 +5,8 @@ SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 	CFLAGS='$(SANITIZE)'
 CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c ../sigbus.c
-CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_region.c ../dax_files.c \
-	../dax_file.c ../map_slots.c
+CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_upgrade.c ../dax_report.c \
+	../dax_region.c ../dax_files.c ../dax_file.c ../map_slots.c
 CORE_MAP_SLOTS = core_map_slots.c ../map_slots.c
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \

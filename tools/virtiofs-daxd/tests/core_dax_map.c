@@ -31,6 +31,8 @@ static struct shown window[PAGES];
 static struct { uint64_t start, len; bool used; } maps[BUDGET + 1];
 static bool broken;
 static bool refuse;
+/* What unmap says instead of doing it; and what map says that leaves it open. */
+static int keep;
 static int unmaps, maps_made;
 static int files[FILES + 1];
 static int write_error;
@@ -88,7 +90,7 @@ int vu_backend_map(struct vu_backend *backend, const struct vu_map *map)
 	unsigned int slot = 0;
 
 	if (refuse)
-		return -ENOMEM;
+		return keep ? -ENOTRECOVERABLE : -ENOMEM;
 	broken |= map->shm_offset + map->len > PAGES * PAGE || !map->len;
 	if (!broken && backend->one_map) {
 		show(map);
@@ -118,6 +120,8 @@ static void blank(uint64_t shm_offset, uint64_t len)
 int vu_backend_unmap(struct vu_backend *backend, uint64_t shm_offset,
 		     uint64_t len)
 {
+	if (backend->one_map && keep)
+		return keep;
 	if (backend->one_map) {
 		blank(shm_offset, len);
 		return 0;
@@ -134,13 +138,16 @@ int vu_backend_unmap(struct vu_backend *backend, uint64_t shm_offset,
 	return -EINVAL;
 }
 
+/* So that there can be more files than descriptors. */
+static uint64_t node_base;
+
 int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key)
 {
 	(void)pt;
 	if (nodeid > FILES)
 		return -ENOENT;
 	key->dev = 1;
-	key->ino = nodeid;
+	key->ino = node_base + nodeid;
 	return 0;
 }
 
@@ -197,9 +204,11 @@ static struct dax_map *set_up(bool one_map)
 	};
 
 	backend.one_map = one_map;
+	backend.maps = BUDGET;
 	memset(window, 0, sizeof(window));
 	memset(maps, 0, sizeof(maps));
 	broken = refuse = false;
+	keep = 0;
 	unmaps = maps_made = write_error = 0;
 	for (int i = 1; i <= FILES; i++) {
 		if (!files[i])
@@ -422,9 +431,61 @@ static void writing_replaces_what_is_read(void)
 	dax_map_free(map);
 }
 
+static uint64_t live(struct dax_map *map)
+{
+	struct dax_map_stats stats;
+
+	dax_map_get_stats(map, &stats);
+	return stats.live;
+}
+
+/* The guest must not take for free what still shows a file. */
+static void what_stays_is_told(void)
+{
+	struct dax_map *map = set_up(true);
+
+	CHECK(map && setup(map, 1, 0, 8, 0) == 0 && setup(map, 2, 0, 4, 8) == 0);
+	keep = -ENOMEM;
+	CHECK(dax_map_remove(map, 2 * PAGE, 8 * PAGE) == -ENOMEM);
+	CHECK(live(map) == 2 && shows(0, 1, 0, 8) && shows(8, 2, 0, 4));
+	/* It is in the table, too: the next one finds it. */
+	keep = 0;
+	CHECK(dax_map_remove(map, 2 * PAGE, 8 * PAGE) == 0);
+	CHECK(live(map) == 2 && shows(2, 0, 0, 8) && shows(10, 2, 2, 2));
+	/* What could not be shown may have left what was there. */
+	keep = -ENOMEM;
+	refuse = true;
+	CHECK(setup(map, 3, 0, 2, 10) == -ENOTRECOVERABLE);
+	CHECK(live(map) == 2);
+	CHECK(dax_map_remove(map, 10 * PAGE, 2 * PAGE) == -ENOMEM);
+	keep = 0;
+	CHECK(dax_map_remove(map, 10 * PAGE, 2 * PAGE) == 0);
+	CHECK(live(map) == 1 && shows(2, 0, 0, 20));
+	refuse = false;
+	/* The same for a map that was to become writable. */
+	CHECK(setup(map, 2, 0, 4, 8) == 0);
+	keep = -ENOMEM;
+	refuse = true;
+	CHECK(dax_map_setup(map, 2, 0, PAGE, 20 * PAGE, true) == -ENOMEM);
+	CHECK(live(map) == 3);
+	keep = 0;
+	refuse = false;
+	CHECK(dax_map_remove(map, 8 * PAGE, 20 * PAGE) == 0 && live(map) == 1);
+	/* At the end of a session all are tried, and without a library given up. */
+	keep = -ENOMEM;
+	dax_map_drop(map);
+	CHECK(live(map) == 1);
+	keep = -ENOTCONN;
+	CHECK(dax_map_remove(map, 0, PAGE) == -ENOTCONN && live(map) == 1);
+	dax_map_drop(map);
+	CHECK(live(map) == 0);
+	dax_map_free(map);
+}
+
 static bool lost(struct dax_map *map, uint64_t ino)
 {
-	return dax_map_lost(map, &(struct pt_key){ .dev = 1, .ino = ino });
+	return dax_map_lost(map, &(struct pt_key){ .dev = 1, .ino = ino },
+			    DAX_LOST_ALL);
 }
 
 /* Of a page that the guest might have stored to it is told, once. */
@@ -450,6 +511,51 @@ static void lost_pages(void)
 	dax_map_take_reports(map);
 	dax_map_drop(map);
 	CHECK(lost(map, 3) && !lost(map, 3));
+	dax_map_free(map);
+}
+
+static bool told(struct dax_map *map, uint64_t ino, unsigned int to)
+{
+	return dax_map_lost(map, &(struct pt_key){ .dev = 1, .ino = ino }, to);
+}
+
+/* A sync tells it even if a close did before, but not the other way round. */
+static void all_who_ask_are_told(void)
+{
+	struct dax_map *map = set_up(true);
+
+	CHECK(map && dax_map_setup(map, 1, 0, 4 * PAGE, 0, true) == 0);
+	CHECK(setup(map, 2, 0, 4, 4) == 0);
+	reports[0] = 0;
+	reports[1] = 4 * PAGE;
+	num_reports = 2;
+	CHECK(dax_map_any_lost(map) && !dax_map_any_lost(map));
+	CHECK(told(map, 1, DAX_LOST_CLOSE) && !told(map, 1, DAX_LOST_CLOSE));
+	CHECK(!told(map, 2, DAX_LOST_ALL));
+	/* Of a file that has gone, too. */
+	dax_map_drop(map);
+	CHECK(!told(map, 1, DAX_LOST_CLOSE) && told(map, 1, DAX_LOST_ALL));
+	CHECK(!told(map, 1, DAX_LOST_ALL) && !dax_map_any_lost(map));
+	dax_map_free(map);
+}
+
+/* However many there are. */
+static void many_files_are_lost(void)
+{
+	struct dax_map *map = set_up(true);
+
+	CHECK(map);
+	for (uint64_t i = 1; i <= 1000; i++) {
+		node_base = i * FILES;
+		CHECK(dax_map_setup(map, 1, 0, PAGE, 0, true) == 0);
+		reports[0] = 0;
+		num_reports = 1;
+	}
+	dax_map_drop(map);
+	for (uint64_t i = 1; i <= 1000; i++)
+		CHECK(told(map, i * FILES + 1, DAX_LOST_ALL));
+	CHECK(!told(map, FILES + 1, DAX_LOST_ALL));
+	node_base = 0;
 	dax_map_free(map);
 }
 
@@ -492,7 +598,10 @@ static const struct fs_test tests[] = {
 	TEST(random_maps_of_one),
 	TEST(one_map_needs_few_calls),
 	TEST(writing_replaces_what_is_read),
+	TEST(what_stays_is_told),
 	TEST(lost_pages),
+	TEST(all_who_ask_are_told),
+	TEST(many_files_are_lost),
 	TEST(all_that_is_lost_is_told),
 };
 

@@ -8,6 +8,7 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
 #include <fuse_lowlevel.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "fe_main.h"
+#include "slots.h"
 
 #define FILE_NODE 2
 #define FILE_SIZE (1 << 20)
@@ -359,6 +361,44 @@ static void memory_is_replaced_during_a_read(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static void ask_read(unsigned int slot, uint64_t fh, uint64_t offset)
+{
+	const struct fuse_read_in in = {
+		.fh = fh, .offset = offset, .size = SLOT_BODY,
+	};
+
+	slot_ask(&fe, slot, SLOT_REQUESTS, 1, FUSE_READ, 0, &in, sizeof(in));
+}
+
+/*
+ * The memory of what is under way is moved away; what waits for a thread has not
+ * begun, and has to find the memory of a guest that goes on.
+ */
+static void stop_with_a_read_waiting(void)
+{
+	static const char *const one_thread[] = {
+		"--shared-dir", dir, "--log-level", "warn",
+		"--thread-pool-size", "1", NULL
+	};
+	uint64_t fh, node = begin(one_thread, &fh);
+
+	CHECK(node);
+	slots_reset();
+	stall();
+	ask_read(1, fh, 256 << 10);
+	CHECK(wait_held());
+	ask_read(2, fh, 768 << 10);
+	CHECK(slot_wait(&fe, 2, 50) == SLOT_NO_ANSWER);
+	CHECK(fe_stop_queues(&fe));
+	fe_start_queues(&fe, false);
+	let_go();
+	CHECK(slot_wait(&fe, 1, 2000) == EIO);
+	CHECK(slot_wait(&fe, 2, 2000) == 0);
+	CHECK(all_bytes(slot_body(&fe, 2), 'R', SLOT_BODY));
+	CHECK(fe_lookup(&fe, "f", NULL) == node);
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* Whether the process has ended, were it not for what holds it in the kernel. */
 static bool is_over(pid_t pid)
 {
@@ -482,6 +522,7 @@ static const struct fs_test tests[] = {
 	TEST(reset_during_a_read),
 	TEST(stop_during_a_write),
 	TEST(memory_is_replaced_during_a_read),
+	TEST(stop_with_a_read_waiting),
 	TEST(end_by_signal),
 	TEST(end_by_front_end),
 	TEST(log_stalls_as_well),

@@ -565,7 +565,8 @@ bool fe_begin(struct frontend *fe, const char *const *options)
 
 int fe_library(struct frontend *fe, unsigned int more)
 {
-	const struct window_hello hello = { WINDOW_MAGIC, WINDOW_VERSION };
+	const struct window_hello hello = { WINDOW_MAGIC, WINDOW_VERSION,
+					    1000 };
 	const struct window_reply reply = { 0 };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);

@@ -9,7 +9,8 @@ check: check-window
 
 check-window: $(O)/tests/window_library $(O)/tests/window_kvm.so $(WINDOW_QEMUS) \
 		$(O)/libvirtiofs-dax-qemu.so $(O)/tests/window_daemon \
-		$(O)/virtiofs-daxd core-sanitized
+		$(O)/virtiofs-daxd core-sanitized $(O)/tests/window_early \
+		$(O)/tests/window_early.so
 	@ret=0; for q in $(WINDOW_QEMUS); do \
 		lib=; [ $$q != $(O)/tests/window_qemu ] || \
 			lib=$(O)/libvirtiofs-dax-qemu.so; \
@@ -23,7 +24,14 @@ check-window: $(O)/tests/window_library $(O)/tests/window_kvm.so $(WINDOW_QEMUS)
 		ASAN_OPTIONS=detect_leaks=0 \
 		LD_PRELOAD=$(O)/libvirtiofs-dax-qemu.so \
 			$(O)/tests/window_daemon $$d/virtiofs-daxd || ret=1; \
-	done; exit $$ret
+	done; \
+	echo "# window_vmm"; tests/window_vmm.sh $(O) || ret=1; exit $$ret
+
+$(O)/tests/window_early: tests/window_early.c | $(O)/tests
+	$(CC) $(LDFLAGS) $(QEMU_CFLAGS) -o $@ $<
+
+$(O)/tests/window_early.so: tests/window_early.c | $(O)/tests
+	$(CC) $(LDFLAGS) $(QEMU_CFLAGS) -fPIC -shared -o $@ $<
 
 $(O)/tests/window_daemon: tests/window_daemon.c tests/frontend.c \
 		$(wildcard tests/*.h) qemu/proto.h | $(O)/tests

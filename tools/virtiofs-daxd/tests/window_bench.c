@@ -196,7 +196,7 @@ int main(int argc, char **argv)
 	conn = accept(listener, NULL, NULL);
 	/* See connect_library() in main.c. */
 	if (recv(conn, &byte, 1, MSG_PEEK) == 1 && backend.window)
-		vu_window_accept(backend.window, library);
+		vu_window_accept(backend.window, library, conn);
 	if (!vu_backend_settle(&backend, conn))
 		return 2;
 	pthread_create(&thread, NULL, serve,

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "../qemu/proto.h"
+#include "../util.h"
 #include "fs_tap.h"
 #include "frontend.h"
 
@@ -27,14 +29,13 @@ static const char *const with_window[] = {
 	"--dax-window", "64M", "--log-level", "warn", NULL
 };
 
-/* What makes the library look for the daemon: QEMU's memory. */
+/* The library looks for the daemon as soon as the front-end says something. */
 static void let_connect(void)
 {
 	char path[96];
 
 	snprintf(path, sizeof(path), "%s/window", fe.dir);
 	setenv("VIRTIOFS_DAX_WINDOW", path, 1);
-	mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 static bool begin(const char *const *options, void (*before)(void))
@@ -235,7 +236,7 @@ static void say(const void *hello, size_t len)
 
 static void say_next_version(void)
 {
-	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION + 1 },
+	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION + 1, 0 },
 	    sizeof(struct window_hello));
 }
 
@@ -266,7 +267,8 @@ static void nor_is_nonsense(void)
 /* It says the right thing first, and goes away when it is asked for something. */
 static void hang_up_later(void)
 {
-	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION },
+	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION,
+					    1000 },
 	    sizeof(struct window_hello));
 	if (!fork()) {
 		struct window_reply reply = { 0 };
@@ -283,14 +285,19 @@ static void hang_up_later(void)
 
 static void a_library_that_goes_ends_no_session(void)
 {
+	static const char *const options[] = {
+		"--dax-window", "64M", "--dax-budget", "3", NULL
+	};
 	struct fuse_getattr_in in = { 0 };
 	struct fuse_attr_out out;
 	uint64_t node;
 
-	CHECK(begin(with_window, hang_up_later));
+	CHECK(begin(options, hang_up_later));
 	node = make("f", 5000);
 	CHECK(node && fe_setup(&fe, node, 0, RANGE, 0, false) == -ENOTCONN);
-	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == -ENOTCONN);
+	for (int i = 0; i < 10; i++)
+		CHECK(fe_setup(&fe, node, 0, RANGE, i * RANGE, false) ==
+		      -ENOTCONN);
 	CHECK(fe_request(&fe, FUSE_GETATTR, node, &in, sizeof(in), &out,
 			 sizeof(out), NULL) == 0 && out.attr.size == 5000);
 	CHECK(fe_num_maps(&fe) == 1 && fe_end(&fe) == 0);
@@ -387,6 +394,8 @@ static void what_is_lost_is_counted(void)
 		usleep(20000);
 	}
 	CHECK(counter("dax_lost") == 2 && counter("dax_live") == 1);
+	CHECK(counter("dax_regions_made") == 1 &&
+	      counter("dax_regions_removed") == 0);
 	unlink(stats);
 	/* A map of it shows what there is by now. */
 	CHECK(fe_file(&fe, "f", 50000));
@@ -422,6 +431,41 @@ static void a_lost_store_is_told(void)
 	fe.window[RANGE + 8192] = 1;
 	CHECK(fsync_of(read) == 0 && fsync_of(write) == -EIO);
 	CHECK(fsync_of(write) == 0 && fe_end(&fe) == 0);
+}
+
+static int flush_of(uint64_t node)
+{
+	struct fuse_flush_in in = { 0 };
+	int err;
+
+	in.fh = fe_open(&fe, node, O_RDWR, &err);
+	return err ?: fe_request(&fe, FUSE_FLUSH, node, &in, sizeof(in), NULL,
+				 0, NULL);
+}
+
+static int syncfs_of(uint64_t node)
+{
+	struct fuse_syncfs_in in = { 0 };
+
+	return fe_request(&fe, FUSE_SYNCFS, node, &in, sizeof(in), NULL, 0,
+			  NULL);
+}
+
+/* Who never syncs a file hears of it when it is closed, or all are synced. */
+static void a_lost_store_is_told_by_close_and_syncfs(void)
+{
+	uint64_t node;
+
+	CHECK(begin(with_window, let_connect));
+	node = make("f", 50000);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
+	CHECK(flush_of(node) == 0 && syncfs_of(FUSE_ROOT_ID) == 0);
+	CHECK(!truncate(fe_path(&fe, "f"), 4096));
+	fe.window[8192] = 1;
+	CHECK(syncfs_of(FUSE_ROOT_ID) == -EIO && syncfs_of(FUSE_ROOT_ID) == 0);
+	CHECK(flush_of(node) == -EIO && flush_of(node) == 0);
+	CHECK(fsync_of(node) == -EIO && fsync_of(node) == 0);
+	CHECK(fe_end(&fe) == 0);
 }
 
 static void the_budget_bounds(void)
@@ -482,7 +526,8 @@ static void a_library_may_come_second(void)
 /* As of a VMM that was started in vain. */
 static void come_twice(void)
 {
-	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION },
+	say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION,
+					    1000 },
 	    sizeof(struct window_hello));
 	close(other_library);
 	let_connect();
@@ -509,6 +554,123 @@ static void its_socket_goes_without_front_end(void)
 	/* Nor does it stay if the front-end goes without a word. */
 	CHECK(fe_spawn(&fe, with_window) && fe_connect(&fe));
 	CHECK(fe_end(&fe) == 0);
+}
+
+/* Another front-end was started with the same socket, and lives. */
+static pid_t another;
+
+static void another_comes_first(void)
+{
+	int ready[2];
+	char byte;
+
+	if (pipe(ready))
+		return;
+	another = fork();
+	if (!another) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		say(&(struct window_hello){ WINDOW_MAGIC, WINDOW_VERSION, 1000 },
+		    sizeof(struct window_hello));
+		if (write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		perror("read");
+	let_connect();
+}
+
+static void a_library_of_another_vmm_is_not_used(void)
+{
+	uint64_t node;
+
+	CHECK(begin(with_window, another_comes_first));
+	node = make("f", 5000);
+	CHECK(node && fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	CHECK(fe_setup(&fe, node, 0, RANGE, RANGE, false) == 0);
+	CHECK(fe_shows(&fe, 0, 0, 5000));
+	CHECK(fe.maps_made == 1 && fe_said(&fe, "is not used: the front-end"));
+	CHECK(fe_end(&fe) == 0);
+	CHECK(!kill(another, SIGKILL) && waitpid(another, NULL, 0) == another);
+}
+
+static unsigned int max_map_count(void)
+{
+	unsigned int max = 0;
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+
+	if (file && fscanf(file, "%u", &max) != 1)
+		max = 0;
+	if (file)
+		fclose(file);
+	return max;
+}
+
+#define SHARES 4
+#define MAX_PAGES (FE_WINDOW / 4096)
+
+/* Pages no two of which are one map. Returns how many were shown. */
+static unsigned int show_pages(struct frontend *f, uint64_t node, int *err)
+{
+	unsigned int i = 0;
+
+	for (*err = 0; i < MAX_PAGES; i++) {
+		*err = fe_setup(f, node, (i * 7 % 600) * 4096, 4096, i * 4096,
+				false);
+		if (*err)
+			break;
+	}
+	return i;
+}
+
+static bool begin_beside(struct frontend *f)
+{
+	struct fuse_init_out out;
+
+	if (!fe_connect(f) || !fe_handshake(f))
+		return false;
+	fe_start_queues(f, true);
+	return fe_init(f, &out) == 0 && fe_file(f, "f", 3000000);
+}
+
+/* Each has its part of what Linux allows the VMM, and no more. */
+static void shares_have_a_part_each(void)
+{
+	static struct frontend fes[SHARES];
+	const unsigned int part = max_map_count() / 2 / SHARES;
+	char paths[SHARES * 80] = "";
+	uint64_t nodes[SHARES];
+
+	fe_window_socket = true;
+	for (int i = 0; i < SHARES; i++) {
+		CHECK(fe_spawn(&fes[i], with_window));
+		snprintf(paths + strlen(paths), 80, "%s%s/window", i ? ":" : "",
+			 fes[i].dir);
+	}
+	setenv("VIRTIOFS_DAX_WINDOW", paths, 1);
+	for (int i = 0; i < SHARES; i++) {
+		unsigned int shown;
+		int err;
+
+		CHECK(begin_beside(&fes[i]));
+		nodes[i] = fe_lookup(&fes[i], "f", NULL);
+		shown = show_pages(&fes[i], nodes[i], &err);
+		printf("# share %d: %u parts of at most %u\n", i, shown, part);
+		CHECK(shown == MAX_PAGES ||
+		      (err == -ENOMEM && shown > part / 5 * 4));
+		CHECK(shown <= part || part > MAX_PAGES);
+	}
+	/* What is let go can be used anew. */
+	for (int i = 0; i < SHARES; i++) {
+		for (uint64_t j = 1; j < part / 5 * 4; j += 97)
+			CHECK(fe_shows(&fes[i], j * 4096, (j * 7 % 600) * 4096,
+				       4096));
+		CHECK(fe_remove(&fes[i], 0, 4096) == 0 &&
+		      fe_setup(&fes[i], nodes[i], 0, 4096, 0, false) == 0);
+	}
+	for (int i = 0; i < SHARES; i++)
+		CHECK(fe_end(&fes[i]) == 0);
 }
 
 #define IN_CHILD(fn)							\
@@ -550,7 +712,10 @@ IN_CHILD(the_base_is_no_memory)
 IN_CHILD(a_reset_makes_the_base_anew)
 IN_CHILD(what_is_lost_is_counted)
 IN_CHILD(a_lost_store_is_told)
+IN_CHILD(a_lost_store_is_told_by_close_and_syncfs)
 IN_CHILD(the_budget_bounds)
+IN_CHILD(a_library_of_another_vmm_is_not_used)
+IN_CHILD(shares_have_a_part_each)
 IN_CHILD(its_socket_goes_once_connected)
 IN_CHILD(a_library_may_come_second)
 IN_CHILD(a_library_that_has_gone_does_not_count)
@@ -572,7 +737,10 @@ static const struct fs_test tests[] = {
 	TEST_ALONE(a_reset_makes_the_base_anew),
 	TEST_ALONE(what_is_lost_is_counted),
 	TEST_ALONE(a_lost_store_is_told),
+	TEST_ALONE(a_lost_store_is_told_by_close_and_syncfs),
 	TEST_ALONE(the_budget_bounds),
+	TEST_ALONE(a_library_of_another_vmm_is_not_used),
+	TEST_ALONE(shares_have_a_part_each),
 	TEST_ALONE(its_socket_goes_once_connected),
 	TEST_ALONE(a_library_may_come_second),
 	TEST_ALONE(a_library_that_has_gone_does_not_count),

@@ -52,9 +52,39 @@ static int listen_at(int i)
 	       listen(fd, 1) ? -1 : fd;
 }
 
+/* What it says on standard error, from the start of a test. */
+static char said_path[32];
+
+static bool said(const char *text)
+{
+	char line[512];
+	FILE *file = fopen(said_path, "re");
+	bool found = false;
+
+	while (file && fgets(line, sizeof(line), file))
+		found |= strstr(line, text) != NULL;
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static void show_said(void)
+{
+	char line[512];
+	FILE *file = fopen(said_path, "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		printf("# it said: %s", line);
+	if (file)
+		fclose(file);
+}
+
+/* @option: what is to be found in the command line, of two words at most. */
 static void exec_qemu(const int *in, const int *out, const char *option)
 {
 	char preload[256], sockets[160];
+	char *value = option ? strchr(option, ' ') : NULL;
+	char *argv[] = { (char *)qemu_path, (char *)option, value, NULL };
 
 	snprintf(preload, sizeof(preload), "%s%s%s", library_path ?: "",
 		 library_path ? ":" : "", kvm_path);
@@ -63,7 +93,12 @@ static void exec_qemu(const int *in, const int *out, const char *option)
 	setenv("VIRTIOFS_DAX_WINDOW", sockets, 1);
 	dup2(in[0], STDIN_FILENO);
 	dup2(out[1], STDOUT_FILENO);
-	execl(qemu_path, qemu_path, option, NULL);
+	dup2(open(said_path, O_RDWR | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+	if (value) {
+		argv[1] = strndup(option, value - option);
+		argv[2] = value + 1;
+	}
+	execv(qemu_path, argv);
 	_exit(127);
 }
 
@@ -74,6 +109,7 @@ static bool spawn(const char *option)
 	strcpy(dir, "/tmp/dax-qemu.XXXXXX");
 	if (!mkdtemp(dir))
 		return false;
+	snprintf(said_path, sizeof(said_path), "%s/err", dir);
 	for (int i = 0; i < SHARES; i++) {
 		listeners[i] = listen_at(i);
 		conns[i] = bases[i] = reports[i] = -1;
@@ -132,6 +168,9 @@ static int end(void)
 		close(reports[i]);
 		unlink(path_of(i));
 	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		show_said();
+	unlink(said_path);
 	rmdir(dir);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
@@ -147,7 +186,8 @@ static bool take(int i)
 		return false;
 	conns[i] = accept4(listeners[i], NULL, NULL, SOCK_CLOEXEC);
 	return recv(conns[i], &hello, sizeof(hello), 0) == sizeof(hello) &&
-	       hello.magic == WINDOW_MAGIC && hello.version == WINDOW_VERSION;
+	       hello.magic == WINDOW_MAGIC &&
+	       hello.version == WINDOW_VERSION && hello.maps > 1000;
 }
 
 /* Sends @len bytes and descriptors; returns the error of the reply, 1 if none. */
@@ -245,14 +285,18 @@ static uint64_t qemu_maps(int i, uint64_t len)
 	return strtoul(ask_words(command), NULL, 0);
 }
 
+static uint64_t window_addr;
+
 /* All up to where the window of share 0 can be used. */
 static bool begin_with(const char *option)
 {
 	if (child >= 0)
 		kill(child, SIGKILL);
 	end();
-	return spawn(option) && ask("ram", 0, 0, 0) == 0 &&
-	       begin_share(0, LEN) && qemu_maps(0, LEN) && query(0) == 0;
+	if (!spawn(option) || ask("hello", 0, 0, 0) || !begin_share(0, LEN))
+		return false;
+	window_addr = qemu_maps(0, LEN);
+	return window_addr && query(0) == 0;
 }
 
 static bool begin(void)
@@ -305,7 +349,7 @@ static void nothing_before_the_base(void)
 {
 	struct window_msg msg = { .op = 99 };
 
-	CHECK(spawn(NULL) && ask("ram", 0, 0, 0) == 0 && take(0));
+	CHECK(spawn(NULL) && ask("hello", 0, 0, 0) == 0 && take(0));
 	CHECK(query(0) == -ENODEV && blank(0, PAGE) == -ENODEV);
 	CHECK(send_msg(0, &msg, -1) == -ENODEV);
 	CHECK(end() == 0);
@@ -318,7 +362,7 @@ static void a_base_is_checked(void)
 	const uint32_t v = WINDOW_VERSION;
 
 	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-	CHECK(spawn(NULL) && ask("ram", 0, 0, 0) == 0 && take(0));
+	CHECK(spawn(NULL) && ask("hello", 0, 0, 0) == 0 && take(0));
 	CHECK(send_base(0, LEN, v + 1, (int[]){ good, pair[1] }, 2) == -EPROTO);
 	CHECK(send_base(0, LEN, v, NULL, 0) == -EINVAL);
 	CHECK(send_base(0, LEN, v, (int[]){ good }, 1) == -EINVAL);
@@ -347,7 +391,7 @@ static void locked_memory_is_refused(void)
 	int base = make_base(LEN, SEALS), pair[2];
 
 	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-	CHECK(spawn(NULL) && ask("ram", 0, 0, 0) == 0 && take(0));
+	CHECK(spawn(NULL) && ask("hello", 0, 0, 0) == 0 && take(0));
 	CHECK(ask("lock", 0, 0, 0) == 0);
 	CHECK(send_base(0, LEN, WINDOW_VERSION, (int[]){ base, pair[1] }, 2) ==
 	      -EPERM);
@@ -357,11 +401,85 @@ static void locked_memory_is_refused(void)
 	close(pair[1]);
 }
 
+/* Tells QEMU's library of a base, where there is something against it. */
+static int base_beside(const char *option)
+{
+	int base = make_base(LEN, SEALS), pair[2], err;
+
+	if (!spawn(option) || ask("hello", 0, 0, 0) || !take(0) ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return 1;
+	err = send_base(0, LEN, WINDOW_VERSION, (int[]){ base, pair[1] }, 2);
+	close(base);
+	close(pair[0]);
+	close(pair[1]);
+	return err;
+}
+
+/* What is made later than the device of the share is known by its option. */
+static void foreign_devices_are_refused(void)
+{
+	static const struct { const char *option, *name; } foreign[] = {
+		{ "-device vfio-pci,host=01:00.0", "VFIO" },
+		{ "--device {\"driver\":\"vfio-pci\",\"id\":\"x\"}", "VFIO" },
+		{ "-netdev type=vhost-vdpa,id=x", "vDPA" },
+		{ "-device vhost-user-fs-pci,chardev=x", "vhost-user" },
+		{ "-netdev vhost-user,chardev=x,id=n", "vhost-user" },
+	};
+	static const char *const ours[] = {
+		"-device vhost-user-test-device-pci,chardev=x",
+		"-device vhost-user-device-pci,chardev=x",
+		"-chardev socket,id=x,path=/run/vhost-user.sock",
+		"-device vhost-vsock-pci,id=x,guest-cid=3",
+	};
+
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+		CHECK(base_beside(foreign[i].option) == -EPERM);
+		CHECK(said(foreign[i].name) && end() == 0);
+	}
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		CHECK(base_beside(ours[i]) == 0 && end() == 0);
+}
+
+/* A device that memory was mapped for is there, whatever its name was. */
+static void devices_do_not_pin_the_window(void)
+{
+	int base = make_base(LEN, SEALS), pair[2];
+
+	CHECK(begin());
+	for (int iommufd = 0; iommufd < 2; iommufd++) {
+		CHECK(ask("pin", iommufd, 3 * PAGE, 0) == 0);
+		CHECK(ask("pin", iommufd, 2 * LEN, 0) == 1);
+	}
+	CHECK(said("VFIO with a DAX window: its devices do not reach"));
+	/* To a share that comes later it is told. */
+	CHECK(take(1));
+	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
+	CHECK(send_base(1, LEN, WINDOW_VERSION, (int[]){ base, pair[1] }, 2) ==
+	      -EPERM && said("VFIO"));
+	CHECK(end() == 0);
+	close(base);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* A back-end that is added later gets the base, in which it sees nothing. */
+static void a_foreign_back_end_is_told_of(void)
+{
+	int file = make_file(1, 1);
+
+	CHECK(begin());
+	CHECK(ask("pass", getpid(), file, 0) == 0 && !said("back-end"));
+	CHECK(ask("pass", getpid(), bases[0], 0) == 0 && said("back-end"));
+	CHECK(end() == 0);
+	close(file);
+}
+
 static void the_base_is_aligned(void)
 {
 	uint64_t addr;
 
-	CHECK(spawn(NULL) && ask("ram", 0, 0, 0) == 0 && begin_share(0, LEN));
+	CHECK(spawn(NULL) && ask("hello", 0, 0, 0) == 0 && begin_share(0, LEN));
 	CHECK(query(0) == -ENODEV);
 	addr = qemu_maps(0, LEN);
 	CHECK(addr && !(addr & (HUGE - 1)) && query(0) == 0);
@@ -401,6 +519,46 @@ static void stores_stay_private(void)
 	CHECK(map(readonly, 0, PAGE, PAGE) == -EACCES);
 	CHECK(get(0) == 1 && get(PAGE) == 0 && set(PAGE, 5) == 5);
 	CHECK(byte_of(file, 0) == 1 && byte_of(file, PAGE) == 2);
+	CHECK(end() == 0);
+	close(file);
+	close(readonly);
+}
+
+/* Bytes of memory of the stand-in's own in the window of share 0. */
+static uint64_t own_memory(void)
+{
+	uint64_t start, kib, sum = 0;
+	char path[64], line[512];
+	bool inside = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", child);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx-", &start) == 1 && strchr(line, '-'))
+			inside = start - window_addr < LEN;
+		else if (sscanf(line, "Anonymous: %lu", &kib) == 1 && inside)
+			sum += kib << 10;
+	}
+	if (file)
+		fclose(file);
+	return sum;
+}
+
+/* What a guest stores where it may only read is memory of QEMU's, up to a bound. */
+static void private_stores_are_bounded(void)
+{
+	int file = make_file(0, 1), readonly = reopen(file, O_RDONLY);
+
+	CHECK(!ftruncate(file, LEN) && begin());
+	for (int round = 0; round < 3; round++) {
+		CHECK(map_flags(readonly, 0, LEN, 0, WINDOW_PRIVATE) == 0);
+		CHECK(own_memory() == 0);
+		CHECK(ask("fill", 0, LEN, 0) == 0 && get(LEN - PAGE) == 1);
+		CHECK(own_memory() == LEN);
+		CHECK(byte_of(file, LEN - PAGE) == 0);
+	}
+	CHECK(blank(0, LEN) == 0 && own_memory() == 0);
 	CHECK(end() == 0);
 	close(file);
 	close(readonly);
@@ -557,6 +715,57 @@ static void kvm_is_mended(void)
 	close(file);
 }
 
+/* A page that can be read, but not stored to, as its file system is full. */
+static void kvm_is_mended_for_stores(void)
+{
+	int file = make_file(1, 8);
+
+	CHECK(begin() && map(file, 0, 8 * PAGE, 2 * HUGE) == 0);
+	CHECK(map_flags(file, 0, 8 * PAGE, 4 * HUGE, WINDOW_PRIVATE) == 0);
+	CHECK(ask("full", 2 * HUGE + 3 * PAGE, 0, 0) == 0);
+	CHECK(ask("kvm", 2 * HUGE + 3 * PAGE, 0, 0) == 0 && no_report());
+	CHECK(ask("store", 2 * HUGE + 3 * PAGE, 0, 0) == 0);
+	CHECK(reported(2 * HUGE + 3 * PAGE, PAGE) && no_report());
+	CHECK(get(2 * HUGE + 3 * PAGE) == 0 && get(2 * HUGE + 2 * PAGE) == 3);
+	/* What is the guest's own is not filled in search of it. */
+	CHECK(ask("full", 4 * HUGE + 3 * PAGE, 0, 0) == 0);
+	CHECK(!strcmp(ask_words("store 8400896"), "-14") && no_report());
+	CHECK(end() == 0);
+	close(file);
+}
+
+/* Each search ends at the first piece that lacks something. */
+static void kvm_is_mended_piece_by_piece(void)
+{
+	int file = make_file(1, 8);
+
+	CHECK(begin());
+	for (int i = 2; i < 12; i += 2)
+		CHECK(map(file, 0, 8 * PAGE, i * HUGE) == 0);
+	CHECK(!ftruncate(file, 7 * PAGE));
+	CHECK(ask("kvm", 6 * HUGE + 7 * PAGE, 0, 0) == 0);
+	for (int i = 2; i <= 6; i += 2)
+		CHECK(reported(i * HUGE + 7 * PAGE, PAGE));
+	CHECK(no_report());
+	CHECK(ask("kvm", 10 * HUGE + 7 * PAGE, 0, 0) == 0);
+	CHECK(reported(8 * HUGE + 7 * PAGE, PAGE));
+	CHECK(reported(10 * HUGE + 7 * PAGE, PAGE) && no_report());
+	CHECK(end() == 0);
+	close(file);
+}
+
+/* Without KVM QEMU would end; with it, it tells its guest. */
+static void broken_memory_is_zeros(void)
+{
+	int file = make_file(1, 8);
+
+	CHECK(begin() && map(file, 0, 8 * PAGE, 0) == 0);
+	CHECK(ask("broken", 2 * PAGE, 0, 0) == 0 && reported(2 * PAGE, PAGE));
+	CHECK(get(PAGE) == 2 && ask("tcg", 0, 0, 0) == 0);
+	CHECK(ask("broken", PAGE, 0, 0) == -1 && end() == -SIGBUS);
+	close(file);
+}
+
 static void a_replacement_is_atomic(void)
 {
 	int a = make_file(1, 1), b = make_file(2, 1);
@@ -619,6 +828,19 @@ static void code_is_dropped(void)
 	CHECK(ask("code", 0, 0, 0) == 3);
 	CHECK(end() == 0);
 	close(file);
+}
+
+/* QEMU maps a part of a file by itself, where it had another before. */
+static void code_of_stock_maps_is_dropped(void)
+{
+	CHECK(spawn(NULL));
+	for (int i = 0; i < SHARES; i++)
+		close(listeners[i]);
+	CHECK(ask("hello", 0, 0, 0) == 0);
+	CHECK(ask("stock", 8 * PAGE, 0, 0) == 8 * PAGE);
+	CHECK(ask("stock", 5 * PAGE, 0, 0) == 13 * PAGE);
+	CHECK(ask("tcg", 0, 0, 0) == 0 && ask("stock", PAGE, 0, 0) == 13 * PAGE);
+	CHECK(end() == 0);
 }
 
 /* QEMU unmaps the base when the device is reset, and maps it anew elsewhere. */
@@ -688,7 +910,7 @@ static void a_qemu_without_the_daemon(void)
 	CHECK(spawn(NULL));
 	for (int i = 0; i < SHARES; i++)
 		close(listeners[i]);
-	CHECK(ask("ram", 0, 0, 0) == 0);
+	CHECK(ask("hello", 0, 0, 0) == 0);
 	CHECK(!strcmp(ask_words("foreign"), "caught") && end() == 0);
 }
 
@@ -779,19 +1001,131 @@ static void maps_run_out(void)
 	uint64_t i;
 
 	CHECK(begin() && begin_share(1, 4 * LEN) && qemu_maps(1, 4 * LEN));
-	CHECK(map(file, 0, 8 * PAGE, 0) == 0 && !ftruncate(file, PAGE));
+	CHECK(map(file, 0, 8 * PAGE, 0) == 0);
+	CHECK(map(file, 0, PAGE, HUGE) == 0 && !ftruncate(file, PAGE));
 	for (i = 0; i < 4 * LEN / PAGE && !err; i++) {
 		msg.offset = i * PAGE;
 		msg.file_offset = i * 2 % 8 * PAGE;
 		err = send_msg(1, &msg, file);
 	}
 	CHECK(err == -ENOMEM && i > 50000);
-	/* What cannot be shown leaves nothing; a page can still be lost. */
-	CHECK(get(2 * PAGE) == 0 && get(0) == 1 && reported(2 * PAGE, PAGE));
-	CHECK(map(file, 0, 8 * PAGE, 0) == -ENOMEM && get(0) == 0);
+	/* A page can still be lost, if with more; what cannot be shown leaves none. */
+	CHECK(get(2 * PAGE) == 0 && get(0) == 0 && reported(0, HUGE));
+	CHECK(get(HUGE) == 1 && map(file, 0, PAGE, HUGE) == -ENOMEM);
+	CHECK(get(HUGE) == 0 && no_report());
 	msg = (struct window_msg){ .op = WINDOW_BLANK, .len = 4 * LEN };
 	CHECK(send_msg(1, &msg, -1) == 0);
 	CHECK(map(file, 0, 8 * PAGE, 0) == 0 && get(0) == 1);
+	CHECK(end() == 0);
+	close(file);
+}
+
+/* Of these sanitizers make some now and then. */
+#define OWN_MAPS 16
+
+/* How many maps the stand-in has. */
+static unsigned int count_maps(void)
+{
+	char path[64], line[512];
+	unsigned int count = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", child);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		count += strchr(line, '\n') != NULL;
+	if (file)
+		fclose(file);
+	return count;
+}
+
+/* One share takes what there is; pages of the other are lost, and never let go. */
+static void thousands_of_pages_are_lost(void)
+{
+	int file = make_file(1, 8), lost = memfd_create("lost", MFD_CLOEXEC);
+	struct window_msg msg = { .op = WINDOW_MAP, .len = PAGE };
+	unsigned int maps;
+
+	CHECK(begin() && begin_share(1, 4 * LEN) && qemu_maps(1, 4 * LEN));
+	CHECK(!ftruncate(lost, LEN) && map(lost, 0, LEN, 0) == 0);
+	for (uint64_t i = 0; i < 4 * LEN / PAGE; i++) {
+		msg.offset = i * PAGE;
+		msg.file_offset = i * 2 % 8 * PAGE;
+		if (send_msg(1, &msg, file))
+			break;
+	}
+	CHECK(!ftruncate(lost, 0));
+	maps = count_maps();
+	CHECK(maps > 50000);
+	for (uint64_t i = 0; i < LEN; i += 2 * PAGE)
+		CHECK(get(i) == 0);
+	printf("# maps: %u, then %u\n", maps, count_maps());
+	/* But for some of the stand-in's own. */
+	CHECK(count_maps() <= maps + OWN_MAPS);
+	/* What is beside a page may have gone with it, but not for good. */
+	msg = (struct window_msg){ .op = WINDOW_BLANK, .len = 4 * LEN };
+	CHECK(send_msg(1, &msg, -1) == 0);
+	CHECK(map(file, 0, 8 * PAGE, 0) == 0 && get(PAGE) == 2);
+	CHECK(end() == 0);
+	close(file);
+	close(lost);
+}
+
+/* Single pages of zeros take maps, of which there are not any number. */
+static void zeros_are_bounded(void)
+{
+	int lost = memfd_create("lost", MFD_CLOEXEC);
+	struct window_report report;
+	unsigned int maps;
+
+	CHECK(begin() && !ftruncate(lost, LEN) && map(lost, 0, LEN, 0) == 0);
+	maps = count_maps();
+	for (int round = 0; round < 2; round++) {
+		CHECK(!ftruncate(lost, 0) && get(0) == 0 && reported(0, PAGE));
+		for (uint64_t i = 2 * PAGE; i < LEN; i += 2 * PAGE) {
+			CHECK(get(i) == 0);
+			while (recv(reports[0], &report, sizeof(report),
+				    MSG_DONTWAIT) > 0)
+				;
+		}
+		CHECK(count_maps() > maps + 1000 && count_maps() < maps + 2200);
+		/* It can begin anew. */
+		CHECK(!ftruncate(lost, LEN) && map(lost, 0, LEN, 0) == 0);
+		CHECK(count_maps() <= maps + OWN_MAPS);
+	}
+	CHECK(end() == 0);
+	close(lost);
+}
+
+/* What is left of a file in a part that is to be blank is no secret. */
+static void a_blank_that_fails_is_told(void)
+{
+	int file = make_file(1, 8), err = 0;
+	struct window_msg msg = { .op = WINDOW_MAP, .len = 3 * PAGE };
+	uint64_t i, failed, end_of_maps;
+
+	CHECK(begin() && begin_share(1, 16 * LEN) && qemu_maps(1, 16 * LEN));
+	for (i = 0; i < 16 * LEN / PAGE - 3 && !err; i += 3) {
+		msg.offset = i * PAGE;
+		msg.file_offset = i % 2 * 4 * PAGE;
+		err = send_msg(1, &msg, file);
+	}
+	CHECK(err == -ENOMEM);
+	end_of_maps = msg.offset;
+	/* Each cuts one in two. */
+	msg = (struct window_msg){ .op = WINDOW_BLANK, .len = PAGE,
+				   .offset = PAGE };
+	for (err = 0; msg.offset < end_of_maps && !err;
+	     msg.offset += 3 * PAGE)
+		err = send_msg(1, &msg, -1);
+	CHECK(err == -ENOMEM);
+	failed = msg.offset - 3 * PAGE;
+	CHECK(ask("get", 1, failed, 0) != 0);
+	CHECK(ask("get", 1, failed - 3 * PAGE, 0) == 0);
+	/* With what is beside it it does not fail. */
+	msg.offset = failed - PAGE;
+	msg.len = 3 * PAGE;
+	CHECK(send_msg(1, &msg, -1) == 0 && ask("get", 1, failed, 0) == 0);
 	CHECK(end() == 0);
 	close(file);
 }
@@ -800,18 +1134,26 @@ static const struct fs_test tests[] = {
 	TEST(nothing_before_the_base),
 	TEST(a_base_is_checked),
 	TEST(locked_memory_is_refused),
+	TEST(foreign_devices_are_refused),
+	TEST(devices_do_not_pin_the_window),
+	TEST(a_foreign_back_end_is_told_of),
 	TEST(the_base_is_aligned),
 	TEST(files_are_shown),
 	TEST(stores_stay_private),
+	TEST(private_stores_are_bounded),
 	TEST(messages_are_checked),
 	TEST(nothing_costs_little),
 	TEST(what_is_gone_is_zeros),
 	TEST(other_signals_are_left_alone),
 	TEST(it_is_told_before_it_is_seen),
 	TEST(kvm_is_mended),
+	TEST(kvm_is_mended_for_stores),
+	TEST(kvm_is_mended_piece_by_piece),
+	TEST(broken_memory_is_zeros),
 	TEST(a_replacement_is_atomic),
 	TEST(the_new_is_never_covered),
 	TEST(code_is_dropped),
+	TEST(code_of_stock_maps_is_dropped),
 	TEST(a_reset_makes_it_anew),
 	TEST(two_shares),
 	TEST(a_daemon_that_dies_leaves_all),
@@ -819,6 +1161,9 @@ static const struct fs_test tests[] = {
 	TEST(a_qemu_without_the_daemon),
 	TEST(garbage),
 	TEST(maps_run_out),
+	TEST(thousands_of_pages_are_lost),
+	TEST(zeros_are_bounded),
+	TEST(a_blank_that_fails_is_told),
 };
 
 int main(int argc, char **argv)

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PAGE 4096
@@ -71,6 +73,38 @@ static void *reserve(uint64_t len)
 {
 	return mmap(NULL, len, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+/* A vhost-user message, which carries a descriptor if it is one. */
+static void say(int sock, uint32_t request, uint32_t flags, int fd)
+{
+	uint32_t message[5] = { request, flags | 1, 8 };
+	struct iovec iov = { message, sizeof(message) };
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cmsg;
+
+	if (fd >= 0) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	}
+	sendmsg(sock, &msg, MSG_NOSIGNAL);
+}
+
+/* QEMU speaks to a back-end for the first time. */
+static void cmd_hello(void)
+{
+	int pair[2] = { -1, -1 };
+
+	printf("%d\n", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	say(pair[0], 1, 0, -1);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 /* As qemu_ram_mmap(): addresses with a page to spare, then the file over them. */
@@ -220,11 +254,94 @@ static void cmd_seen(void)
 	printf("\n");
 }
 
-static void cmd_kvm(uint64_t at)
+static void cmd_kvm(uint64_t at, bool store)
 {
-	int ret = ioctl(-1, KVM_RUN, bases[0].addr + at);
+	int *advice = dlsym(RTLD_DEFAULT, "kvm_advice");
+	int ret;
+
+	*advice = store ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+	ret = ioctl(-1, KVM_RUN, bases[0].addr + at);
 
 	printf("%d\n", ret ? -errno : 0);
+}
+
+/* A file by itself, as with stock maps; then QEMU answers that it is mapped. */
+static void cmd_stock(uint64_t len)
+{
+	int fd = memfd_create("stock", MFD_CLOEXEC), pair[2] = { -1, -1 };
+	char *addr;
+
+	if (ftruncate(fd, len) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		abort();
+	addr = mmap(reserve(len), len, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED, fd, 0);
+	SET(bases[0].addr, (void *)addr);
+	SET(bases[0].len, len);
+	rcu_register_thread();
+	say(pair[0], 9, 4, -1);
+	close(pair[0]);
+	close(pair[1]);
+	close(fd);
+	printf("%lu\n", GET(dropped.bytes));
+}
+
+static void cmd_full(uint64_t at)
+{
+	volatile unsigned char **full = dlsym(RTLD_DEFAULT, "kvm_full");
+
+	*full = bases[0].addr + at;
+	printf("0\n");
+}
+
+/* QEMU passes a base on, to a back-end that somebody in another process is. */
+static void cmd_pass(int pid, int fd)
+{
+	int pair[2] = { -1, -1 };
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		abort();
+	say(pair[0], 37, 0, fd);
+	close(pair[0]);
+	close(pair[1]);
+	close(fd);
+	printf("ok\n");
+}
+
+/* QEMU has a device of the host map all memory, by VFIO or IOMMUFD. */
+static void cmd_pin(bool iommufd, uint64_t at)
+{
+	struct {
+		uint32_t words[2];
+		uint64_t addr, iova, size;
+	} vfio = { { sizeof(vfio) }, (uintptr_t)bases[0].addr + at, 0, PAGE };
+	struct {
+		uint32_t words[4];
+		uint64_t addr, size, iova;
+	} iommu = { { sizeof(iommu) }, (uintptr_t)bases[0].addr + at, PAGE, 0 };
+	unsigned int *pins;
+	int ret;
+
+	pins = dlsym(RTLD_DEFAULT, "pins");
+	*pins = 0;
+	errno = 0;
+	ret = iommufd ? ioctl(-1, 0x3b85, &iommu) : ioctl(-1, 0x3b71, &vfio);
+	/* How many the device was told of. */
+	printf("%d\n", ret ? -errno : (int)*pins);
+}
+
+/* A page of memory of the host is broken; the kernel says so by this. */
+static void cmd_broken(uint64_t at)
+{
+	siginfo_t info = { .si_signo = SIGBUS, .si_code = BUS_MCEERR_AR };
+
+	info.si_addr = (void *)(bases[0].addr + at);
+	for (int i = 0; i < 2; i++)
+		syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGBUS,
+			&info);
+	printf("%d\n", bases[0].addr[at]);
 }
 
 static void cmd_tcg(bool on)
@@ -239,8 +356,8 @@ static bool command(const char *line)
 	char word[16] = "";
 
 	sscanf(line, "%15s %lu %lu %lu %lu", word, &a, &b, &c, &d);
-	if (!strcmp(word, "ram"))
-		printf("%d\n", reserve(16 << 20) == MAP_FAILED);
+	if (!strcmp(word, "hello"))
+		cmd_hello();
 	else if (!strcmp(word, "base"))
 		cmd_base(a, b, c, d);
 	else if (!strcmp(word, "unbase"))
@@ -264,9 +381,21 @@ static bool command(const char *line)
 	else if (!strcmp(word, "seen"))
 		cmd_seen();
 	else if (!strcmp(word, "kvm"))
-		cmd_kvm(a);
+		cmd_kvm(a, false);
 	else if (!strcmp(word, "lock"))
 		printf("%d\n", mlockall(MCL_FUTURE));
+	else if (!strcmp(word, "stock"))
+		cmd_stock(a);
+	else if (!strcmp(word, "full"))
+		cmd_full(a);
+	else if (!strcmp(word, "pass"))
+		cmd_pass(a, b);
+	else if (!strcmp(word, "pin"))
+		cmd_pin(a, b);
+	else if (!strcmp(word, "broken"))
+		cmd_broken(a);
+	else if (!strcmp(word, "store"))
+		cmd_kvm(a, true);
 	else if (!strcmp(word, "tcg"))
 		cmd_tcg(a);
 	else if (!strcmp(word, "code"))
@@ -283,6 +412,8 @@ int main(int argc, char **argv)
 {
 	char line[80];
 
+	/* An allocator that somebody has preloaded may reserve addresses. */
+	reserve(16 << 20);
 	/* As -daemonize: the process that was started ends. */
 	if (argc > 1 && !strcmp(argv[1], "-daemonize") && fork())
 		_exit(0);

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What could not be shown, as the library in the front-end reports it, and who is
+ * told of it.
+ */
+#include "dax_map_i.h"
+#include "log.h"
+#include "util.h"
+
+/*
+ * There are zeros in place of a part of the window; the table knows of which
+ * files. If places were missed, they may be anywhere.
+ */
+static void note_report(struct dax_map *map, uint64_t start, uint64_t len,
+			uint64_t count)
+{
+	const struct dax_table *table = &map->table;
+	struct pt_key key = { 0 };
+	uint64_t end;
+	unsigned int i;
+
+	if (count > 1 || !range_end(start, len, &end)) {
+		start = 0;
+		end = map->opts.window;
+	}
+	pthread_mutex_lock(&map->lock);
+	map->stats.lost += count;
+	i = dax_table_find(table, start);
+	for (; i < table->count && table->regions[i]->start < end; i++) {
+		struct dax_file *file = table->regions[i]->file;
+
+		if (file->writable)
+			file->lost = DAX_LOST_ALL;
+		map->any_lost |= file->writable;
+		key = file->key;
+	}
+	pthread_mutex_unlock(&map->lock);
+	if (key.ino)
+		log_warn_once("window: file %lu of device %#lx lacks a page: the guest sees zeros (told once; counted as dax_lost)",
+			      key.ino, key.dev);
+}
+
+void dax_map_take_reports(struct dax_map *map)
+{
+	uint64_t offset, len, count;
+
+	while ((count = vu_backend_report(map->opts.backend, &offset, &len)))
+		note_report(map, offset, len, count);
+}
+
+bool dax_map_lost(struct dax_map *map, const struct pt_key *key,
+		  unsigned int to)
+{
+	bool lost;
+
+	dax_map_take_reports(map);
+	pthread_mutex_lock(&map->lock);
+	lost = dax_files_take_lost(&map->files, key, to);
+	pthread_mutex_unlock(&map->lock);
+	return lost;
+}
+
+bool dax_map_any_lost(struct dax_map *map)
+{
+	bool lost;
+
+	dax_map_take_reports(map);
+	pthread_mutex_lock(&map->lock);
+	lost = map->any_lost;
+	map->any_lost = false;
+	pthread_mutex_unlock(&map->lock);
+	return lost;
+}
