@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Entry points only; the work is in scripts/ (each file says what it does).
 .SILENT:
-.PHONY: help setup tree sync kernel kernel-debug kernel-kcsan kernel-intree \
-	kernel-intree-debug daemon run check fuzz soak bench check-intree lint series \
-	series-build clean
+.PHONY: help setup tree sync kernel kernel-debug kernel-kcsan kernel-distro \
+	kernel-intree kernel-intree-debug daemon run check fuzz soak bench check-distro \
+	check-intree lint series series-build clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,9 @@ kernel-debug: tree
 ## make kernel-kcsan    with the data race detector, for make soak
 kernel-kcsan: tree
 	scripts/kernel kcsan
+## make kernel-distro   as distributions have it: modules, NUMA, swap, MGLRU, KSM ...
+kernel-distro: tree
+	scripts/kernel distro
 ## make kernel-intree   the unmodified base with the same config: the peer
 kernel-intree: setup
 	scripts/kernel intree
@@ -38,7 +41,9 @@ kernel-intree-debug: setup
 daemon: setup
 	scripts/toolbox $(MAKE) -s -C tools/virtiofs-daxd O=$(CURDIR)/build/virtiofs-daxd
 ## make run             a shell in a VM with SHARE=dir at /mnt (WINDOW=1G MEM=1G
-##                      SMP=2 DAX=always|inode|never); no terminal: a demonstration
+##                      SMP=2 DAX=always|inode|never); no terminal: a demonstration.
+##                      ROOT=dir: boot the Debian in it instead, on kernel-distro;
+##                      scripts/debian DIR makes one
 run:
 	scripts/run
 ## make check           all tests on both kernels; last line: the counts
@@ -59,6 +64,10 @@ soak: kernel kernel-debug kernel-kcsan daemon
 ##                      less of it, 15 minutes)
 bench: tree
 	bench/run
+## make check-distro    the selftests on kernel-distro, with two NUMA nodes, swap and KSM,
+##                      and a Debian 13 booted from a share; last line: the counts
+check-distro: setup
+	scripts/check distro boot
 ## make check-intree    what the in-tree driver fails of our selftests
 check-intree: kernel-intree
 	scripts/check intree

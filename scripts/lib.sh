@@ -9,6 +9,7 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 BUILD=$TOP/build
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/virtiofs-dax
 CHROOT=$CACHE/chroot			# Debian: QEMU, compilers, libraries
+DEBIAN=$CACHE/debian			# Debian: the root of a guest
 BASE=$CACHE/base/linux			# the unmodified kernel, a git tree
 TREE=$BUILD/linux			# base + series, a git tree
 ME=$(basename "$0")

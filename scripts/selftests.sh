@@ -23,6 +23,7 @@ selftest_group() {
 	done
 	case $kernel in
 	*debug | kcsan) timeout=$((timeout * 6)) mem=3G ;;
+	distro) options+=' --numa' ;;
 	intree) require=0 ;;	# it has no counters: those tests skip
 	esac
 	share=$(mktemp -d "$BUILD/share.XXXXXX")
