@@ -84,6 +84,57 @@ test_kvm_accel() {
 	result "$status" "accepted: ACCEL=tcg scripts/vm --check"
 }
 
+# In the place of scripts/vm: a VM in which one test passes and one fails
+fake_vm() {
+	cat <<-'FAKE'
+		#!/bin/bash
+		TOP=$(cd "$(dirname "$0")/.." && pwd -P)
+		log=$(mktemp -d "$TOP/build/vm/XXXX")
+		: >"$log/console.log"
+		[ "$QEMU_TRACE" != kvm_set_user_memory ] || cat "$TOP/trace.log" >"$log/trace.log"
+		printf '%s\n' 'regions_made 3' 'regions_removed 2' 'dax_lost 1' >"$log/stats"
+		printf '%s\n' 1..2 'ok 1 - one' "not ok 2 - $* on $(uname -n) in $TOP/build"
+	FAKE
+}
+
+make_kvm_clone() {
+	local groups=build/linux/tools/testing/selftests/fuse_dax
+	mkdir -p "$clone/$groups" "$clone/build/vm" "$clone/bin"
+	cp -r "$TOP/scripts" "$clone"
+	printf '%s\n' 'a|16M||dax=always|9|x' 'b|16M||dax=always|9|y' \
+		'c|16M||dax=always|9|z||||--stock' >"$clone/$groups/vm-groups"
+	sample_slots >"$clone/trace.log"
+	fake_vm >"$clone/scripts/vm"
+	printf '#!/bin/sh\n' | tee "$clone/bin/make" "$clone/scripts/kernel" >/dev/null
+	printf '#!/bin/sh\ncase $1 in qemu*) echo QEMU 99;; esac\n' >"$clone/scripts/toolbox"
+	chmod +x "$clone/bin/make"
+	git init -q "$clone"
+}
+
+# reported PATTERN NAME: in the report
+reported() {
+	local found=0
+	grep -qE -- "$1" "$clone/build/check-kvm/report.txt" || found=1
+	said=$(cat "$clone/build/check-kvm/report.txt")
+	result $found "$2"
+}
+
+test_kvm_report() {
+	local clone=$tmp/kvm-clone
+	make_kvm_clone
+	run env ACCEL=tcg BENCH=0 PATH="$clone/bin:$PATH" "$clone/scripts/check-kvm"
+	result "$status" "check-kvm runs to its end with ACCEL=tcg"
+	reported 'ACCEL=tcg: THIS IS NOT KVM' "and the report says that this is not KVM"
+	reported '^VMs +2 +2$' "those groups that are for stock maps alone are not run twice"
+	reported '^tests passed +2 +2$' "tests are counted"
+	reported '^memory slots made +8 +8$' "slots are those of all VMs"
+	reported '^zaps of all page tables .* none +none$' "what was not counted is none"
+	reported '^regions that it was asked to remove +4 +4$' "as are the daemons' counters"
+	reported 'not ok 2 .*--stock.* on HOST in DIR/build' "names of hosts and paths are left out"
+	run grep -nwF -e "$clone" -e "$(uname -n)" "$clone/build/check-kvm/report.txt"
+	result $((status != 1)) "all of them"
+}
+
 test_kvm() {
 	local k=$tmp/kvm
 	mkdir "$k"
@@ -110,4 +161,5 @@ test_kvm() {
 	says 20 "what is no number does not count" kvm_sum remote_tlb_flush "$k/samples"
 	says none "what has no counter is none, not 0" kvm_sum pages_2m "$k/samples"
 	test_kvm_accel
+	test_kvm_report
 }
