@@ -64,6 +64,8 @@ struct dax_map_options {
  * @over_budget: setups refused for the number of maps
  * @upgrades: maps for reading that were replaced by such for writing
  * @lost: pages that the front-end could not have from their files
+ * @regions_made: regions of memory that the front-end has made for all of this
+ * @regions_removed: those that it has removed, but for resets of the device
  */
 struct dax_map_stats {
 	uint64_t live;
@@ -76,6 +78,8 @@ struct dax_map_stats {
 	uint64_t over_budget;
 	uint64_t upgrades;
 	uint64_t lost;
+	uint64_t regions_made;
+	uint64_t regions_removed;
 };
 
 struct dax_map;

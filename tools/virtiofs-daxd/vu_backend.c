@@ -119,6 +119,11 @@ static int backend_map(int sock, const struct vu_shmem_map *map, int fd)
 	return answer ? -ENOMEM : 0;
 }
 
+static void count_one(uint64_t *count)
+{
+	__atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
+}
+
 static int stock_map(struct vu_backend *backend, const struct vu_map *map)
 {
 	const struct vu_shmem_map shmem = {
@@ -128,9 +133,14 @@ static int stock_map(struct vu_backend *backend, const struct vu_map *map)
 		.flags = map->writable ? VU_SHMEM_MAP_RW : 0,
 	};
 
+	int err;
+
 	if (backend->fd < 0)
 		return -ENOTCONN;
-	return backend_map(backend->fd, &shmem, map->fd);
+	err = backend_map(backend->fd, &shmem, map->fd);
+	if (!err)
+		count_one(&backend->regions_made);
+	return err;
 }
 
 static int stock_unmap(struct vu_backend *backend, uint64_t shm_offset,
@@ -145,7 +155,12 @@ static int stock_unmap(struct vu_backend *backend, uint64_t shm_offset,
 
 	err = backend_call(backend, VU_BACKEND_SHMEM_UNMAP, &shmem,
 			   sizeof(shmem), -1, &answer);
-	return !err && answer ? -EINVAL : err;
+	if (err)
+		return err;
+	if (answer)
+		return -EINVAL;
+	count_one(&backend->regions_removed);
+	return 0;
 }
 
 /* Has the front-end map the base, in the ordinary way. */

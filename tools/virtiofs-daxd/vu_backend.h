@@ -31,6 +31,8 @@
  * @stops: stops of the device; atomic, changed without a lock
  * @based: the front-end has mapped the base; protected by @lock
  * @based_at: @stops when it had; likewise
+ * @regions_made: regions of memory that the front-end has made for us; atomic
+ * @regions_removed: those that it has removed when we asked for that; atomic
  */
 struct vu_backend {
 	pthread_mutex_t lock;
@@ -41,6 +43,8 @@ struct vu_backend {
 	unsigned int stops;
 	bool based;
 	unsigned int based_at;
+	uint64_t regions_made;
+	uint64_t regions_removed;
 };
 
 /**
@@ -71,6 +75,26 @@ bool vu_backend_settle(struct vu_backend *backend, int front_end);
 static inline bool vu_backend_one_map(const struct vu_backend *backend)
 {
 	return backend->one_map;
+}
+
+/**
+ * vu_backend_regions_made - how many regions of memory the front-end has made
+ * @backend: the channel
+ */
+static inline uint64_t vu_backend_regions_made(const struct vu_backend *backend)
+{
+	return __atomic_load_n(&backend->regions_made, __ATOMIC_RELAXED);
+}
+
+/**
+ * vu_backend_regions_removed - and how many it has removed when it was asked to
+ * @backend: the channel
+ *
+ * When the device is reset it removes all of them, which is not counted.
+ */
+static inline uint64_t vu_backend_regions_removed(const struct vu_backend *backend)
+{
+	return __atomic_load_n(&backend->regions_removed, __ATOMIC_RELAXED);
 }
 
 /**
