@@ -2,8 +2,8 @@
 # Entry points only; the work is in scripts/ (each file says what it does).
 .SILENT:
 .PHONY: help setup tree sync kernel kernel-debug kernel-kcsan kernel-distro \
-	kernel-intree kernel-intree-debug daemon run check fuzz soak bench check-distro \
-	check-intree lint series series-build clean
+	kernel-intree kernel-intree-debug daemon run check fuzz soak bench bench-host \
+	check-distro check-intree check-kvm lint series series-build clean
 .DEFAULT_GOAL := help
 
 help:
@@ -64,6 +64,10 @@ soak: kernel kernel-debug kernel-kcsan daemon
 ##                      less of it, 15 minutes)
 bench: tree
 	bench/run
+## make bench-host      what the window library is worth: the host of today beside that
+##                      of 2026-11-28, in turn; build/bench-host (ROUNDS=7: an hour)
+bench-host: kernel
+	bench/host
 ## make check-distro    the selftests on kernel-distro, with two NUMA nodes, swap and KSM,
 ##                      and a Debian 13 booted from a share; last line: the counts
 check-distro: setup
@@ -71,6 +75,10 @@ check-distro: setup
 ## make check-intree    what the in-tree driver fails of our selftests
 check-intree: kernel-intree
 	scripts/check intree
+## make check-kvm       for a machine with KVM: tests, short rows of the bench, and what
+##                      KVM did for them, as build/check-kvm/report.txt, to send
+check-kvm: setup
+	scripts/check-kvm
 ## make lint            checkpatch, kernel-doc, sparse, W=1, shellcheck, invariants
 lint: tree
 	scripts/lint

@@ -133,8 +133,24 @@ class Bars:
             yield self.at_least(0.9, "speed / one file's", row, window, "ours",
                                 other_row="many-1-file")
 
+    def bar_9(self):
+        """The window as one map of QEMU"""
+        for row, window in self.pairs("*"):
+            if self.results.values(row, window, "stock"):
+                yield self.at_least(0.97, "speed / with stock maps", row, window, "stock")
+            for contender in ("ours", "intree"):
+                if self.results.values(row, window, contender):
+                    yield self.regions("regions made", contender, row, window,
+                                       "regions-made", 1)
+                    yield self.regions("regions removed", contender, row, window,
+                                       "regions-removed", 0)
+
+    def regions(self, what, contender, row, window, unit, wanted):
+        measured = self.results.median(row, window, contender, unit)
+        return Check(what, f"{contender}, {row}, {window}", measured, wanted, False)
+
     def all(self):
         """(number, title, checks) of each bar."""
-        for number in range(1, 9):
+        for number in range(1, 10):
             bar = getattr(self, f"bar_{number}")
             yield number, bar.__doc__, list(bar())

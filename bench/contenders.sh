@@ -7,10 +7,15 @@
 # The kernel is built with the same config, the host's files are on the same
 # tmpfs, the daemons run with their own defaults.
 
-ALL_CONTENDERS="ours intree nodax virtiofsd pmem 9p tmpfs"
+ALL_CONTENDERS="ours intree stock nodax virtiofsd pmem 9p tmpfs"
+# Only when they are asked for.
+MORE_CONTENDERS="intree-stock"
 
 # has_window NAME: a contender with a DAX window, run for each window
-has_window() { case $1 in ours | intree) ;; *) return 1 ;; esac; }
+has_window() { case $1 in ours | intree | *stock) ;; *) return 1 ;; esac; }
+
+# is_stock NAME: one whose QEMU has not the window library, run for some windows
+is_stock() { case $1 in *stock) ;; *) return 1 ;; esac; }
 
 # is_limited NAME: one with a page cache, run again with as much as the window
 is_limited() { case $1 in nodax | virtiofsd) ;; *) return 1 ;; esac; }
@@ -37,6 +42,18 @@ contender_ours() {
 contender_intree() {
 	vm=(--kernel intree-bench --share "$share")
 	mount="mount -t virtiofs -o dax share /mnt"
+}
+
+# Our driver and daemon, without the library in QEMU.
+contender_stock() {
+	contender_ours
+	vm+=(--stock)
+}
+
+# The in-tree driver needs a mapping for each 2 MiB, so it gets as many as there can be.
+contender_intree-stock() {
+	contender_intree
+	vm+=(--stock --daemon-args "--dax-budget $STOCK_BUDGET")
 }
 
 # No DAX on our daemon, cache=auto as it is for all.
@@ -69,6 +86,6 @@ contender_tmpfs() {
 	mount=:
 	prepare='mkdir /src && mount -t virtiofs share /src &&
 		mount -t tmpfs -o size=90% tmpfs /mnt && cd /src &&
-		cp -a big two-a two-b order.* small small.tar programs /mnt && cd / &&
+		cp -a big two-a two-b order.* small small.tar programs hot /mnt && cd / &&
 		umount /src'
 }

@@ -5,6 +5,8 @@ import fnmatch
 import statistics
 
 REQUESTS = ("setups", "removes", "READ", "WRITE", "requests")
+REGIONS = ("regions-made", "regions-removed")
+COUNTS = (*REQUESTS, *REGIONS, "cpu")
 SUFFIX = {"K": 10, "M": 20, "G": 30}
 
 
@@ -43,7 +45,7 @@ class Results:
         """The unit of a row's own value."""
         for (name, _, _), units in self.cells.items():
             for unit in units:
-                if name == row and unit not in REQUESTS:
+                if name == row and unit not in COUNTS:
                     return unit
         return None
 

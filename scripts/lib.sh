@@ -64,8 +64,15 @@ need_space() {
 	[ "$have" -ge "$2" ] || die "$1 has $have GB free, $2 GB are needed"
 }
 
-# have_kvm: whether VMs run by KVM, not by emulation
-have_kvm() { grep -qwE 'vmx|svm' /proc/cpuinfo && (: <>/dev/kvm) 2>/dev/null; }
+# have_kvm: whether VMs run by KVM, not by emulation; ACCEL=kvm or tcg decides it
+have_kvm() {
+	case ${ACCEL:-} in
+	kvm) ;;
+	tcg) return 1 ;;
+	'') grep -qwE 'vmx|svm' /proc/cpuinfo && (: <>/dev/kvm) 2>/dev/null ;;
+	*) die "ACCEL=$ACCEL: must be kvm or tcg, or not set" ;;
+	esac
+}
 
 # locked FILE COMMAND...: one at a time; others wait
 locked() {

@@ -7,6 +7,9 @@
  *			executes for the first time
  *	trip FILE	for the server to tell the attributes of FILE, the median
  *			of some times: us
+ *	map-all DIR [PASSES]  sum each file of DIR; each page begins with the number
+ *			that is the name of its file; all stay mapped until the
+ *			end: files/s
  *	faults FILE	page faults to load from each page of FILE once: for 1 GiB
  *	memory [FILE]	guest memory in use; with FILE, how much more after it was
  *			read: bytes for 1 GiB
@@ -16,6 +19,7 @@
 
 #include <err.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -25,6 +29,7 @@
 #define GIB	(1UL << 30)
 #define BLOCK	(128UL << 10)
 #define TRIPS	21
+#define MAX_FILES	16384
 
 static void touch_middle(const char *path)
 {
@@ -40,6 +45,56 @@ void work_first(char **arg)
 	begin();
 	touch_middle(arg[0]);
 	report(end() * 1e6, "us");
+}
+
+static uint64_t sum_pages(const char *map, size_t size, uint64_t want)
+{
+	uint64_t sum = 0;
+
+	for (size_t pos = 0; pos < size; pos += PAGE) {
+		const volatile uint64_t *page = (const void *)(map + pos);
+
+		if (page[0] != want)
+			errx(1, "file %lu has data of %lu at %zu", want, page[0], pos);
+		for (size_t i = 0; i < PAGE / sizeof(*page); i++)
+			sum += page[i];
+	}
+	return sum;
+}
+
+/* Names are numbers from 0 on */
+static const char **map_dir(const char *dir, size_t *files, size_t *size)
+{
+	const char **maps = allocate(MAX_FILES * sizeof(*maps));
+	char path[128];
+
+	for (*files = 0; *files < MAX_FILES; ++*files) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%zu", dir, *files);
+		if (access(path, F_OK))
+			break;
+		fd = open_file(path, O_RDONLY);
+		*size = file_size(fd);
+		maps[*files] = map_file(fd, PROT_READ);
+		close(fd);
+	}
+	return maps;
+}
+
+void work_map_all(char **arg)
+{
+	size_t passes = arg[1] ? number(arg[1]) : 1, files, size = 0;
+	const char **maps;
+
+	begin();
+	maps = map_dir(arg[0], &files, &size);
+	for (size_t pass = 0; pass < passes; pass++)
+		for (size_t i = 0; i < files; i++)
+			sum_pages(maps[i], size, i);
+	if (!files)
+		errx(1, "%s: no files", arg[0]);
+	report(files * passes / end(), "files/s");
 }
 
 void work_trip(char **arg)

@@ -508,6 +508,6 @@ void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)
 	pthread_mutex_lock(&map->lock);
 	*stats = map->stats;
 	pthread_mutex_unlock(&map->lock);
-	vu_backend_regions(map->opts.backend, &stats->regions_made,
-			   &stats->regions_removed);
+	stats->regions_made = vu_backend_regions_made(map->opts.backend);
+	stats->regions_removed = vu_backend_regions_removed(map->opts.backend);
 }

@@ -66,8 +66,8 @@ struct dax_map_options {
  * @over_budget: setups refused for the number of maps
  * @upgrades: maps for reading that were replaced by such for writing
  * @lost: pages that the front-end could not have from their files
- * @regions_made: memory regions that the front-end has made for all this
- * @regions_removed: and those that it was asked to remove
+ * @regions_made: regions of memory that the front-end has made for all of this
+ * @regions_removed: those that it has removed, but for resets of the device
  */
 struct dax_map_stats {
 	uint64_t live;

@@ -130,8 +130,8 @@ static void print_dax(FILE *out, struct dax_map *map)
 	fprintf(out, "dax_over_budget %lu\n", stats.over_budget);
 	fprintf(out, "dax_upgrades %lu\n", stats.upgrades);
 	fprintf(out, "dax_lost %lu\n", stats.lost);
-	fprintf(out, "dax_regions_made %lu\n", stats.regions_made);
-	fprintf(out, "dax_regions_removed %lu\n", stats.regions_removed);
+	fprintf(out, "regions_made %lu\n", stats.regions_made);
+	fprintf(out, "regions_removed %lu\n", stats.regions_removed);
 }
 
 static int write_file(int fd, struct dax_map *map)

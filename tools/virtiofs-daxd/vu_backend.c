@@ -119,6 +119,11 @@ static int backend_map(int sock, const struct vu_shmem_map *map, int fd)
 	return answer ? -ENOMEM : 0;
 }
 
+static void count_one(uint64_t *count)
+{
+	__atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
+}
+
 static int stock_map(struct vu_backend *backend, const struct vu_map *map)
 {
 	const struct vu_shmem_map shmem = {
@@ -134,7 +139,7 @@ static int stock_map(struct vu_backend *backend, const struct vu_map *map)
 		return -ENOTCONN;
 	err = backend_map(backend->fd, &shmem, map->fd);
 	if (!err)
-		__atomic_add_fetch(&backend->regions_made, 1, __ATOMIC_RELAXED);
+		count_one(&backend->regions_made);
 	return err;
 }
 
@@ -150,12 +155,12 @@ static int stock_unmap(struct vu_backend *backend, uint64_t shm_offset,
 
 	err = backend_call(backend, VU_BACKEND_SHMEM_UNMAP, &shmem,
 			   sizeof(shmem), -1, &answer);
-	if (!err && answer)
-		err = -EINVAL;
-	if (!err)
-		__atomic_add_fetch(&backend->regions_removed, 1,
-				   __ATOMIC_RELAXED);
-	return err;
+	if (err)
+		return err;
+	if (answer)
+		return -EINVAL;
+	count_one(&backend->regions_removed);
+	return 0;
 }
 
 /* Has the front-end map the base, in the ordinary way. */

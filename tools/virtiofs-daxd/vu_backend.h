@@ -30,11 +30,10 @@
  * @one_map: the library is there; constant once vu_backend_settle() has returned
  * @maps: how many parts of files it can show; likewise
  * @stops: stops of the device; atomic, changed without a lock
- * @regions_made: maps which the front-end has made, each a memory region of its;
- *	atomic
- * @regions_removed: those that we have had it remove; atomic
  * @based: the front-end has mapped the base; protected by @lock
  * @based_at: @stops when it had; likewise
+ * @regions_made: regions of memory that the front-end has made for us; atomic
+ * @regions_removed: those that it has removed when we asked for that; atomic
  */
 struct vu_backend {
 	pthread_mutex_t lock;
@@ -44,10 +43,10 @@ struct vu_backend {
 	bool one_map;
 	unsigned int maps;
 	unsigned int stops;
-	uint64_t regions_made;
-	uint64_t regions_removed;
 	bool based;
 	unsigned int based_at;
+	uint64_t regions_made;
+	uint64_t regions_removed;
 };
 
 /**
@@ -90,18 +89,23 @@ static inline unsigned int vu_backend_maps(const struct vu_backend *backend)
 }
 
 /**
- * vu_backend_regions - how often the front-end has made and removed a memory region
+ * vu_backend_regions_made - how many regions of memory the front-end has made
  * @backend: the channel
- * @made: made, for a map or the base
- * @removed: removed because we asked for it
- *
- * For any thread; does not wait.
  */
-static inline void vu_backend_regions(const struct vu_backend *backend,
-				      uint64_t *made, uint64_t *removed)
+static inline uint64_t vu_backend_regions_made(const struct vu_backend *backend)
 {
-	*made = __atomic_load_n(&backend->regions_made, __ATOMIC_RELAXED);
-	*removed = __atomic_load_n(&backend->regions_removed, __ATOMIC_RELAXED);
+	return __atomic_load_n(&backend->regions_made, __ATOMIC_RELAXED);
+}
+
+/**
+ * vu_backend_regions_removed - and how many it has removed when it was asked to
+ * @backend: the channel
+ *
+ * When the device is reset it removes all of them, which is not counted.
+ */
+static inline uint64_t vu_backend_regions_removed(const struct vu_backend *backend)
+{
+	return __atomic_load_n(&backend->regions_removed, __ATOMIC_RELAXED);
 }
 
 /**

@@ -1109,10 +1109,14 @@ static void statistics_file(void)
 	CHECK(stat_value(path, "req_setupmapping") == 2);
 	CHECK(stat_value(path, "dax_live") == 1);
 	CHECK(stat_value(path, "dax_errors") == 1);
+	CHECK(stat_value(path, "regions_made") == 1);
+	CHECK(stat_value(path, "regions_removed") == 0);
 	CHECK(fe_remove(&fe, 0, RANGE) == 0);
 	CHECK(fe_end(&fe) == 0);
 	CHECK(stat_value(path, "dax_live") == 0);
 	CHECK(stat_value(path, "dax_peak") == 1);
+	CHECK(stat_value(path, "regions_made") == 1);
+	CHECK(stat_value(path, "regions_removed") == 1);
 	unlink(path);
 }
 
