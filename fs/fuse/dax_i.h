@@ -196,6 +196,8 @@ struct fuse_dax_copies {
  * @fc: the connection; NULL in unit tests. Constant
  * @nr_ranges: ranges in use of the window. Constant
  * @max_run: ranges of the longest mapping: a file's fair share. Constant
+ * @replaces: see fuse_dax_conn_replaces(). Constant once the connection is used
+ * @removes_parts: see fuse_dax_conn_removes_parts(). Likewise
  * @lock: protects the fields below, up to @wait. Leaf
  * @used: bit set: range is part of a mapping, dying or bad
  * @nr_free: clear bits in @used
@@ -229,6 +231,8 @@ struct fuse_dax_window {
 	struct fuse_conn *fc;
 	unsigned int nr_ranges;
 	unsigned int max_run;
+	bool replaces;
+	bool removes_parts;
 
 	/* protects what follows, up to @wait */
 	spinlock_t lock;
@@ -266,6 +270,31 @@ static inline pgoff_t fuse_dax_range_to_page(unsigned long range)
 static inline unsigned long fuse_dax_page_to_range(pgoff_t index)
 {
 	return index >> FUSE_DAX_RANGE_PAGE_SHIFT;
+}
+
+/**
+ * fuse_dax_conn_replaces - whether a setup may cover what is mapped
+ * @win: the window of the connection
+ *
+ * Return: true if who accesses that part finds what was there or what takes its
+ * place, and nothing third. Without it, a mapping that nobody uses may still be
+ * replaced, but as a whole.
+ */
+static inline bool fuse_dax_conn_replaces(const struct fuse_dax_window *win)
+{
+	return win->replaces;
+}
+
+/**
+ * fuse_dax_conn_removes_parts - whether a remove may be for a part of a mapping
+ * @win: the window of the connection
+ *
+ * Return: true if those who access the rest meanwhile do not notice.
+ */
+static inline bool
+fuse_dax_conn_removes_parts(const struct fuse_dax_window *win)
+{
+	return win->removes_parts;
 }
 
 /* Returns how many it are by now */
