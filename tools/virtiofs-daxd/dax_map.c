@@ -189,9 +189,27 @@ static void show_nothing(struct dax_map *map, uint64_t start, uint64_t len)
 }
 
 /*
- * Keeps what is left of a region between two places of the window. If that is one
- * map, it is still shown; else it is shown again.
+ * If the window is one map, what reaches past one of two places of it becomes two
+ * regions, before anything between them goes. So it can still be refused, and who
+ * asks for what is mapped always finds what stays.
  */
+static int map_cut(struct dax_map *map, uint64_t start, uint64_t end)
+{
+	unsigned int count = map->table.count;
+	bool done;
+
+	if (!one_map(map))
+		return 0;
+	pthread_mutex_lock(&map->lock);
+	done = dax_table_split(&map->table, start) &&
+	       dax_table_split(&map->table, end);
+	map->stats.live = map->table.count;
+	map->stats.splits += map->table.count - count;
+	pthread_mutex_unlock(&map->lock);
+	return done ? 0 : -ENOMEM;
+}
+
+/* Shows what is left of a region between two places of the window once more. */
 static void region_keep(struct dax_map *map, const struct dax_region *old,
 			uint64_t start, uint64_t end)
 {
@@ -208,7 +226,7 @@ static void region_keep(struct dax_map *map, const struct dax_region *old,
 	if (start >= end)
 		return;
 	map->stats.splits++;
-	err = one_map(map) ? 0 : region_show(map, &part);
+	err = region_show(map, &part);
 	if (!err && !map_insert(map, &part)) {
 		err = -ENOMEM;
 		show_nothing(map, start, end - start);
@@ -378,6 +396,7 @@ static int map_install(struct dax_map *map, struct dax_region *region)
 		return 0;
 	err = map_afford(map, dax_table_count_without(&map->table,
 						      region->start, end) + 1);
+	err = err ?: map_cut(map, region->start, end);
 	if (err) {
 		map->stats.over_budget++;
 		return err;
@@ -470,7 +489,8 @@ int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
 	end = window_offset + len;
 	pthread_mutex_lock(&map->order);
 	err = map_afford(map, dax_table_count_without(&map->table,
-						      window_offset, end));
+						      window_offset, end)) ?:
+	      map_cut(map, window_offset, end);
 	if (!err) {
 		map_remove(map, window_offset, end);
 		map_settle(map);
