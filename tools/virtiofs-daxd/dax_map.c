@@ -54,6 +54,11 @@ static bool one_map(const struct dax_map *map)
 	return vu_backend_one_map(map->opts.backend);
 }
 
+bool dax_map_one_map(const struct dax_map *map)
+{
+	return one_map(map);
+}
+
 static unsigned int budget(const struct dax_map *map)
 {
 	return one_map(map) ? map->opts.one_map_budget : map->opts.budget;

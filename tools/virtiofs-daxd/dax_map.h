@@ -95,6 +95,17 @@ struct dax_map *dax_map_new(const struct dax_map_options *opts);
 void dax_map_free(struct dax_map *map);
 
 /**
+ * dax_map_one_map - whether the window is one map
+ * @map: the table
+ *
+ * If it is, a setup replaces what it covers, and a remove may be for a part of
+ * what is mapped: for a guest that accesses the window meanwhile nothing else
+ * changes, and nothing is ever missing. Else what overlaps is taken away first,
+ * and what is left of it shown again.
+ */
+bool dax_map_one_map(const struct dax_map *map);
+
+/**
  * dax_map_setup - show a part of a file
  * @map: the table
  * @nodeid: of the file, as the guest said

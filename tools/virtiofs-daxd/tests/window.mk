@@ -9,7 +9,7 @@ check: check-window
 
 check-window: $(O)/tests/window_library $(O)/tests/window_kvm.so $(WINDOW_QEMUS) \
 		$(O)/libvirtiofs-dax-qemu.so $(O)/tests/window_daemon \
-		$(O)/virtiofs-daxd core-sanitized
+		$(O)/tests/window_parts $(O)/virtiofs-daxd core-sanitized
 	@ret=0; for q in $(WINDOW_QEMUS); do \
 		lib=; [ $$q != $(O)/tests/window_qemu ] || \
 			lib=$(O)/libvirtiofs-dax-qemu.so; \
@@ -18,14 +18,15 @@ check-window: $(O)/tests/window_library $(O)/tests/window_kvm.so $(WINDOW_QEMUS)
 		TSAN_OPTIONS=handle_sigbus=0:report_signal_unsafe=0 \
 			$< $$q $(O)/tests/window_kvm.so "$$lib" || ret=1; \
 	done; \
-	for d in $(O) $(O)/sanitize; do \
-		echo "# window_daemon $$d"; \
+	for d in $(O) $(O)/sanitize; do for t in daemon parts; do \
+		echo "# window_$$t $$d"; \
 		ASAN_OPTIONS=detect_leaks=0 \
 		LD_PRELOAD=$(O)/libvirtiofs-dax-qemu.so \
-			$(O)/tests/window_daemon $$d/virtiofs-daxd || ret=1; \
-	done; exit $$ret
+			$(O)/tests/window_$$t $$d/virtiofs-daxd || ret=1; \
+	done; done; exit $$ret
 
-$(O)/tests/window_daemon: tests/window_daemon.c tests/frontend.c \
+$(O)/tests/window_daemon $(O)/tests/window_parts: $(O)/tests/window_%: \
+		tests/window_%.c tests/frontend.c \
 		$(wildcard tests/*.h) qemu/proto.h | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)
 
