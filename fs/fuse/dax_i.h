@@ -125,6 +125,8 @@ struct fuse_dax_map {
  * @missed: range of the file of the last miss that fell back or was cached
  * @missed_alone: times in turn that one there was cached
  * @small_misses: misses that fell back because the file is small
+ * @sparse: setups for writing that are still to be for one range, because the
+ *	server would not fill the holes of more. READ_ONCE() elsewhere
  * @cached: the file has or had pages in the page cache; set once. READ_ONCE()
  *	elsewhere
  * @epoch: changes with what may make a copy of the file out of date. Protected
@@ -144,6 +146,7 @@ struct fuse_dax_inode {
 	unsigned int missed_alone;
 	unsigned int run;
 	unsigned int small_misses;
+	unsigned int sparse;
 	bool cached;
 	unsigned long epoch;
 	unsigned long withdrawn;
@@ -416,6 +419,8 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_HUGE	= BIT(7),
 	/** @FUSE_DAX_WANT_MAPPED: a fault that the page cache cannot serve */
 	FUSE_DAX_WANT_MAPPED	= BIT(8),
+	/** @FUSE_DAX_WANT_RANGE: no more than a range: the file has holes */
+	FUSE_DAX_WANT_RANGE	= BIT(9),
 };
 
 /**
@@ -431,6 +436,7 @@ struct fuse_dax_plan {
 struct fuse_dax_window *fuse_dax_window_of(struct inode *inode);
 struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode);
 bool fuse_dax_plan_alone(struct inode *inode, pgoff_t index, unsigned int want);
+void fuse_dax_plan_answered(struct fuse_dax_map *map, int error);
 void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
 		       struct fuse_dax_plan *plan);
 int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
