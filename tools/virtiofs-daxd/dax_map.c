@@ -431,10 +431,11 @@ bool dax_map_check(const struct dax_map *map, uint64_t window_offset,
 	       range_end(window_offset, len, &end) && end <= map->opts.window;
 }
 
-static int region_reserve(const struct dax_region *region, uint64_t size)
+static int region_reserve(const struct dax_region *region, uint64_t size,
+			  uint64_t most)
 {
 	return dax_file_reserve(region->file, region->offset, region->len,
-				size, region->write);
+				size, most, region->write);
 }
 
 static int map_try_setup(struct dax_map *map, uint64_t nodeid,
@@ -450,7 +451,7 @@ static int map_try_setup(struct dax_map *map, uint64_t nodeid,
 	err = map_get_file(map, nodeid, region->write, &region->file);
 	if (err)
 		return err;
-	err = region_reserve(region, 0);
+	err = region_reserve(region, 0, DAX_MAP_FILL);
 	if (!err) {
 		pthread_mutex_lock(&map->order);
 		err = map_install(map, region);
@@ -544,7 +545,7 @@ int dax_map_reserve(struct dax_map *map, const struct pt_key *key,
 	pthread_mutex_unlock(&map->lock);
 	for (int i = 0; i < count; i++) {
 		if (!err)
-			err = region_reserve(&copies[i], size);
+			err = region_reserve(&copies[i], size, UINT64_MAX);
 		file_put(map, copies[i].file);
 	}
 	free(copies);

@@ -30,6 +30,13 @@
  */
 #define DAX_MAP_ONE_MAP_BUDGET 30000
 
+/*
+ * Bytes that one setup may fill of a file with holes. A guest that asks for more is
+ * told so, or a store to one byte of a file might take space for all of it. No
+ * guest that asks for less at a time has to know.
+ */
+#define DAX_MAP_FILL (UINT64_C(2) << 20)
+
 /**
  * struct dax_map_options - what the table works with
  * @window: bytes
@@ -121,7 +128,9 @@ bool dax_map_one_map(const struct dax_map *map);
  * setup that fails may leave nothing there.
  *
  * Return: 0; -EINVAL for what is misaligned or outside; -ENOMEM over budget or
- * if the front-end refuses; what opening the file says; -ENOSPC, -EDQUOT.
+ * if the front-end refuses; -E2BIG if there are holes in more than DAX_MAP_FILL
+ * bytes, which a guest that stores there would need space for; what opening the
+ * file says; -ENOSPC, -EDQUOT.
  */
 int dax_map_setup(struct dax_map *map, uint64_t nodeid, uint64_t file_offset,
 		  uint64_t len, uint64_t window_offset, bool write);
