@@ -38,6 +38,9 @@
  * anew in the same place; to show what the file grew by, another mapping is added
  * behind it.
  *
+ * Where the server has to fill holes before they can be stored to, and will not for
+ * the length of a mapping, who stores gets a range.
+ *
  * When no range is free, or the server can hold no more mappings, one is taken
  * by second chance. One that is spared is also taken out of page tables, because
  * the next use through them is seen only if it faults. The mapping that gets the
