@@ -38,6 +38,9 @@
  * anew in the same place; to show what the file grew by, another mapping is added
  * behind it.
  *
+ * Where the server has to fill holes before they can be stored to, and will not for
+ * the length of a mapping, who stores gets a range.
+ *
  * When no range is free, or the server can hold no more mappings, one is taken
  * by second chance. One that is spared is also taken out of page tables, because
  * the next use through them is seen only if it faults. The mapping that gets the
@@ -314,6 +317,14 @@ static struct fuse_dax_map *fuse_dax_map_make(struct inode *inode,
 	return ERR_PTR(err);
 }
 
+/* Whether the server would not fill the holes of more than a range at a time */
+static bool fuse_dax_map_sparse(struct inode *inode)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
+	return di && READ_ONCE(di->sparse);
+}
+
 /**
  * fuse_dax_map_ahead - map pages of a file that will be used
  * @inode: the file
@@ -325,7 +336,8 @@ static struct fuse_dax_map *fuse_dax_map_make(struct inode *inode,
 void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last)
 {
 	struct fuse_dax_window *win = fuse_dax_window_of(inode);
-	bool write = inode_is_open_for_write(inode);
+	bool write = inode_is_open_for_write(inode) &&
+		     !fuse_dax_map_sparse(inode);
 
 	while (index <= last && !fuse_dax_window_pressed(win) &&
 	       !READ_ONCE(win->disabled) && !fatal_signal_pending(current)) {
@@ -417,21 +429,36 @@ int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 	return err;
 }
 
+/*
+ * Makes less of a setup that would have the server fill holes: one for reading, as
+ * that fills none on most file systems, or for a range.
+ */
+static void fuse_dax_map_narrow(unsigned int *want, bool *write)
+{
+	if (!*write || (*want & FUSE_DAX_WANT_WRITE))
+		*want |= FUSE_DAX_WANT_RANGE;
+	*write = *want & FUSE_DAX_WANT_WRITE;
+}
+
 /* Whether to look again after a mapping could not be made */
-static bool fuse_dax_map_again(int error, unsigned int want, bool *write,
+static bool fuse_dax_map_again(int error, unsigned int *want, bool *write,
 			       int *refused)
 {
 	if (error == -EEXIST)
 		return true;
-	if (*write && !(want & FUSE_DAX_WANT_WRITE) &&
+	if (error == -E2BIG) {
+		fuse_dax_map_narrow(want, write);
+		return ++*refused < FUSE_DAX_SETUP_TRIES;
+	}
+	if (*write && !(*want & FUSE_DAX_WANT_WRITE) &&
 	    (fuse_dax_error_is_readonly(error) ||
-	     (fuse_dax_error_is_full(error) && !(want & FUSE_DAX_WANT_ONCE)))) {
+	     (fuse_dax_error_is_full(error) && !(*want & FUSE_DAX_WANT_ONCE)))) {
 		*write = false;
 		++*refused;
 		return true;
 	}
 	/* A fault reclaims, which frees resources of the server; others fall back */
-	return (want & FUSE_DAX_WANT_WAIT) && !(want & FUSE_DAX_WANT_ONCE) &&
+	return (*want & FUSE_DAX_WANT_WAIT) && !(*want & FUSE_DAX_WANT_ONCE) &&
 	       fuse_dax_error_is_limit(error) && ++*refused < FUSE_DAX_SETUP_TRIES;
 }
 
@@ -448,7 +475,9 @@ static bool fuse_dax_map_again(int error, unsigned int want, bool *write,
  *
  * Write access is asked for when the file is open for writing, even if only a
  * read needs the mapping, because it could not be added later without taking
- * the mapping away. A read can do without, if the server refuses.
+ * the mapping away. A read can do without, if the server refuses. Where there are
+ * holes, which the server has to fill before they can be stored to, it is asked for
+ * a range at a time, and only if it is needed now.
  *
  * Context: May sleep; see fuse_dax_reclaim_run() for what may not be held.
  * Return: a live mapping with a reference for the caller; -EAGAIN if there is no
@@ -482,12 +511,14 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 
 		if (READ_ONCE(win->disabled))
 			return ERR_PTR(-EOPNOTSUPP);
+		if (write && fuse_dax_map_sparse(inode))
+			fuse_dax_map_narrow(&want, &write);
 		map = fuse_dax_map_make(inode, index, want, write);
 		if (!IS_ERR(map))
 			return map;
 		if (fatal_signal_pending(current))
 			return ERR_PTR(-EINTR);
-		if (!fuse_dax_map_again(PTR_ERR(map), want, &write, &refused))
+		if (!fuse_dax_map_again(PTR_ERR(map), &want, &write, &refused))
 			return map;
 	}
 }

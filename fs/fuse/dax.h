@@ -68,6 +68,7 @@ void fuse_dax_dontcache(struct inode *inode, unsigned int flags);
 int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 		       struct dax_device *dev, struct kobject *parent);
 bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc, unsigned int alignment);
+void fuse_dax_conn_answered(struct fuse_conn *fc, u64 flags);
 void fuse_dax_conn_stop(struct fuse_conn *fc);
 void fuse_dax_conn_drained(struct fuse_conn *fc);
 void fuse_dax_mount_drain(struct fuse_mount *fm);
@@ -194,6 +195,10 @@ static inline bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc,
 					      unsigned int alignment)
 {
 	return true;
+}
+
+static inline void fuse_dax_conn_answered(struct fuse_conn *fc, u64 flags)
+{
 }
 
 static inline void fuse_dax_conn_stop(struct fuse_conn *fc)

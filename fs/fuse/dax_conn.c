@@ -351,8 +351,21 @@ u64 fuse_dax_conn_init_flags(const struct fuse_conn *fc)
 	u64 flags = 0;
 
 	if (fc->dax)
-		flags |= FUSE_MAP_ALIGNMENT;
+		flags |= FUSE_MAP_ALIGNMENT | FUSE_MAP_REPLACE | FUSE_MAP_SPLIT;
 	if (fuse_is_inode_dax_mode(fc->dax_mode))
 		flags |= FUSE_HAS_INODE_DAX;
 	return flags;
+}
+
+/**
+ * fuse_dax_conn_answered - take note of what the server can do
+ * @fc: the connection, which nobody uses yet
+ * @flags: of the answer to FUSE_INIT
+ */
+void fuse_dax_conn_answered(struct fuse_conn *fc, u64 flags)
+{
+	if (!fc->dax)
+		return;
+	fc->dax->replaces = flags & FUSE_MAP_REPLACE;
+	fc->dax->removes_parts = flags & FUSE_MAP_SPLIT;
 }

@@ -143,6 +143,8 @@ struct fuse_dax_notice {
  * @missed: range of the file of the last miss that fell back or was cached
  * @missed_alone: times in turn that one there was cached
  * @small_misses: misses that fell back because the file is small
+ * @sparse: setups for writing that are still to be for one range, because the
+ *	server would not fill the holes of more. READ_ONCE() elsewhere
  * @cached: the file has or had pages in the page cache; set once. READ_ONCE()
  *	elsewhere
  * @epoch: changes with what may make a copy of the file out of date. Protected
@@ -163,6 +165,7 @@ struct fuse_dax_inode {
 	unsigned int missed_alone;
 	unsigned int run;
 	unsigned int small_misses;
+	unsigned int sparse;
 	bool cached;
 	unsigned long epoch;
 	unsigned long withdrawn;
@@ -216,6 +219,8 @@ struct fuse_dax_copies {
  * @fc: the connection; NULL in unit tests. Constant
  * @nr_ranges: ranges in use of the window. Constant
  * @max_run: ranges of the longest mapping: a file's fair share. Constant
+ * @replaces: see fuse_dax_conn_replaces(). Constant once the connection is used
+ * @removes_parts: see fuse_dax_conn_removes_parts(). Likewise
  * @lock: protects the fields below, up to @wait. Leaf
  * @used: bit set: range is part of a mapping, dying or bad
  * @nr_free: clear bits in @used
@@ -249,6 +254,8 @@ struct fuse_dax_window {
 	struct fuse_conn *fc;
 	unsigned int nr_ranges;
 	unsigned int max_run;
+	bool replaces;
+	bool removes_parts;
 
 	/* protects what follows, up to @wait */
 	spinlock_t lock;
@@ -286,6 +293,31 @@ static inline pgoff_t fuse_dax_range_to_page(unsigned long range)
 static inline unsigned long fuse_dax_page_to_range(pgoff_t index)
 {
 	return index >> FUSE_DAX_RANGE_PAGE_SHIFT;
+}
+
+/**
+ * fuse_dax_conn_replaces - whether a setup may cover what is mapped
+ * @win: the window of the connection
+ *
+ * Return: true if who accesses that part finds what was there or what takes its
+ * place, and nothing third. Without it, a mapping that nobody uses may still be
+ * replaced, but as a whole.
+ */
+static inline bool fuse_dax_conn_replaces(const struct fuse_dax_window *win)
+{
+	return win->replaces;
+}
+
+/**
+ * fuse_dax_conn_removes_parts - whether a remove may be for a part of a mapping
+ * @win: the window of the connection
+ *
+ * Return: true if those who access the rest meanwhile do not notice.
+ */
+static inline bool
+fuse_dax_conn_removes_parts(const struct fuse_dax_window *win)
+{
+	return win->removes_parts;
 }
 
 /* Returns how many it are by now */
@@ -413,6 +445,8 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_HUGE	= BIT(7),
 	/** @FUSE_DAX_WANT_MAPPED: a fault that the page cache cannot serve */
 	FUSE_DAX_WANT_MAPPED	= BIT(8),
+	/** @FUSE_DAX_WANT_RANGE: no more than a range: the file has holes */
+	FUSE_DAX_WANT_RANGE	= BIT(9),
 };
 
 /**
@@ -428,6 +462,7 @@ struct fuse_dax_plan {
 struct fuse_dax_window *fuse_dax_window_of(struct inode *inode);
 struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode);
 bool fuse_dax_plan_alone(struct inode *inode, pgoff_t index, unsigned int want);
+void fuse_dax_plan_answered(struct fuse_dax_map *map, int error);
 void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
 		       struct fuse_dax_plan *plan);
 int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,

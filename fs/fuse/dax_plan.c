@@ -24,6 +24,12 @@
 /* A pass over a file comes to a range with one of its first pages */
 #define FUSE_DAX_PASS_PAGES	64
 
+/*
+ * Setups for writing, of one range each, after the server would not fill the holes
+ * of more. Then more is tried again: by now there may be none.
+ */
+#define FUSE_DAX_SPARSE_SETUPS	16
+
 /**
  * fuse_dax_window_of - the window that shows a file
  * @inode: a DAX file
@@ -186,9 +192,10 @@ static void fuse_dax_plan_drop_behind(struct fuse_dax_inode *di,
  * @want: of the caller, &enum fuse_dax_want
  * @plan: filled in
  *
- * The whole file, if that is no more than a file's share; as much as the share
- * from @range on while the window has room for the rest of the file; else a run
- * that starts small and doubles with each miss right behind the last one.
+ * One range, if the caller wants no more; the whole file, if that is no more than a
+ * file's share; as much as the share from @range on while the window has room for
+ * the rest of the file; else a run that starts small and doubles with each miss
+ * right behind the last one.
  *
  * Context: &fuse_dax_inode.sem held for write.
  * Return: 0; -EAGAIN if the miss is to fall back; -EEXIST if the tree has a
@@ -212,7 +219,10 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 				fuse_dax_window_pressed(win)))
 		return -EAGAIN;
 
-	if (total <= win->max_run) {
+	if (want & FUSE_DAX_WANT_RANGE) {
+		plan->start = range;
+		plan->nr = 1;
+	} else if (total <= win->max_run) {
 		plan->start = 0;
 		plan->nr = total;
 	} else {
@@ -231,7 +241,8 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 	fuse_dax_plan_fit(di, range, plan);
 	if (!plan->nr)
 		return -EEXIST;
-	di->run = plan->nr;
+	if (!(want & FUSE_DAX_WANT_RANGE))
+		di->run = plan->nr;
 	return 0;
 }
 
@@ -251,4 +262,22 @@ void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
 	if (range - plan->start >= nr)
 		plan->start = min(range, end - nr);
 	plan->nr = nr;
+}
+
+/**
+ * fuse_dax_plan_answered - learn from the answer to a setup
+ * @map: the mapping, which is in the tree
+ * @error: 0 or -errno
+ *
+ * Context: &fuse_dax_inode.sem held for write.
+ */
+void fuse_dax_plan_answered(struct fuse_dax_map *map, int error)
+{
+	struct fuse_dax_inode *di = map->di;
+
+	lockdep_assert_held_write(&di->sem);
+	if (error == -E2BIG)
+		WRITE_ONCE(di->sparse, FUSE_DAX_SPARSE_SETUPS);
+	else if (!error && map->writable && map->run.nr == 1 && di->sparse)
+		WRITE_ONCE(di->sparse, di->sparse - 1);
 }

@@ -137,6 +137,7 @@ static void fuse_dax_map_answered(struct fuse_dax_map *map, int error)
 
 	down_write(&di->sem);
 	map->error = error;
+	fuse_dax_plan_answered(map, error);
 	if (!error) {
 		map->run.stale = false;
 		fuse_dax_window_publish(map);
@@ -248,8 +249,11 @@ void fuse_dax_map_renew(struct fuse_dax_map *old)
 		.start = fuse_dax_page_to_range(old->itn.start),
 		.nr = old->run.nr,
 	};
-	struct fuse_dax_map *map = fuse_dax_map_new(old->inode, old->di);
+	struct fuse_dax_map *map = NULL;
 
+	/* The server would refuse as much: who wants to store asks for a range */
+	if (old->run.nr == 1 || !READ_ONCE(old->di->sparse))
+		map = fuse_dax_map_new(old->inode, old->di);
 	if (!map) {
 		fuse_dax_window_bury(old);
 		return;

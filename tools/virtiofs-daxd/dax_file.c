@@ -165,7 +165,7 @@ static int file_fallocate(int fd, int mode, uint64_t offset, uint64_t len)
 }
 
 int dax_file_reserve(const struct dax_file *file, uint64_t offset,
-		     uint64_t len, uint64_t size, bool write)
+		     uint64_t len, uint64_t size, uint64_t most, bool write)
 {
 	struct stat st;
 	uint64_t end;
@@ -181,6 +181,8 @@ int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 	/* The end of the file counts as a hole, and so does what is behind. */
 	if (offset >= end || !may_have_hole(file, &st, offset, end))
 		return 0;
+	if (end - offset > most)
+		return -E2BIG;
 	/* Keeping the size: a truncation meanwhile must not be undone. */
 	err = file_fallocate(file->fd, FALLOC_FL_KEEP_SIZE, offset,
 			     end - offset);

@@ -80,15 +80,17 @@ void dax_file_close(struct dax_file *file);
  * @len: its bytes
  * @size: what the file's size will be, if that is more than it is now; what lies
  *	past the end is left alone
+ * @most: bytes that may be filled
  * @write: the guest may write there
  *
  * A store to a hole which finds no space is a SIGBUS for the front-end, and the
  * end of the guest. So holes are filled before they are shown.
  *
- * Return: 0 or a negative errno: ENOSPC, EDQUOT, ...
+ * Return: 0 or a negative errno: ENOSPC, EDQUOT, ...; -E2BIG if there are holes in
+ * more than @most bytes.
  */
 int dax_file_reserve(const struct dax_file *file, uint64_t offset,
-		     uint64_t len, uint64_t size, bool write);
+		     uint64_t len, uint64_t size, uint64_t most, bool write);
 
 /**
  * dax_file_refresh - read a copy again, where it is used next

@@ -28,6 +28,11 @@ static bool one_map(const struct dax_map *map)
 	return vu_backend_one_map(map->opts.backend);
 }
 
+bool dax_map_one_map(const struct dax_map *map)
+{
+	return one_map(map);
+}
+
 static unsigned int budget(const struct dax_map *map)
 {
 	if (!one_map(map))
@@ -194,9 +199,27 @@ static void show_nothing_or_unknown(struct dax_map *map, uint64_t start,
 }
 
 /*
- * Keeps what is left of a region between two places of the window. If that is one
- * map, it is still shown; else it is shown again.
+ * If the window is one map, what reaches past one of two places of it becomes two
+ * regions, before anything between them goes. So it can still be refused, and who
+ * asks for what is mapped always finds what stays.
  */
+static int map_cut(struct dax_map *map, uint64_t start, uint64_t end)
+{
+	unsigned int count = map->table.count;
+	bool done;
+
+	if (!one_map(map))
+		return 0;
+	pthread_mutex_lock(&map->lock);
+	done = dax_table_split(&map->table, start) &&
+	       dax_table_split(&map->table, end);
+	map->stats.live = map->table.count;
+	map->stats.splits += map->table.count - count;
+	pthread_mutex_unlock(&map->lock);
+	return done ? 0 : -ENOMEM;
+}
+
+/* Shows what is left of a region between two places of the window once more. */
 static void region_keep(struct dax_map *map, const struct dax_region *old,
 			uint64_t start, uint64_t end)
 {
@@ -213,7 +236,7 @@ static void region_keep(struct dax_map *map, const struct dax_region *old,
 	if (start >= end)
 		return;
 	map->stats.splits++;
-	err = one_map(map) ? 0 : dax_region_show(map, &part);
+	err = dax_region_show(map, &part);
 	if (!err && !map_insert(map, &part)) {
 		err = -ENOMEM;
 		show_nothing_or_unknown(map, start, end - start);
@@ -330,6 +353,7 @@ static int map_install(struct dax_map *map, struct dax_region *region)
 		return 0;
 	err = map_afford(map, dax_table_count_without(&map->table,
 						      region->start, end) + 1);
+	err = err ?: map_cut(map, region->start, end);
 	if (err) {
 		map->stats.over_budget++;
 		return err;
@@ -359,10 +383,11 @@ bool dax_map_check(const struct dax_map *map, uint64_t window_offset,
 	       range_end(window_offset, len, &end) && end <= map->opts.window;
 }
 
-static int region_reserve(const struct dax_region *region, uint64_t size)
+static int region_reserve(const struct dax_region *region, uint64_t size,
+			  uint64_t most)
 {
 	return dax_file_reserve(region->file, region->offset, region->len,
-				size, region->write);
+				size, most, region->write);
 }
 
 static int map_try_setup(struct dax_map *map, uint64_t nodeid,
@@ -378,7 +403,7 @@ static int map_try_setup(struct dax_map *map, uint64_t nodeid,
 	err = map_get_file(map, nodeid, region->write, &region->file);
 	if (err)
 		return err;
-	err = region_reserve(region, 0);
+	err = region_reserve(region, 0, DAX_MAP_FILL);
 	if (!err) {
 		pthread_mutex_lock(&map->order);
 		err = map_install(map, region);
@@ -422,8 +447,9 @@ int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
 	end = window_offset + len;
 	pthread_mutex_lock(&map->order);
 	err = map_afford(map, dax_table_count_without(&map->table,
-						      window_offset, end));
-	err = err ?: map_remove(map, window_offset, end);
+						      window_offset, end)) ?:
+	      map_cut(map, window_offset, end) ?:
+	      map_remove(map, window_offset, end);
 	map_settle(map);
 	map->stats.removes += !err;
 	pthread_mutex_unlock(&map->order);
@@ -476,7 +502,7 @@ int dax_map_reserve(struct dax_map *map, const struct pt_key *key,
 	pthread_mutex_unlock(&map->lock);
 	for (int i = 0; i < count; i++) {
 		if (!err)
-			err = region_reserve(&copies[i], size);
+			err = region_reserve(&copies[i], size, UINT64_MAX);
 		dax_file_put(map, copies[i].file);
 	}
 	free(copies);

@@ -32,6 +32,13 @@
  */
 #define DAX_MAP_ONE_MAP_BUDGET 30000
 
+/*
+ * Bytes that one setup may fill of a file with holes. A guest that asks for more is
+ * told so, or a store to one byte of a file might take space for all of it. No
+ * guest that asks for less at a time has to know.
+ */
+#define DAX_MAP_FILL (UINT64_C(2) << 20)
+
 /**
  * struct dax_map_options - what the table works with
  * @window: bytes
@@ -101,6 +108,17 @@ struct dax_map *dax_map_new(const struct dax_map_options *opts);
 void dax_map_free(struct dax_map *map);
 
 /**
+ * dax_map_one_map - whether the window is one map
+ * @map: the table
+ *
+ * If it is, a setup replaces what it covers, and a remove may be for a part of
+ * what is mapped: for a guest that accesses the window meanwhile nothing else
+ * changes, and nothing is ever missing. Else what overlaps is taken away first,
+ * and what is left of it shown again.
+ */
+bool dax_map_one_map(const struct dax_map *map);
+
+/**
  * dax_map_setup - show a part of a file
  * @map: the table
  * @nodeid: of the file, as the guest said
@@ -117,7 +135,9 @@ void dax_map_free(struct dax_map *map);
  * part stays in the table until something else could be shown there, or nothing.
  *
  * Return: 0; -EINVAL for what is misaligned or outside; -ENOMEM over budget or
- * if the front-end refuses; what opening the file says; -ENOSPC, -EDQUOT.
+ * if the front-end refuses; -E2BIG if there are holes in more than DAX_MAP_FILL
+ * bytes, which a guest that stores there would need space for; what opening the
+ * file says; -ENOSPC, -EDQUOT.
  */
 int dax_map_setup(struct dax_map *map, uint64_t nodeid, uint64_t file_offset,
 		  uint64_t len, uint64_t window_offset, bool write);

@@ -86,6 +86,25 @@ struct dax_region dax_table_delete(struct dax_table *table, unsigned int i)
 	return region;
 }
 
+bool dax_table_split(struct dax_table *table, uint64_t pos)
+{
+	unsigned int i = dax_table_find(table, pos);
+	struct dax_region *region, rest;
+
+	if (i == table->count || table->regions[i]->start >= pos)
+		return true;
+	region = table->regions[i];
+	rest = *region;
+	rest.start = pos;
+	rest.len = region_end(region) - pos;
+	rest.offset += pos - region->start;
+	region->len -= rest.len;
+	if (dax_table_insert(table, &rest))
+		return true;
+	region->len += rest.len;
+	return false;
+}
+
 struct dax_file *dax_table_set_file(struct dax_region *region,
 				    struct dax_file *file)
 {

@@ -77,6 +77,17 @@ bool dax_table_insert(struct dax_table *table, const struct dax_region *region);
 struct dax_region dax_table_delete(struct dax_table *table, unsigned int i);
 
 /**
+ * dax_table_split - let no region lie on both sides of a place
+ * @table: the table
+ * @pos: the place
+ *
+ * One that did becomes two that show the same.
+ *
+ * Return: whether there is none now; false without memory, and nothing has changed.
+ */
+bool dax_table_split(struct dax_table *table, uint64_t pos);
+
+/**
  * dax_table_set_file - let a region show another file
  * @region: a region of a table
  * @file: the file, of which it takes a reference

@@ -5,9 +5,10 @@
 
 #include "dax_map.h"
 
-void fuse_complete_init(uint64_t asked, void *out, size_t len)
+void fuse_complete_init(uint64_t asked, bool one_map, void *out, size_t len)
 {
 	struct fuse_init_out *init = out;
+	uint64_t can = FUSE_HAS_INODE_DAX;
 
 	if (len < sizeof(*init))
 		return;
@@ -15,9 +16,11 @@ void fuse_complete_init(uint64_t asked, void *out, size_t len)
 		init->flags |= FUSE_MAP_ALIGNMENT;
 		init->map_alignment = DAX_MAP_ALIGNMENT;
 	}
-	if (asked & FUSE_INIT_EXT && asked & FUSE_HAS_INODE_DAX) {
+	if (one_map)
+		can |= FUSE_MAP_REPLACE | FUSE_MAP_SPLIT;
+	if (asked & FUSE_INIT_EXT && asked & can) {
 		init->flags |= FUSE_INIT_EXT;
-		init->flags2 |= FUSE_HAS_INODE_DAX >> 32;
+		init->flags2 |= (asked & can) >> 32;
 	}
 }
 

@@ -164,7 +164,8 @@ static void complete_reply(const struct request *req, struct iovec *iov)
 	asked = in->flags;
 	if (asked & FUSE_INIT_EXT)
 		asked |= (uint64_t)in->flags2 << 32;
-	fuse_complete_init(asked, iov->iov_base, iov->iov_len);
+	fuse_complete_init(asked, dax_map_one_map(transport.direct.map),
+			   iov->iov_base, iov->iov_len);
 }
 
 /* libfuse's output: a header, and a body of at most one piece in our case. */

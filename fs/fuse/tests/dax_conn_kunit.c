@@ -147,7 +147,8 @@ static void conn_mode(struct kunit *test)
 		kt->fc.dax_mode = modes[i].mode;
 		KUNIT_EXPECT_STREQ(test, modes[i].option,
 				   fuse_dax_conn_option(&kt->fc));
-		KUNIT_EXPECT_EQ(test, modes[i].flags | FUSE_MAP_ALIGNMENT,
+		KUNIT_EXPECT_EQ(test, modes[i].flags | FUSE_MAP_ALIGNMENT |
+				FUSE_MAP_REPLACE | FUSE_MAP_SPLIT,
 				fuse_dax_conn_init_flags(&kt->fc));
 		for (int j = 0; j < ARRAY_SIZE(modes[i].has); j++)
 			KUNIT_EXPECT_EQ(test, modes[i].has[j],
@@ -157,6 +158,29 @@ static void conn_mode(struct kunit *test)
 				fuse_dax_conn_init_flags(&kt->fc));
 		kt->fc.dax = kt->win;
 	}
+}
+
+/* What a server does not say, or other flags, it is not taken to be able to do */
+static void conn_answered(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_window *win = kt->win;
+
+	KUNIT_EXPECT_FALSE(test, fuse_dax_conn_replaces(win));
+	KUNIT_EXPECT_FALSE(test, fuse_dax_conn_removes_parts(win));
+	fuse_dax_conn_answered(&kt->fc, FUSE_MAP_REPLACE);
+	KUNIT_EXPECT_TRUE(test, fuse_dax_conn_replaces(win));
+	KUNIT_EXPECT_FALSE(test, fuse_dax_conn_removes_parts(win));
+	fuse_dax_conn_answered(&kt->fc, FUSE_MAP_SPLIT);
+	KUNIT_EXPECT_FALSE(test, fuse_dax_conn_replaces(win));
+	KUNIT_EXPECT_TRUE(test, fuse_dax_conn_removes_parts(win));
+	fuse_dax_conn_answered(&kt->fc, ~(FUSE_MAP_REPLACE | FUSE_MAP_SPLIT));
+	KUNIT_EXPECT_FALSE(test, fuse_dax_conn_replaces(win));
+	KUNIT_EXPECT_FALSE(test, fuse_dax_conn_removes_parts(win));
+
+	kt->fc.dax = NULL;
+	fuse_dax_conn_answered(&kt->fc, FUSE_MAP_REPLACE);
+	kt->fc.dax = win;
 }
 
 /* However many setups say so, inodes are dropped once */
@@ -177,6 +201,7 @@ static struct kunit_case fuse_dax_conn_cases[] = {
 	KUNIT_CASE_PARAM(conn_inode, wanted_gen_params),
 	KUNIT_CASE(conn_directory),
 	KUNIT_CASE(conn_mode),
+	KUNIT_CASE(conn_answered),
 	KUNIT_CASE(conn_disable),
 	{}
 };

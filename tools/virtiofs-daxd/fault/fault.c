@@ -54,6 +54,9 @@ static void spoil(struct fault_reply *reply, uint64_t *size,
 	case FAULT_ALIGN:
 		fault_reply_align(reply, hit->value);
 		break;
+	case FAULT_FLAGS2:
+		fault_reply_flags2(reply, hit->value);
+		break;
 	case FAULT_DELAY:
 		fault_held_add(reply, hit->rule, hit->value);
 		return;

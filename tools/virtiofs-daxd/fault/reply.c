@@ -73,6 +73,16 @@ void fault_reply_align(struct fault_reply *reply, uint16_t alignment)
 	init->map_alignment = alignment;
 }
 
+void fault_reply_flags2(struct fault_reply *reply, uint32_t flags2)
+{
+	struct fuse_init_out *init = (void *)reply->body;
+
+	if (reply->len - sizeof(reply->header) < sizeof(*init))
+		return;
+	init->flags |= FUSE_INIT_EXT;
+	init->flags2 = flags2;
+}
+
 uint64_t *fault_reply_size(struct fault_reply *reply, uint32_t opcode)
 {
 	size_t len = reply->len - sizeof(reply->header);

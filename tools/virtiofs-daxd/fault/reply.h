@@ -82,6 +82,13 @@ void fault_reply_lengthen(struct fault_reply *reply);
 void fault_reply_align(struct fault_reply *reply, uint16_t alignment);
 
 /**
+ * fault_reply_flags2 - let the answer to an INIT say something else of the server
+ * @reply: the answer
+ * @flags2: the upper half of the flags
+ */
+void fault_reply_flags2(struct fault_reply *reply, uint32_t flags2);
+
+/**
  * fault_reply_size - the size of a regular file in it
  * @reply: the answer
  * @opcode: of the request

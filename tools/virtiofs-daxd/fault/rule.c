@@ -67,6 +67,7 @@ static const struct {
 	[FAULT_LONG] = { "long", false },
 	[FAULT_SIZE] = { "size", true },
 	[FAULT_ALIGN] = { "align", true },
+	[FAULT_FLAGS2] = { "flags2", true },
 	[FAULT_HOLD] = { "hold", true },
 	[FAULT_DIE] = { "die", false },
 };
@@ -153,6 +154,9 @@ static bool rule_complete(struct rule *rule)
 		return false;
 	if (rule->action == FAULT_ALIGN &&
 	    (rule->opcode != FUSE_INIT || rule->value > UINT16_MAX))
+		return false;
+	if (rule->action == FAULT_FLAGS2 &&
+	    (rule->opcode != FUSE_INIT || rule->value > UINT32_MAX))
 		return false;
 	if (rule->action == FAULT_HOLD && !rule->value)
 		return false;

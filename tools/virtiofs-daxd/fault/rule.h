@@ -16,6 +16,7 @@
  *	long		the answer says that it is longer than it is
  *	size=N		a regular file's size in the attributes
  *	align=N		the map_alignment in the answer to an INIT
+ *	flags2=N	the upper half of its flags
  *	hold=N		N answers (count=N by default) are sent in reverse order
  *	die		the process ends
  *
@@ -43,6 +44,7 @@ enum fault_action {
 	FAULT_LONG,
 	FAULT_SIZE,
 	FAULT_ALIGN,
+	FAULT_FLAGS2,
 	FAULT_HOLD,
 	FAULT_DIE,
 };

@@ -37,6 +37,7 @@ core-sanitized:
 
 $(O)/tests/core_virtq: $(CORE_VIRTQ:%=tests/%)
 $(O)/tests/core_dax_map: $(CORE_DAX_MAP:%=tests/%)
+$(O)/tests/core_dax_map: LDFLAGS += -Wl,--wrap=malloc
 $(O)/tests/core_map_slots: $(CORE_MAP_SLOTS:%=tests/%)
 $(CORE_PROCESS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c \
 	tests/slots.c

@@ -37,6 +37,17 @@ static int unmaps, maps_made;
 static int files[FILES + 1];
 static int write_error;
 
+/* ---- memory ---- */
+
+static bool no_memory;
+
+void *__real_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	return no_memory ? NULL : __real_malloc(size);
+}
+
 /* ---- the rest of the daemon, as far as the table sees it ---- */
 
 static unsigned int stops;
@@ -587,6 +598,26 @@ static void all_that_is_lost_is_told(void)
 	dax_map_free(map);
 }
 
+/* There is no memory for the second half: nothing is taken away, and all is left. */
+static void a_part_that_cannot_be_cut_stays(void)
+{
+	struct dax_map_stats stats;
+	struct dax_map *map = set_up(true);
+
+	CHECK(map && setup(map, 1, 0, 12, 0) == 0);
+	no_memory = true;
+	CHECK(dax_map_remove(map, 4 * PAGE, 4 * PAGE) == -ENOMEM);
+	no_memory = false;
+	CHECK(shows(0, 1, 0, 12));
+	dax_map_get_stats(map, &stats);
+	CHECK(stats.live == 1 && stats.splits == 0);
+	CHECK(dax_map_remove(map, 4 * PAGE, 4 * PAGE) == 0);
+	CHECK(shows(0, 1, 0, 4) && shows(4, 0, 0, 4) && shows(8, 1, 8, 4));
+	dax_map_get_stats(map, &stats);
+	CHECK(stats.live == 2);
+	dax_map_free(map);
+}
+
 static const struct fs_test tests[] = {
 	TEST(same_again_needs_nothing),
 	TEST(lengths_count_in_pages),
@@ -597,6 +628,7 @@ static const struct fs_test tests[] = {
 	TEST(random_maps),
 	TEST(random_maps_of_one),
 	TEST(one_map_needs_few_calls),
+	TEST(a_part_that_cannot_be_cut_stays),
 	TEST(writing_replaces_what_is_read),
 	TEST(what_stays_is_told),
 	TEST(lost_pages),

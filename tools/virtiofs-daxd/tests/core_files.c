@@ -85,6 +85,83 @@ static bool allocated(const char *name, off_t size, off_t bytes)
 	       st.st_blocks * 512 >= bytes;
 }
 
+static bool setup_is(uint64_t node, uint64_t offset, uint64_t len, bool write,
+		     int result)
+{
+	return fe_setup(&fe, node, offset, len, offset, write) == result;
+}
+
+/* Bytes of the disk. */
+static uint64_t taken(const char *name)
+{
+	struct stat st;
+
+	return stat(fe_path(&fe, name), &st) ? UINT64_MAX :
+					       st.st_blocks * UINT64_C(512);
+}
+
+/* A sparse file, of which one range is data. */
+static bool make_sparse(const char *name, off_t size, off_t data)
+{
+	int fd = open(fe_path(&fe, name), O_RDWR | O_CREAT | O_TRUNC, 0644);
+	char *buf = calloc(1, RANGE);
+	bool ok = !ftruncate(fd, size) &&
+		  pwrite(fd, buf, RANGE, data) == (ssize_t)RANGE && !fsync(fd);
+
+	free(buf);
+	close(fd);
+	return ok;
+}
+
+/*
+ * To let a guest store to much of a file with holes would take space for all of
+ * it. It is told to ask for less, which takes no more than that.
+ */
+static void holes_are_filled_by_range(void)
+{
+	uint64_t node;
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(make_sparse("f", 16 * RANGE, 4 * RANGE));
+	node = fe_lookup(&fe, "f", NULL);
+	CHECK(setup_is(node, 0, 16 * RANGE, true, -E2BIG) &&
+	      setup_is(node, 3 * RANGE, 2 * RANGE, true, -E2BIG) &&
+	      setup_is(node, 4 * RANGE, RANGE + 1, true, -E2BIG));
+	CHECK(taken("f") < 3 * RANGE / 2);
+	CHECK(setup_is(node, 5 * RANGE, RANGE, true, 0));
+	CHECK(taken("f") >= 2 * RANGE && taken("f") < 3 * RANGE);
+	/* What has none, or is less than that up to its end, is mapped at once. */
+	memset(fe.window + 5 * RANGE, 1, RANGE);
+	CHECK(setup_is(node, 4 * RANGE, 2 * RANGE, true, 0));
+	CHECK(setup_is(node, 15 * RANGE, 8 * RANGE, true, 0));
+	CHECK(taken("f") < 4 * RANGE && allocated("f", 16 * RANGE, 3 * RANGE));
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* On a disk, to read holes takes none. */
+static void holes_are_read_at_once(void)
+{
+	uint64_t node;
+
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(make_sparse("f", 16 * RANGE, 4 * RANGE));
+	node = fe_lookup(&fe, "f", NULL);
+	CHECK(setup_is(node, 0, 16 * RANGE, false, 0));
+	CHECK(fe_is_zero(&fe, 0, 4 * RANGE));
+	CHECK(taken("f") < 2 * RANGE);
+	/* There they do, if they are mapped as if to be written to. */
+	CHECK(fe_end(&fe) == 0);
+	fe_base = "/dev/shm";
+	CHECK(fe_begin(&fe, with_window));
+	CHECK(make_sparse("f", 16 * RANGE, 4 * RANGE));
+	node = fe_lookup(&fe, "f", NULL);
+	CHECK(setup_is(node, 0, 16 * RANGE, false, -E2BIG) &&
+	      setup_is(node, 0, RANGE, false, 0));
+	CHECK(taken("f") < 3 * RANGE);
+	CHECK(fe_end(&fe) == 0);
+	fe_base = "/tmp";
+}
+
 /*
  * A file that is mapped is made longer, and holes in it, by its handle beside the
  * node of another one: what is mapped is filled all the same.
@@ -431,6 +508,8 @@ static void copies_do_not_come_back(void)
 static const struct fs_test tests[] = {
 	TEST(lengths_have_bounds),
 	TEST(removals_have_a_bound),
+	TEST(holes_are_filled_by_range),
+	TEST(holes_are_read_at_once),
 	TEST(holes_by_handle_are_filled),
 	TEST(setxattr_is_checked_as_parsed),
 	TEST(reads_leave_readonly_times),

@@ -174,7 +174,7 @@ static void sizes(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
-static void alignments(void)
+static void answers_to_init(void)
 {
 	struct fuse_init_out out = { 0 };
 
@@ -183,6 +183,10 @@ static void alignments(void)
 	CHECK(fe_init(&fe, &out) == 0);
 	CHECK(out.flags & FUSE_MAP_ALIGNMENT && out.map_alignment == 63);
 	CHECK(fe_init(&fe, &out) == 0 && out.map_alignment == 12);
+	CHECK(set("op=INIT flags2=3221225472") == 0);
+	CHECK(fe_init(&fe, &out) == 0 && out.flags & FUSE_INIT_EXT &&
+	      out.flags2 == 3u << 30);
+	CHECK(fe_init(&fe, &out) == 0 && !(out.flags2 & 3u << 30));
 	CHECK(fe_end(&fe) == 0);
 }
 
@@ -375,7 +379,7 @@ static const struct fs_test tests[] = {
 	TEST(malformed_values),
 	TEST(refusals),
 	TEST(sizes),
-	TEST(alignments),
+	TEST(answers_to_init),
 	TEST(wrong_lengths),
 	TEST(delays),
 	TEST(silence),

@@ -68,6 +68,8 @@ static void good_rules(void)
 		{ "op=READ hold=3", FUSE_READ, FAULT_REPLY, FAULT_HOLD, 3 },
 		{ "op=INIT align=65535", FUSE_INIT, FAULT_REPLY, FAULT_ALIGN,
 		  65535 },
+		{ "op=INIT flags2=4294967295", FUSE_INIT, FAULT_REPLY,
+		  FAULT_FLAGS2, UINT32_MAX },
 		{ "op=WRITE die", FUSE_WRITE, FAULT_REQUEST, FAULT_DIE, 0 },
 		{ "op=WRITE done die", FUSE_WRITE, FAULT_REPLY, FAULT_DIE, 0 },
 	};
@@ -110,6 +112,8 @@ static void bad_rules(void)
 		"op=READ align=12",
 		"op=INIT align=65536",
 		"op=INIT align",
+		"op=READ flags2=0",
+		"op=INIT flags2=4294967296",
 		"op=READ hold=0",
 		"op=READ count= die",
 		"op=READ count=18446744073709551616 die",

@@ -9,8 +9,8 @@ check: check-window
 
 check-window: $(O)/tests/window_library $(O)/tests/window_kvm.so $(WINDOW_QEMUS) \
 		$(O)/libvirtiofs-dax-qemu.so $(O)/tests/window_daemon \
-		$(O)/virtiofs-daxd core-sanitized $(O)/tests/window_early \
-		$(O)/tests/window_early.so
+		$(O)/tests/window_parts $(O)/virtiofs-daxd core-sanitized \
+		$(O)/tests/window_early $(O)/tests/window_early.so
 	@ret=0; for q in $(WINDOW_QEMUS); do \
 		lib=; [ $$q != $(O)/tests/window_qemu ] || \
 			lib=$(O)/libvirtiofs-dax-qemu.so; \
@@ -19,12 +19,12 @@ check-window: $(O)/tests/window_library $(O)/tests/window_kvm.so $(WINDOW_QEMUS)
 		TSAN_OPTIONS=handle_sigbus=0:report_signal_unsafe=0 \
 			$< $$q $(O)/tests/window_kvm.so "$$lib" || ret=1; \
 	done; \
-	for d in $(O) $(O)/sanitize; do \
-		echo "# window_daemon $$d"; \
+	for d in $(O) $(O)/sanitize; do for t in daemon parts; do \
+		echo "# window_$$t $$d"; \
 		ASAN_OPTIONS=detect_leaks=0 \
 		LD_PRELOAD=$(O)/libvirtiofs-dax-qemu.so \
-			$(O)/tests/window_daemon $$d/virtiofs-daxd || ret=1; \
-	done; \
+			$(O)/tests/window_$$t $$d/virtiofs-daxd || ret=1; \
+	done; done; \
 	echo "# window_vmm"; tests/window_vmm.sh $(O) || ret=1; exit $$ret
 
 $(O)/tests/window_early: tests/window_early.c | $(O)/tests
@@ -33,7 +33,8 @@ $(O)/tests/window_early: tests/window_early.c | $(O)/tests
 $(O)/tests/window_early.so: tests/window_early.c | $(O)/tests
 	$(CC) $(LDFLAGS) $(QEMU_CFLAGS) -fPIC -shared -o $@ $<
 
-$(O)/tests/window_daemon: tests/window_daemon.c tests/frontend.c \
+$(O)/tests/window_daemon $(O)/tests/window_parts: $(O)/tests/window_%: \
+		tests/window_%.c tests/frontend.c \
 		$(wildcard tests/*.h) qemu/proto.h | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)
 

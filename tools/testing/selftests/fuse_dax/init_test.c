@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A server that asks for an alignment of mappings which makes no sense, or which
- * the driver cannot give. These tests unmount $FUSE_DAX_DIR and put back what was
- * there.
+ * the driver cannot give; or that says of itself what it cannot do. These tests
+ * unmount $FUSE_DAX_DIR and put back what was there.
  */
 #include <sys/mount.h>
 
@@ -109,6 +109,69 @@ TEST_F(alignment, given_or_refused)
 	EXPECT_EQ(0, mem_is_pattern(page, RANGE + PAGE, PAGE, SEED));
 	EXPECT_EQ(0, file_write(fd, 0, FAULT_SIZE, SEED));
 	EXPECT_EQ(0, file_is_pattern(fd, 0, FAULT_SIZE, SEED));
+	close(fd);
+}
+
+FIXTURE(answer)
+{
+	struct dax_fs fs;
+	struct fault_file file;
+};
+
+/* @flags2: upper half of the flags in the answer to INIT */
+FIXTURE_VARIANT(answer)
+{
+	unsigned int flags2;
+};
+
+FIXTURE_VARIANT_ADD(answer, nothing) { .flags2 = 0 };
+FIXTURE_VARIANT_ADD(answer, replaces) { .flags2 = 1U << 31 };
+FIXTURE_VARIANT_ADD(answer, removes_parts) { .flags2 = 1U << 30 };
+FIXTURE_VARIANT_ADD(answer, both) { .flags2 = 3U << 30 };
+FIXTURE_VARIANT_ADD(answer, not_asked_for) { .flags2 = 0x3ffff000 };
+
+FIXTURE_SETUP(answer)
+{
+	FAULT_SETUP(self);
+	fault_file_close(&self->file);
+}
+
+FIXTURE_TEARDOWN(answer)
+{
+	umount(self->fs.mnt);
+	EXPECT_EQ(0, fs_remount(&self->fs, fs_first_options()));
+	FAULT_TEARDOWN(self);
+}
+
+/*
+ * Rule: the driver works with a server that does less than ours, and with one that
+ * says it does more than anybody has asked for.
+ * Wrong: no mount, or wrong data once the window is full.
+ * Right: DAX, and all data right, with more than the window holds.
+ * in-tree 7.3: passes.
+ */
+TEST_F(answer, all_data_right)
+{
+	const off_t size = 96 * MiB;
+	char *map;
+	int fd;
+
+	ASSERT_EQ(0, fault_set(&self->fs, "op=INIT flags2=%u",
+			       variant->flags2));
+	ASSERT_EQ(0, fs_remount(&self->fs, fs_first_options()));
+	EXPECT_EQ(1, fault_hits(&self->fs, "INIT"));
+	fd = file_make(&self->fs, "large", size, SEED);
+	ASSERT_LE(0, fd);
+	EXPECT_TRUE(fd_is_dax(fd));
+	EXPECT_EQ(0, file_is_pattern(fd, 0, size, SEED));
+	map = map_file(fd, size, PROT_READ | PROT_WRITE, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	for (off_t pos = 0; pos < size; pos += 5 * RANGE)
+		pattern_fill(map + pos, pos, RANGE, SEED + 1);
+	for (off_t pos = 0; pos < size; pos += RANGE)
+		EXPECT_EQ(0, mem_is_pattern(map + pos, pos, RANGE, SEED +
+					    (pos % (5 * RANGE) == 0)));
+	munmap(map, size);
 	close(fd);
 }
 

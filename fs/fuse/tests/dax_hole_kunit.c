@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Unit tests of mappings of files with holes, which the server fills before they
+ * are stored to, for no more than a range at a time.
+ */
+#include "dax_kunit.h"
+
+/* What the last setup, with the number @i, has asked for */
+static void hole_expect(struct kunit *test, int i, unsigned long start,
+			unsigned int nr, enum fuse_dax_access access)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	KUNIT_ASSERT_EQ(test, kt->nr_setups, i + 1);
+	KUNIT_EXPECT_EQ(test, kt->setups[i].start, start);
+	KUNIT_EXPECT_EQ(test, kt->setups[i].run.nr, nr);
+	KUNIT_EXPECT_EQ(test, kt->setups[i].access, access);
+}
+
+/* Holes that the server does not fill: to store a range, to read all there is */
+static void hole_store(struct kunit *test)
+{
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 30);
+	struct fuse_dax_kunit *kt = test->priv;
+
+	atomic_set(&inode->i_writecount, 1);
+	kt->setup_errors[0] = -E2BIG;
+	fuse_dax_kunit_map(test, inode, 5, FUSE_DAX_WANT_WRITE);
+	hole_expect(test, 1, 5, 1, FUSE_DAX_WRITE);
+	KUNIT_EXPECT_EQ(test, kt->setups[0].run.nr, 30);
+	fuse_dax_kunit_map(test, inode, 9, 0);
+	hole_expect(test, 2, 6, 24, FUSE_DAX_READ);
+	/* What is read has to go for it, and is not asked for again as a whole */
+	fuse_dax_kunit_map(test, inode, 9, FUSE_DAX_WANT_WRITE);
+	hole_expect(test, 3, 9, 1, FUSE_DAX_WRITE);
+	fuse_dax_kunit_map(test, inode, 20, 0);
+	hole_expect(test, 4, 10, 20, FUSE_DAX_READ);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 3);
+	KUNIT_EXPECT_EQ(test, kt->win->max_runs, UINT_MAX);
+}
+
+/* A read finds out, and does without write access; if need be, with a range */
+static void hole_read(struct kunit *test)
+{
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 30);
+	struct fuse_dax_kunit *kt = test->priv;
+
+	atomic_set(&inode->i_writecount, 1);
+	kt->setup_errors[0] = -E2BIG;
+	fuse_dax_kunit_map(test, inode, 5, 0);
+	hole_expect(test, 1, 0, 30, FUSE_DAX_READ);
+
+	inode = fuse_dax_kunit_inode(test, 1, 30);
+	kt->setup_errors[2] = -E2BIG;
+	fuse_dax_kunit_map(test, inode, 5, 0);
+	hole_expect(test, 3, 5, 1, FUSE_DAX_READ);
+}
+
+/* A mapping that was read: the server refuses to make all of it writable */
+static void hole_upgrade(struct kunit *test)
+{
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 30);
+	struct fuse_dax_kunit *kt = test->priv;
+
+	fuse_dax_kunit_map(test, inode, 5, 0);
+	kt->setup_errors[1] = -E2BIG;
+	fuse_dax_kunit_map(test, inode, 7, FUSE_DAX_WANT_WRITE);
+	hole_expect(test, 2, 7, 1, FUSE_DAX_WRITE);
+	KUNIT_EXPECT_EQ(test, kt->setups[1].run.nr, 30);
+	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 1);
+}
+
+/* They may have been filled: after a while more is asked for again */
+static void hole_filled(struct kunit *test)
+{
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 30);
+	struct fuse_dax_kunit *kt = test->priv;
+	int i;
+
+	kt->setup_errors[0] = -E2BIG;
+	for (i = 0; i < 16; i++) {
+		fuse_dax_kunit_map(test, inode, i, FUSE_DAX_WANT_WRITE);
+		hole_expect(test, i + 1, i, 1, FUSE_DAX_WRITE);
+	}
+	fuse_dax_kunit_map(test, inode, 20, FUSE_DAX_WANT_WRITE);
+	hole_expect(test, 17, 16, 14, FUSE_DAX_WRITE);
+}
+
+static struct kunit_case fuse_dax_hole_cases[] = {
+	KUNIT_CASE(hole_store),
+	KUNIT_CASE(hole_read),
+	KUNIT_CASE(hole_upgrade),
+	KUNIT_CASE(hole_filled),
+	{}
+};
+
+static struct kunit_suite fuse_dax_hole_suite = {
+	.name = "fuse_dax_hole",
+	.init = fuse_dax_kunit_init,
+	.exit = fuse_dax_kunit_exit,
+	.test_cases = fuse_dax_hole_cases,
+};
+
+kunit_test_suite(fuse_dax_hole_suite);
