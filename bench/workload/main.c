@@ -20,8 +20,10 @@ struct workload {
 
 static const struct workload workloads[] = {
 	{ "append", 3, work_append, "FILE COUNT FSYNC_EACH" },
+	{ "close", 2, work_close, "FILE COUNT" },
 	{ "faults", 1, work_faults, "FILE" },
 	{ "first", 2, work_first, "FILE OTHER" },
+	{ "fsync", 3, work_fsync, "FILE COUNT STORES" },
 	{ "many", 3, work_many, "SLICE TIME FILE..." },
 	{ "memory", 0, work_memory, "[FILE]" },
 	{ "order", 3, work_order, "uniform|zipf BLOCKS COUNT >ORDER" },

@@ -93,8 +93,10 @@ void *allocate(size_t size);
 
 /* The workloads. Arguments without the name; see their files. */
 void work_append(char **arg);
+void work_close(char **arg);
 void work_faults(char **arg);
 void work_first(char **arg);
+void work_fsync(char **arg);
 void work_many(char **arg);
 void work_memory(char **arg);
 void work_order(char **arg);
