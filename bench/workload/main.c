@@ -141,6 +141,16 @@ void *allocate(size_t size)
 	return memset(p, 0, size);
 }
 
+void *allocate_buffer(size_t size)
+{
+	const size_t unit = 128 << 10;
+	char *p = aligned_alloc(unit, (size + unit / 2 + unit - 1) & -unit);
+
+	if (!p)
+		errx(1, "no memory");
+	return memset(p + unit / 2, 0, size);
+}
+
 static void usage(void)
 {
 	for (size_t i = 0; i < sizeof(workloads) / sizeof(*workloads); i++)
