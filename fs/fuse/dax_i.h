@@ -491,7 +491,7 @@ int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
 void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
 bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
 size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);
-ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res, bool pending);
+ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res);
 bool fuse_dax_write_extends(struct kiocb *iocb, struct iov_iter *from);
 ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
 			 int tries);
