@@ -26,8 +26,11 @@ static ssize_t fuse_dax_transferred(struct kiocb *iocb, struct iov_iter *iter,
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 
-	/* First the copy, then this look: the window is stopped, then emptied */
-	smp_rmb();
+	/*
+	 * First the copy, loads and stores, then this look: the window is
+	 * stopped, then emptied. Pairs with fuse_dax_window_stop().
+	 */
+	smp_mb();
 	if (likely(!READ_ONCE(fuse_dax_window_of(inode)->stopped)))
 		return len;
 	iocb->ki_pos -= len;
