@@ -132,6 +132,8 @@ struct fuse_dax_map {
  * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
  *	from the inode; 0: never. Protected by &fuse_dax_window.lock
  * @copy: of a small file, or NULL. Changed under &fuse_dax_copies.lock
+ * @put: on &fuse_dax_window.puts
+ * @held: the inode, while on that list
  * @reclaimers: tasks that try to detach or unmap a mapping which they found
  *	through the window, and so without a reference to the inode: eviction
  *	waits for zero with wait_var_event(). Raised under &fuse_dax_window.lock
@@ -148,6 +150,8 @@ struct fuse_dax_inode {
 	unsigned long epoch;
 	unsigned long withdrawn;
 	struct fuse_dax_copy __rcu *copy;
+	struct llist_node put;
+	struct inode *held;
 	atomic_t reclaimers;
 };
 
@@ -214,7 +218,7 @@ struct fuse_dax_copies {
  * @wait: woken when ranges become free or a mapping idle
  * @remove_work: sends the removes
  * @retry_work: queues @remove_work while there are ranges in @bad
- * @puts: setups whose inode may have no other reference any more
+ * @puts: &struct fuse_dax_inode whose inode may have no other reference
  * @put_work: drops these
  * @disable_work: drops the inodes from the caches once @disabled is set
  * @entries: body of the remove request, so that a remove allocates nothing.
@@ -361,6 +365,7 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 		       void (*done)(struct fuse_dax_map *map, int error));
 int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
 			unsigned int nr);
+void fuse_dax_req_put(struct inode *inode);
 void fuse_dax_req_put_work(struct work_struct *work);
 
 /* dax_plan.c */
