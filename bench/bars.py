@@ -105,9 +105,11 @@ class Bars:
         return Check("data requests per file", f"{row}, {window}", measured, 1.0, False)
 
     def bar_5(self):
-        """Appends and writes in place"""
+        """Appends, writes in place, stores that are synced"""
         for row, window in self.pairs("append-*"):
             yield self.at_least(1.0, "appends: speed / no DAX", row, window, "nodax")
+        for row, window in self.pairs("sync-*"):
+            yield self.at_least(1.0, "synced stores: speed / no DAX", row, window, "nodax")
         for row, window in self.pairs("rand-write-psync-*"):
             yield self.at_least(5.0, "in place, " + self.room(window), row, window, "nodax")
 

@@ -20,8 +20,10 @@ struct workload {
 
 static const struct workload workloads[] = {
 	{ "append", 3, work_append, "FILE COUNT FSYNC_EACH" },
+	{ "close", 2, work_close, "FILE COUNT" },
 	{ "faults", 1, work_faults, "FILE" },
 	{ "first", 2, work_first, "FILE OTHER" },
+	{ "fsync", 3, work_fsync, "FILE COUNT STORES" },
 	{ "hot", 3, work_hot, "SCAN TIME FILE..." },
 	{ "many", 3, work_many, "SLICE TIME FILE..." },
 	{ "map-all", 1, work_map_all, "DIR [PASSES]" },
@@ -140,6 +142,16 @@ void *allocate(size_t size)
 	if (!p)
 		errx(1, "no memory");
 	return memset(p, 0, size);
+}
+
+void *allocate_buffer(size_t size)
+{
+	const size_t unit = 128 << 10;
+	char *p = aligned_alloc(unit, (size + unit / 2 + unit - 1) & -unit);
+
+	if (!p)
+		errx(1, "no memory");
+	return memset(p + unit / 2, 0, size);
 }
 
 static void usage(void)

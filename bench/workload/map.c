@@ -157,7 +157,7 @@ static double meminfo(const char *name)
 static size_t read_file(const char *path)
 {
 	int fd = open_file(path, O_RDONLY);
-	char *buf = allocate(BLOCK);
+	char *buf = allocate_buffer(BLOCK);
 	size_t bytes = 0;
 	ssize_t got;
 

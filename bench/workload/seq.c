@@ -45,7 +45,7 @@ void work_seq(char **arg)
 	seq.size = file_size(seq.fd);
 	if (!seq.block || seq.size % seq.block)
 		errx(2, "the file is no multiple of %s", arg[2]);
-	seq.buf = allocate(seq.block);
+	seq.buf = allocate_buffer(seq.block);
 	begin();
 	for (int i = 0; i < passes; i++) {
 		double start = now();

@@ -48,7 +48,7 @@ static int read_one(const char *path, const struct stat *st, int type, struct FT
 
 void work_read_all(char **arg)
 {
-	buf = allocate(BLOCK);
+	buf = allocate_buffer(BLOCK);
 	begin();
 	if (nftw(arg[0], read_one, 16, FTW_PHYS))
 		err(1, "%s", arg[0]);

@@ -62,7 +62,7 @@ static void *reader(void *data)
 	struct thread *thread = data;
 	int fd = open_file(thread->path, O_RDONLY);
 	size_t size = file_size(fd);
-	char *buf = allocate(BLOCK);
+	char *buf = allocate_buffer(BLOCK);
 	double until;
 
 	pass(fd, buf, size);
@@ -106,7 +106,7 @@ void work_many(char **arg)
 {
 	size_t slice = number(arg[0]), files = 0, bytes = 0, places;
 	double seconds = number(arg[1]) / 1e3, start;
-	char *buf = allocate(BLOCK);
+	char *buf = allocate_buffer(BLOCK);
 	int fd[MAX_FILES];
 
 	for (arg += 2; *arg && files < MAX_FILES; arg++)

@@ -128,9 +128,10 @@
  * -----
  *
  * A store to memory does not tell the server. A write in place and a write fault
- * therefore set mtime and ctime here, mark the inode dirty, and the times are
- * sent with the next fsync, close, munmap or writeback of the inode. Until then
- * an older time in an answer of the server is ignored.
+ * therefore mark the inode dirty, and before anybody learns the times, and with
+ * the next fsync, close, munmap, unlock or writeback of the inode, the server is
+ * told that the file was modified "now": it is its clock that decides. From then
+ * on the next store to a page that is mapped makes a fault again. See dax_times.c.
  */
 
 /* Attempts to set up a mapping for one fault when the server refuses */

@@ -8,10 +8,10 @@
 #include <linux/fs.h>
 
 struct dax_device;
-struct fuse_attr;
 struct fuse_conn;
 struct fuse_dax_inode;
 struct fuse_dax_window;
+struct fuse_file;
 struct fuse_inode;
 struct fuse_mount;
 struct kobject;
@@ -55,10 +55,8 @@ void fuse_dax_cache_grows(struct inode *inode, loff_t size);
 void fuse_dax_cache_invalidate(struct inode *inode, pgoff_t first, pgoff_t last);
 void fuse_dax_data_outdated(struct inode *inode);
 
-void fuse_dax_keep_times(struct inode *inode, struct fuse_attr *attr);
-void fuse_dax_times_sent(struct inode *inode, struct timespec64 mtime);
-bool fuse_dax_times_pending(struct inode *inode);
-void fuse_dax_request_modified(struct inode *inode, bool pending);
+int fuse_dax_times_send(struct inode *inode, struct fuse_file *ff);
+void fuse_dax_times_flush(struct inode *inode);
 
 void fuse_dax_inode_init(struct inode *inode, unsigned int flags);
 void fuse_dax_inode_evict(struct inode *inode);
@@ -148,22 +146,13 @@ static inline void fuse_dax_data_outdated(struct inode *inode)
 {
 }
 
-static inline void fuse_dax_keep_times(struct inode *inode,
-				       struct fuse_attr *attr)
+static inline int fuse_dax_times_send(struct inode *inode,
+				      struct fuse_file *ff)
 {
+	return 0;
 }
 
-static inline bool fuse_dax_times_pending(struct inode *inode)
-{
-	return false;
-}
-
-static inline void fuse_dax_request_modified(struct inode *inode, bool pending)
-{
-}
-
-static inline void fuse_dax_times_sent(struct inode *inode,
-				       struct timespec64 mtime)
+static inline void fuse_dax_times_flush(struct inode *inode)
 {
 }
 

@@ -277,8 +277,10 @@ vm_fault_t fuse_dax_cache_fault(struct vm_fault *vmf)
  */
 vm_fault_t fuse_dax_cache_mkwrite(struct vm_fault *vmf)
 {
+	vm_fault_t ret = fuse_page_mkwrite(vmf);
+
 	fuse_dax_touch(file_inode(vmf->vma->vm_file));
-	return fuse_page_mkwrite(vmf);
+	return ret;
 }
 
 /*

@@ -15,21 +15,6 @@ module_param_named(dax_max_ranges, fuse_dax_max_ranges, uint, 0644);
 MODULE_PARM_DESC(dax_max_ranges,
 		 "Use at most so many 2 MiB ranges of a DAX window (0: all); read at mount");
 
-static int fuse_dax_writepages(struct address_space *mapping,
-			       struct writeback_control *wbc)
-{
-	struct fuse_dax_window *win = fuse_dax_window_of(mapping->host);
-	int err = fuse_dax_cache_writepages(mapping, wbc);
-	int res;
-
-	/*
-	 * What is mapped is in the host's page cache already. This
-	 * write-protects it, so that the next store sets the times again.
-	 */
-	res = dax_writeback_mapping_range(mapping, win->dev, wbc);
-	return err ?: res;
-}
-
 static bool fuse_dax_dirty_folio(struct address_space *mapping,
 				 struct folio *folio)
 {
@@ -39,8 +24,11 @@ static bool fuse_dax_dirty_folio(struct address_space *mapping,
 }
 
 static const struct address_space_operations fuse_dax_aops = {
-	/* No read_folio: who adds a page has to know that it is not mapped */
-	.writepages	= fuse_dax_writepages,
+	/*
+	 * No read_folio: who adds a page has to know that it is not mapped.
+	 * What is mapped is in the host's page cache already.
+	 */
+	.writepages	= fuse_dax_cache_writepages,
 	.direct_IO	= noop_direct_IO,
 	.dirty_folio	= fuse_dax_dirty_folio,
 	.migrate_folio	= filemap_migrate_folio,
@@ -65,7 +53,8 @@ void fuse_dax_inode_init(struct inode *inode, unsigned int flags)
 	if (!fuse_dax_inode_wanted(get_fuse_conn(inode), flags))
 		return;
 
-	inode->i_flags |= S_DAX;
+	/* The server has the times */
+	inode->i_flags |= S_DAX | S_NOCMTIME;
 	inode->i_data.a_ops = &fuse_dax_aops;
 }
 

@@ -14,6 +14,18 @@
 /* More than a copy takes, as a rule; what takes longer fails when it ends */
 #define FUSE_DAX_COPY_TIME	(HZ / 2)
 
+/* For a reference that may be the last: who evicts may have to ask the server */
+static void fuse_dax_inode_put(struct inode *inode)
+{
+	if (!inode)
+		return;
+	/* Without memory there is nothing that the server would be told */
+	if (READ_ONCE(get_fuse_inode(inode)->dax))
+		fuse_dax_req_put(inode);
+	else
+		iput(inode);
+}
+
 static bool fuse_dax_sb_each(struct super_block *sb,
 			     bool (*fn)(struct inode *inode))
 {
@@ -28,14 +40,14 @@ static bool fuse_dax_sb_each(struct super_block *sb,
 			continue;
 		spin_unlock(&sb->s_inode_list_lock);
 		/* Not earlier: it holds our place in the list */
-		iput(prev);
+		fuse_dax_inode_put(prev);
 		prev = inode;
 		all &= fn(inode);
 		cond_resched();
 		spin_lock(&sb->s_inode_list_lock);
 	}
 	spin_unlock(&sb->s_inode_list_lock);
-	iput(prev);
+	fuse_dax_inode_put(prev);
 	return all;
 }
 
@@ -92,21 +104,15 @@ bool fuse_dax_inode_idle(struct fuse_dax_inode *di)
 	return true;
 }
 
-/*
- * Zaps all that is mapped of a file, after those who copy have ended. That is
- * soon, as a copy takes no page faults. A fault may hold its mapping for longer,
- * if it waits for the invalidate_lock of somebody who waits for the server: it
- * will look again and see that it is over, so it need not be waited for.
- */
-static bool fuse_dax_inode_cut(struct inode *inode)
+static bool fuse_dax_inode_quiet(struct inode *inode)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
-	unsigned long end = jiffies + FUSE_DAX_COPY_TIME;
 
-	if (!di)
-		return true;
-	while (!fuse_dax_inode_idle(di) && time_before(jiffies, end))
-		fsleep(USEC_PER_MSEC);
+	return !di || fuse_dax_inode_idle(di);
+}
+
+static bool fuse_dax_inode_zap(struct inode *inode)
+{
 	unmap_mapping_range(inode->i_mapping, 0, 0, 0);
 	return true;
 }
@@ -114,7 +120,6 @@ static bool fuse_dax_inode_cut(struct inode *inode)
 /* Deletes the entries of a file; false if its pages are pinned or being copied */
 static bool fuse_dax_inode_unplug(struct inode *inode)
 {
-	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	int err;
 
 	filemap_invalidate_lock(inode->i_mapping);
@@ -123,31 +128,44 @@ static bool fuse_dax_inode_unplug(struct inode *inode)
 	if (!err)
 		truncate_inode_pages(inode->i_mapping, 0);
 	filemap_invalidate_unlock(inode->i_mapping);
-	return !err && (!di || fuse_dax_inode_idle(di));
+	return !err && fuse_dax_inode_quiet(inode);
 }
 
 /**
  * fuse_dax_conn_cut - end all use of the window: what it shows is about to go
  * @fc: the connection
  *
- * From here on page faults get SIGBUS, reads and writes -ENOTCONN.
+ * From here on page faults get SIGBUS, reads and writes -ENOTCONN. All that is
+ * mapped is zapped after those who copy have ended. That is soon, as a copy takes
+ * no page faults. A fault may hold its mapping for longer, if it waits for the
+ * invalidate_lock of somebody who waits for the server: it will look again and see
+ * that it is over, so it need not be waited for.
  *
  * Context: Takes &fuse_conn.killsb. Does not wait for the server, nor for a lock
  * that is held by somebody who does.
  */
 void fuse_dax_conn_cut(struct fuse_conn *fc)
 {
+	unsigned long end = jiffies + FUSE_DAX_COPY_TIME;
+
 	if (!fc->dax)
 		return;
 	fuse_dax_window_stop(fc->dax);
-	fuse_dax_conn_each(fc, fuse_dax_inode_cut);
+	while (!fuse_dax_conn_each(fc, fuse_dax_inode_quiet) &&
+	       time_before(jiffies, end))
+		fsleep(USEC_PER_MSEC);
+	fuse_dax_conn_each(fc, fuse_dax_inode_zap);
 }
 EXPORT_SYMBOL_GPL(fuse_dax_conn_cut);
 
-/* Whether somebody holds a page of the window, of a file or none */
-static bool fuse_dax_conn_pinned(struct fuse_dax_window *win)
+/*
+ * Whether somebody holds a page of the window, of a file or none. Of pages before
+ * *@from nobody does, and nobody will, as no file has them any more.
+ */
+static bool fuse_dax_conn_pinned(struct fuse_dax_window *win,
+				 unsigned long *from)
 {
-	unsigned long pfn, nr, i;
+	unsigned long pfn, nr;
 	void *kaddr;
 	int id;
 
@@ -155,9 +173,12 @@ static bool fuse_dax_conn_pinned(struct fuse_dax_window *win)
 	id = dax_read_lock();
 	nr = dax_direct_access(win->dev, 0, nr, DAX_ACCESS, &kaddr, &pfn);
 	dax_read_unlock(id);
-	for (i = 0; i < nr; i++)
-		if (page_ref_count(pfn_to_page(pfn + i)))
+	for (; *from < nr; ++*from) {
+		if (page_ref_count(pfn_to_page(pfn + *from)))
 			return true;
+		if (!(*from % fuse_dax_range_to_page(1)))
+			cond_resched();
+	}
 	return false;
 }
 
@@ -182,12 +203,14 @@ static bool fuse_dax_conn_entries(struct fuse_dax_window *win)
  */
 void fuse_dax_conn_unplug(struct fuse_conn *fc)
 {
+	unsigned long free = 0;
 	bool told = false;
 
 	if (!fc->dax)
 		return;
 	while (!fuse_dax_conn_each(fc, fuse_dax_inode_unplug) ||
-	       fuse_dax_conn_entries(fc->dax) || fuse_dax_conn_pinned(fc->dax)) {
+	       fuse_dax_conn_entries(fc->dax) ||
+	       fuse_dax_conn_pinned(fc->dax, &free)) {
 		if (!told)
 			pr_notice("DAX window is to go, waiting for who has pinned its pages\n");
 		told = true;

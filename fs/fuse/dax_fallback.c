@@ -166,7 +166,7 @@ static bool fuse_dax_appends(struct kiocb *iocb)
 
 /* What a write by the server changes of the inode */
 VISIBLE_IF_KUNIT
-ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res, bool pending)
+ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	loff_t end = iocb->ki_pos + max(res, 0);
@@ -174,11 +174,7 @@ ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res, bool pending)
 	if (res <= 0 || fuse_dax_appends(iocb) ||
 	    !fuse_dax_fallback_in_place(inode, end))
 		fuse_write_update_attr(inode, end, res);
-	if (!res)
-		return -EIO;
-	if (res > 0)
-		fuse_dax_request_modified(inode, pending);
-	return res;
+	return res ?: -EIO;
 }
 
 /* Sends the request; bytes, or -errno */
@@ -247,10 +243,8 @@ ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 			       FUSE_DAX_FALLBACK_READS);
 	trace_fuse_dax_fallback(get_node_id(inode), iocb->ki_pos, len, write);
 	if (write) {
-		bool pending = fuse_dax_times_pending(inode);
-
 		res = fuse_dax_fallback_send(iocb, iter, len);
-		res = fuse_dax_fallback_written(iocb, res, pending);
+		res = fuse_dax_fallback_written(iocb, res);
 	} else {
 		res = fuse_dax_fallback_read(iocb, iter, len);
 	}

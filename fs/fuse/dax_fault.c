@@ -161,13 +161,13 @@ static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order,
 	if (ret)
 		return ret;
 
-	if (write) {
-		sb_start_pagefault(sb);
-		fuse_dax_touch(file_inode(vma->vm_file));
-	}
-	ret = fuse_dax_fault_insert(vmf, order);
 	if (write)
+		sb_start_pagefault(sb);
+	ret = fuse_dax_fault_insert(vmf, order);
+	if (write) {
+		fuse_dax_touch(file_inode(vma->vm_file));
 		sb_end_pagefault(sb);
+	}
 	fuse_dax_map_put(map);
 	return ret;
 }

@@ -152,6 +152,8 @@ struct fuse_dax_notice {
  * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
  *	from the inode; 0: never. Protected by &fuse_dax_window.lock
  * @copy: of a small file, or NULL. Changed under &fuse_dax_copies.lock
+ * @put: on &fuse_dax_window.puts
+ * @held: the inode, while on that list
  * @notice: what the server has said of the data
  * @reclaimers: tasks that try to detach or unmap a mapping which they found
  *	through the window, and so without a reference to the inode: eviction
@@ -170,6 +172,8 @@ struct fuse_dax_inode {
 	unsigned long epoch;
 	unsigned long withdrawn;
 	struct fuse_dax_copy __rcu *copy;
+	struct llist_node put;
+	struct inode *held;
 	struct fuse_dax_notice notice;
 	atomic_t reclaimers;
 };
@@ -239,7 +243,7 @@ struct fuse_dax_copies {
  * @wait: woken when ranges become free or a mapping idle
  * @remove_work: sends the removes
  * @retry_work: queues @remove_work while there are ranges in @bad
- * @puts: setups whose inode may have no other reference any more
+ * @puts: &struct fuse_dax_inode whose inode may have no other reference
  * @put_work: drops these
  * @disable_work: drops the inodes from the caches once @disabled is set
  * @entries: body of the remove request, so that a remove allocates nothing.
@@ -414,6 +418,7 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
 			unsigned int nr);
 void fuse_dax_req_gone(struct fuse_mount *fm);
+void fuse_dax_req_put(struct inode *inode);
 void fuse_dax_req_put_work(struct work_struct *work);
 
 /* dax_notify.c */
@@ -554,7 +559,7 @@ void fuse_dax_notice_add(struct fuse_dax_notice *notice, pgoff_t first,
 			 pgoff_t last);
 bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
 size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);
-ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res, bool pending);
+ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res);
 bool fuse_dax_write_extends(struct kiocb *iocb, struct iov_iter *from);
 ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
 			 int tries);

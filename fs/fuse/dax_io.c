@@ -26,8 +26,11 @@ static ssize_t fuse_dax_transferred(struct kiocb *iocb, struct iov_iter *iter,
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 
-	/* First the copy, then this look: the window is stopped, then emptied */
-	smp_rmb();
+	/*
+	 * First the copy, loads and stores, then this look: the window is
+	 * stopped, then emptied. Pairs with fuse_dax_window_stop().
+	 */
+	smp_mb();
 	if (likely(!READ_ONCE(fuse_dax_window_of(inode)->stopped)))
 		return len;
 	iocb->ki_pos -= len;
@@ -48,7 +51,11 @@ static ssize_t fuse_dax_transfer_mapped(struct kiocb *iocb,
 	pagefault_disable();
 	ret = dax_iomap_rw(iocb, iter, &fuse_dax_iomap_ops);
 	pagefault_enable();
-	return ret > 0 ? fuse_dax_transferred(iocb, iter, ret) : ret;
+	if (ret <= 0)
+		return ret;
+	if (iov_iter_rw(iter) == WRITE)
+		fuse_dax_touch(file_inode(iocb->ki_filp));
+	return fuse_dax_transferred(iocb, iter, ret);
 }
 
 /* Brings in the caller's buffer; 0 or -EFAULT */
@@ -344,7 +351,6 @@ static ssize_t fuse_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	    setattr_should_drop_suidgid(idmap, inode))
 		return fuse_dax_write_through(iocb, from);
 
-	fuse_dax_touch(inode);
 	return fuse_dax_transfer(iocb, from);
 }
 

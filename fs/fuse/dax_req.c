@@ -15,7 +15,6 @@ struct fuse_dax_setup {
 	struct fuse_dax_map *map;
 	void (*done)(struct fuse_dax_map *map, int error);
 	struct inode *inode;
-	struct llist_node put;
 };
 
 /**
@@ -38,33 +37,45 @@ void fuse_dax_req_put_work(struct work_struct *work)
 {
 	struct fuse_dax_window *win = container_of(work, typeof(*win), put_work);
 	struct llist_node *puts = llist_del_all(&win->puts);
-	struct fuse_dax_setup *req, *next;
+	struct fuse_dax_inode *di, *next;
 
-	llist_for_each_entry_safe(req, next, puts, put) {
-		struct fuse_mount *fm = get_fuse_mount(req->inode);
+	llist_for_each_entry_safe(di, next, puts, put) {
+		struct fuse_mount *fm = get_fuse_mount(di->held);
 
-		iput(req->inode);
+		/* With it goes @di */
+		iput(di->held);
 		fuse_dax_req_gone(fm);
-		kfree(req);
 	}
 }
 
-/*
- * To drop the last reference to an inode may take long, and other answers wait.
- * It is the last one only if all who had the file open have gone meanwhile.
- */
-static void fuse_dax_req_put(struct fuse_dax_window *win,
-			     struct fuse_dax_setup *req)
+static void fuse_dax_req_drop(struct inode *inode)
 {
-	struct fuse_mount *fm = get_fuse_mount(req->inode);
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	struct fuse_dax_window *win = get_fuse_conn(inode)->dax;
 
-	if (atomic_add_unless(&req->inode->i_count, -1, 1)) {
-		fuse_dax_req_gone(fm);
-		kfree(req);
+	if (atomic_add_unless(&inode->i_count, -1, 1)) {
+		fuse_dax_req_gone(get_fuse_mount(inode));
 		return;
 	}
-	llist_add(&req->put, &win->puts);
+	/* Nobody else can have the last one, so @di is on the list once */
+	di->held = inode;
+	llist_add(&di->put, &win->puts);
 	queue_work(system_dfl_long_wq, &win->put_work);
+}
+
+/**
+ * fuse_dax_req_put - drop a reference to an inode without waiting
+ * @inode: an inode that has or had mappings
+ *
+ * To drop the last one may take long, and ask the server. It is the last one only
+ * if all who had the file open have gone meanwhile. The mount stays until then.
+ *
+ * Context: Any in which the mount cannot go.
+ */
+void fuse_dax_req_put(struct inode *inode)
+{
+	atomic_inc(&get_fuse_mount(inode)->dax_setups);
+	fuse_dax_req_drop(inode);
 }
 
 static void fuse_dax_req_setup_end(struct fuse_args *args, int error)
@@ -77,7 +88,8 @@ static void fuse_dax_req_setup_end(struct fuse_args *args, int error)
 	trace_fuse_dax_setup(map, error);
 	/* From here on others may take the mapping away */
 	req->done(map, error);
-	fuse_dax_req_put(win, req);
+	fuse_dax_req_drop(req->inode);
+	kfree(req);
 }
 
 /**

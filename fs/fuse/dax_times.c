@@ -1,117 +1,130 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The times of files that are modified through memory, which the server does not
- * notice: set here, kept until they are sent, and sent with the inode.
+ * notice.
+ *
+ * It is the server's clock that decides: what was modified is told with "now",
+ * and the answer has the times. An inode of which the server does not know yet
+ * that it was modified is dirty, I_DIRTY_SYNC, so that the VFS tells it. Who asks
+ * for the times has it told first.
  */
 #include "dax_i.h"
 
-#include <linux/time64.h>
-
-/* Whether all has been said since the clock last ticked */
-static bool fuse_dax_touched(struct inode *inode)
-{
-	struct fuse_inode *fi = get_fuse_inode(inode);
-	struct timespec64 mtime = inode_get_mtime(inode);
-	struct timespec64 ctime = inode_get_ctime(inode);
-	struct timespec64 now = current_time(inode);
-
-	return test_bit(FUSE_I_DAX_TIMES, &fi->state) &&
-	       (READ_ONCE(fi->inval_mask) & STATX_BLOCKS) &&
-	       timespec64_equal(&mtime, &now) &&
-	       timespec64_equal(&ctime, &now);
-}
+#include <linux/dax.h>
+#include <linux/pagemap.h>
+#include <linux/writeback.h>
 
 /**
- * fuse_dax_touch - the file was or is about to be modified through memory
+ * fuse_dax_touch - the file has been modified through memory
  * @inode: the file
  *
- * Context: Takes &fuse_inode.lock.
+ * After the modification, or after the page tables allow it: what comes before
+ * the server's "now" has been told, all else makes the inode dirty again.
+ *
+ * Context: Does not sleep.
  */
 void fuse_dax_touch(struct inode *inode)
 {
-	struct fuse_inode *fi = get_fuse_inode(inode);
-
-	if (fuse_dax_touched(inode))
-		return;
-	spin_lock(&fi->lock);
-	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
-	set_bit(FUSE_I_DAX_TIMES, &fi->state);
-	spin_unlock(&fi->lock);
 	mark_inode_dirty_sync(inode);
 	/* A store may have filled a hole */
-	fuse_invalidate_attr_mask(inode, STATX_BLOCKS);
+	if (!(READ_ONCE(get_fuse_inode(inode)->inval_mask) & STATX_BLOCKS))
+		fuse_invalidate_attr_mask(inode, STATX_BLOCKS);
 }
 
-/**
- * fuse_dax_keep_times - do not let the server set back times set here
- * @inode: the file
- * @attr: the server's attributes; times that are older than ours are replaced
- *
- * Context: &fuse_inode.lock held.
+/*
+ * Has the next store to each page that was stored to make a fault again. What is
+ * mapped is in the host's page cache: there is nothing to be written.
  */
-void fuse_dax_keep_times(struct inode *inode, struct fuse_attr *attr)
+static int fuse_dax_times_protect(struct inode *inode)
 {
-	struct timespec64 mtime = inode_get_mtime(inode);
-	struct timespec64 ctime = inode_get_ctime(inode);
-	struct timespec64 theirs;
+	struct writeback_control wbc = {
+		.sync_mode = WB_SYNC_ALL,
+		.range_end = LLONG_MAX,
+	};
 
-	lockdep_assert_held(&get_fuse_inode(inode)->lock);
-	if (!test_bit(FUSE_I_DAX_TIMES, &get_fuse_inode(inode)->state))
-		return;
-
-	theirs = (struct timespec64){ attr->mtime, attr->mtimensec };
-	if (timespec64_compare(&theirs, &mtime) < 0) {
-		attr->mtime = mtime.tv_sec;
-		attr->mtimensec = mtime.tv_nsec;
-	}
-	theirs = (struct timespec64){ attr->ctime, attr->ctimensec };
-	if (timespec64_compare(&theirs, &ctime) < 0) {
-		attr->ctime = ctime.tv_sec;
-		attr->ctimensec = ctime.tv_nsec;
-	}
+	return dax_writeback_mapping_range(inode->i_mapping,
+					   get_fuse_conn(inode)->dax->dev,
+					   &wbc);
 }
 
-/**
- * fuse_dax_times_sent - the server has got a modification time
- * @inode: the file
- * @mtime: the time sent: ours are in force no longer, unless set again since
- *
- * Context: Takes &fuse_inode.lock.
- */
-void fuse_dax_times_sent(struct inode *inode, struct timespec64 mtime)
+/* Applies the answer: a modification of our own makes no cached page old */
+static void fuse_dax_times_learn(struct inode *inode, struct fuse_attr_out *out,
+				 u64 version)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
-	struct timespec64 now;
 
+	out->attr.mtimensec = min_t(u32, out->attr.mtimensec, NSEC_PER_SEC - 1);
 	spin_lock(&fi->lock);
-	now = inode_get_mtime(inode);
-	if (timespec64_equal(&now, &mtime))
-		clear_bit(FUSE_I_DAX_TIMES, &fi->state);
+	if (fi->attr_version <= version)
+		inode_set_mtime(inode, out->attr.mtime, out->attr.mtimensec);
 	spin_unlock(&fi->lock);
+	fuse_change_attributes(inode, &out->attr, NULL, ATTR_TIMEOUT(out),
+			       version);
 }
 
 /**
- * fuse_dax_times_pending - whether times were set here that the server has not got
- * @inode: the file
+ * fuse_dax_times_send - tell the server that a file was modified
+ * @inode: the file; not dirty any more
+ * @ff: open for writing, or NULL
  *
- * Return: true also while they are being sent.
+ * Who is not seen by page faults from here on makes it dirty again.
+ *
+ * Context: Of fuse_write_inode(), so that others wait who ask for the times.
+ * Return: 0 or -errno.
  */
-bool fuse_dax_times_pending(struct inode *inode)
+int fuse_dax_times_send(struct inode *inode, struct fuse_file *ff)
 {
-	return test_bit(FUSE_I_DAX_TIMES, &get_fuse_inode(inode)->state);
+	struct fuse_mount *fm = get_fuse_mount(inode);
+	u64 version = fuse_get_attr_version(fm->fc);
+	struct fuse_setattr_in in = {
+		.valid = FATTR_MTIME | FATTR_MTIME_NOW,
+	};
+	struct fuse_attr_out out = {};
+	struct fuse_args args = {};
+	int err;
+
+	err = fuse_dax_times_protect(inode);
+	if (err)
+		return err;
+	if (ff) {
+		in.valid |= FATTR_FH;
+		in.fh = ff->fh;
+	}
+	args.opcode = FUSE_SETATTR;
+	args.nodeid = get_node_id(inode);
+	args.in_numargs = 1;
+	args.in_args[0].size = sizeof(in);
+	args.in_args[0].value = &in;
+	args.out_numargs = 1;
+	args.out_args[0].size = sizeof(out);
+	args.out_args[0].value = &out;
+	err = fuse_simple_request(fm, &args);
+	if (err)
+		return err;
+	if (fuse_invalid_attr(&out.attr) ||
+	    inode_wrong_type(inode, out.attr.mode)) {
+		fuse_make_bad(inode);
+		return -EIO;
+	}
+	fuse_dax_times_learn(inode, &out, version);
+	return 0;
 }
 
 /**
- * fuse_dax_request_modified - a request of ours has modified the file
- * @inode: the file
- * @pending: fuse_dax_times_pending() before the request
+ * fuse_dax_times_flush - have the server told what it does not know yet
+ * @inode: a DAX file, whose times matter now
  *
- * Times set here must not hide that the server's went on, nor set them back.
+ * An error is left to those who ask for it, by fsync() or close().
  *
- * Context: Takes &fuse_inode.lock.
+ * Context: Waits for the server, if the file was modified or it is being told.
  */
-void fuse_dax_request_modified(struct inode *inode, bool pending)
+void fuse_dax_times_flush(struct inode *inode)
 {
-	if (pending || fuse_dax_times_pending(inode))
-		fuse_dax_touch(inode);
+	int err;
+
+	if (!(inode_state_read_once(inode) & (I_DIRTY_SYNC | I_SYNC)))
+		return;
+	err = sync_inode_metadata(inode, 1);
+	if (err)
+		mapping_set_error(inode->i_mapping, err);
 }

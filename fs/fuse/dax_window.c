@@ -504,6 +504,8 @@ void fuse_dax_window_stop(struct fuse_dax_window *win)
 	WRITE_ONCE(win->stopped, true);
 	spin_unlock(&win->lock);
 	wake_up_all(&win->wait);
+	/* Before the window is emptied: pairs with fuse_dax_transferred() */
+	smp_mb();
 }
 
 /**

@@ -185,7 +185,7 @@ static bool io_written_size(struct kiocb *iocb, loff_t pos, ssize_t res,
 
 	fi->inval_mask = 0;
 	iocb->ki_pos = pos;
-	return fuse_dax_fallback_written(iocb, res, false) == want &&
+	return fuse_dax_fallback_written(iocb, res) == want &&
 	       fi->attr_version != version &&
 	       (fi->inval_mask & FUSE_STATX_MODIFY) == FUSE_STATX_MODIFY &&
 	       !(fi->inval_mask & STATX_SIZE);
@@ -369,43 +369,6 @@ static void io_fault(struct kunit *test)
 	fuse_dax_map_put(map);
 }
 
-static void io_keep_times(struct inode *inode, struct fuse_attr *attr)
-{
-	spin_lock(&get_fuse_inode(inode)->lock);
-	fuse_dax_keep_times(inode, attr);
-	spin_unlock(&get_fuse_inode(inode)->lock);
-}
-
-/* Times set here hold until the server has them; it may be ahead of us */
-static void io_times(struct kunit *test)
-{
-	const struct fuse_attr old = { .mtime = 10, .mtimensec = 4,
-				       .ctime = 30, .ctimensec = 6 };
-	struct inode *inode = fuse_dax_kunit_inode(test, 0, 1);
-	struct fuse_attr attr = old;
-
-	inode_set_mtime(inode, 10, 5);
-	inode_set_ctime(inode, 30, 5);
-	io_keep_times(inode, &attr);
-	KUNIT_EXPECT_MEMEQ(test, &attr, &old, sizeof(attr));
-
-	set_bit(FUSE_I_DAX_TIMES, &get_fuse_inode(inode)->state);
-	io_keep_times(inode, &attr);
-	KUNIT_EXPECT_EQ(test, attr.mtime, 10);
-	KUNIT_EXPECT_EQ(test, attr.mtimensec, 5);
-	KUNIT_EXPECT_EQ(test, attr.ctime, 30);
-	KUNIT_EXPECT_EQ(test, attr.ctimensec, 6);
-
-	fuse_dax_times_sent(inode, (struct timespec64) { 10, 4 });
-	attr = old;
-	io_keep_times(inode, &attr);
-	KUNIT_EXPECT_EQ(test, attr.mtimensec, 5);
-	fuse_dax_times_sent(inode, (struct timespec64) { 10, 5 });
-	attr = old;
-	io_keep_times(inode, &attr);
-	KUNIT_EXPECT_EQ(test, attr.mtimensec, 4);
-}
-
 static struct kunit_case fuse_dax_io_cases[] = {
 	KUNIT_CASE_PARAM(io_fallback_size, size_gen_params),
 	KUNIT_CASE_PARAM(io_size_matters, matters_gen_params),
@@ -416,7 +379,6 @@ static struct kunit_case fuse_dax_io_cases[] = {
 	KUNIT_CASE(io_iomap_begin),
 	KUNIT_CASE(io_iomap_end),
 	KUNIT_CASE_PARAM(io_fault, fault_gen_params),
-	KUNIT_CASE(io_times),
 	{}
 };
 
