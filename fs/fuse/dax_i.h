@@ -75,7 +75,8 @@ enum fuse_dax_state {
 /**
  * struct fuse_dax_map - a mapping: a run of the window that shows a run of a file
  * @itn: node of the inode's tree, page offsets in the file. Protected by
- *	&fuse_dax_inode.sem; constant once in the tree
+ *	&fuse_dax_inode.sem; constant while in the tree. When a part of it is
+ *	detached it becomes that part, and others take its place in the tree
  * @list: on &fuse_dax_window.lru while LIVE, on @dying or @bad of the window
  *	after it was detached. Protected by &fuse_dax_window.lock
  * @win: the window. Constant
@@ -83,13 +84,14 @@ enum fuse_dax_state {
  *	&fuse_dax_inode.reclaimers of @di is not zero. Constant
  * @di: DAX state of @inode. Constant
  * @nodeid: of @inode; outlives it. Constant
- * @run: the ranges. Constant once in the tree
+ * @run: the ranges. Constant while in the tree
  * @writable: stores are allowed. Constant once LIVE
  * @referenced: used since reclaim last looked. Racy hint
  * @renewed: it has taken the place of a mapping that showed the same. Constant
  *	while in the tree
  * @fleeting: the next to be reclaimed, used or not. Protected by
  *	&fuse_dax_window.lock
+ * @hand: range of the run at which reclaim looks next for a part. Racy hint
  * @state: changed under &fuse_dax_inode.sem held for write, with
  *	store_release_wake_up() where somebody may wait_var_event() for it;
  *	READ_ONCE() elsewhere
@@ -109,6 +111,7 @@ struct fuse_dax_map {
 	bool referenced;
 	bool renewed;
 	bool fleeting;
+	unsigned int hand;
 	enum fuse_dax_state state;
 	int error;
 	refcount_t ref;
@@ -132,6 +135,7 @@ struct fuse_dax_map {
  * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
  *	from the inode; 0: never. Protected by &fuse_dax_window.lock
  * @copy: of a small file, or NULL. Changed under &fuse_dax_copies.lock
+ * @writer: the task that holds i_rwsem to write the file, or NULL. READ_ONCE()
  * @reclaimers: tasks that try to detach or unmap a mapping which they found
  *	through the window, and so without a reference to the inode: eviction
  *	waits for zero with wait_var_event(). Raised under &fuse_dax_window.lock
@@ -148,6 +152,7 @@ struct fuse_dax_inode {
 	unsigned long epoch;
 	unsigned long withdrawn;
 	struct fuse_dax_copy __rcu *copy;
+	struct task_struct *writer;
 	atomic_t reclaimers;
 };
 
@@ -196,6 +201,16 @@ struct fuse_dax_copies {
  * @fc: the connection; NULL in unit tests. Constant
  * @nr_ranges: ranges in use of the window. Constant
  * @max_run: ranges of the longest mapping: a file's fair share. Constant
+ * @replaces: see fuse_dax_conn_replaces(). Constant once the connection is used
+ * @removes_parts: see fuse_dax_conn_removes_parts(). Likewise
+ * @stopped: the connection goes down: memory is not used any more.
+ *	Set under @lock. READ_ONCE() elsewhere
+ * @disabled: the server does not do setups; set once. READ_ONCE()
+ * @nr_waiters: tasks in @wait; protected by @lock. READ_ONCE()
+ *	elsewhere
+ * @starved: until when those who would wait briefly do not, jiffies, because
+ *	somebody has done so in vain. READ_ONCE()
+ * @stats: see &enum fuse_dax_stat
  * @lock: protects the fields below, up to @wait. Leaf
  * @used: bit set: range is part of a mapping, dying or bad
  * @nr_free: clear bits in @used
@@ -204,13 +219,11 @@ struct fuse_dax_copies {
  * @nr_runs: runs taken: in setup, live, dying or bad. The server holds
  *	resources for each
  * @max_runs: limit for @nr_runs, learnt from the server's errors
- * @nr_waiters: tasks in @wait; READ_ONCE() elsewhere
+ * @nr_live: mappings in @lru; READ_ONCE() elsewhere
  * @withdrawn: mappings ever detached
  * @lru: LIVE mappings, the next victim first
  * @dying: detached mappings to be removed by @remove_work
  * @bad: detached mappings whose remove failed
- * @stopped: the connection goes down: memory is not used any more. READ_ONCE()
- *	elsewhere
  * @wait: woken when ranges become free or a mapping idle
  * @remove_work: sends the removes
  * @retry_work: queues @remove_work while there are ranges in @bad
@@ -220,17 +233,23 @@ struct fuse_dax_copies {
  * @entries: body of the remove request, so that a remove allocates nothing.
  *	Used by @remove_work only
  * @copies: of small files
- * @disabled: the server does not do setups; set once. READ_ONCE()
  * @sysfs: /sys/fs/virtiofs/<n>/dax, or NULL. Constant
- * @stats: see &enum fuse_dax_stat
  */
 struct fuse_dax_window {
 	struct dax_device *dev;
 	struct fuse_conn *fc;
 	unsigned int nr_ranges;
 	unsigned int max_run;
+	bool replaces;
+	bool removes_parts;
 
-	/* protects what follows, up to @wait */
+	bool stopped;
+	bool disabled;
+	unsigned int nr_waiters;
+	unsigned long starved;
+	atomic_long_t stats[FUSE_DAX_NR_STATS];
+
+	/* protects what follows, up to @wait, and @stopped and @nr_waiters */
 	spinlock_t lock;
 	unsigned long *used;
 	unsigned int nr_free;
@@ -238,12 +257,11 @@ struct fuse_dax_window {
 	unsigned int nr_bad;
 	unsigned int nr_runs;
 	unsigned int max_runs;
-	unsigned int nr_waiters;
+	unsigned int nr_live;
 	unsigned long withdrawn;
 	struct list_head lru;
 	struct list_head dying;
 	struct list_head bad;
-	bool stopped;
 
 	wait_queue_head_t wait;
 	struct work_struct remove_work;
@@ -253,9 +271,7 @@ struct fuse_dax_window {
 	struct work_struct disable_work;
 	struct fuse_removemapping_one *entries;
 	struct fuse_dax_copies copies;
-	bool disabled;
 	struct fuse_dax_sysfs *sysfs;
-	atomic_long_t stats[FUSE_DAX_NR_STATS];
 };
 
 static inline pgoff_t fuse_dax_range_to_page(unsigned long range)
@@ -266,6 +282,43 @@ static inline pgoff_t fuse_dax_range_to_page(unsigned long range)
 static inline unsigned long fuse_dax_page_to_range(pgoff_t index)
 {
 	return index >> FUSE_DAX_RANGE_PAGE_SHIFT;
+}
+
+/**
+ * fuse_dax_conn_replaces - whether a setup may cover what is mapped
+ * @win: the window of the connection
+ *
+ * Return: true if who accesses that part finds what was there or what takes its
+ * place, and nothing third. Without it, a mapping that nobody uses may still be
+ * replaced, but as a whole.
+ */
+static inline bool fuse_dax_conn_replaces(const struct fuse_dax_window *win)
+{
+	return win->replaces;
+}
+
+/**
+ * fuse_dax_conn_removes_parts - whether a remove may be for a part of a mapping
+ * @win: the window of the connection
+ *
+ * Return: true if those who access the rest meanwhile do not notice.
+ */
+static inline bool
+fuse_dax_conn_removes_parts(const struct fuse_dax_window *win)
+{
+	return win->removes_parts;
+}
+
+/**
+ * fuse_dax_window_splits - whether a mapping can be given up in parts
+ * @win: the window
+ *
+ * Return: true if the server replaces a part of one, and removes the rest of it,
+ * under those who use it.
+ */
+static inline bool fuse_dax_window_splits(const struct fuse_dax_window *win)
+{
+	return fuse_dax_conn_replaces(win) && fuse_dax_conn_removes_parts(win);
 }
 
 /* Returns how many it are by now */
@@ -325,13 +378,6 @@ void fuse_dax_window_give(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run);
 void fuse_dax_window_trim(struct fuse_dax_window *win,
 			  struct fuse_dax_run *run, unsigned int nr);
-void fuse_dax_window_limit(struct fuse_dax_window *win);
-void fuse_dax_window_publish(struct fuse_dax_map *map);
-void fuse_dax_window_withdraw(struct fuse_dax_map *map);
-struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
-					    unsigned int min, unsigned int max,
-					    bool *spare);
-bool fuse_dax_window_keep(struct fuse_dax_map *map);
 void fuse_dax_window_bury(struct fuse_dax_map *map);
 bool fuse_dax_window_awaits(struct fuse_dax_window *win, unsigned int want);
 unsigned int fuse_dax_window_dying(struct fuse_dax_window *win,
@@ -342,12 +388,35 @@ void fuse_dax_window_removed(struct fuse_dax_window *win,
 void fuse_dax_window_stop(struct fuse_dax_window *win);
 void fuse_dax_window_disable(struct fuse_dax_window *win);
 bool fuse_dax_window_pressed(struct fuse_dax_window *win);
-int fuse_dax_window_wait(struct fuse_dax_window *win,
+int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 			 int (*try)(void *data), void *data);
 
 /* dax_sysfs.c */
 int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
 void fuse_dax_sysfs_del(struct fuse_dax_window *win);
+
+/* dax_limit.c */
+void fuse_dax_window_limit(struct fuse_dax_window *win);
+
+/* dax_lru.c */
+void fuse_dax_window_publish(struct fuse_dax_map *map);
+void fuse_dax_window_withdraw(struct fuse_dax_map *map);
+void fuse_dax_window_cut(struct fuse_dax_map *map, unsigned int first,
+			 unsigned int nr, struct fuse_dax_map *const rest[2]);
+
+/** enum fuse_dax_use - what is known of the use of a mapping */
+enum fuse_dax_use {
+	/** @FUSE_DAX_FLEETING: a burst of first use at the most */
+	FUSE_DAX_FLEETING,
+	/** @FUSE_DAX_COLD: not used since it was last looked at */
+	FUSE_DAX_COLD,
+	/** @FUSE_DAX_USED: used since then */
+	FUSE_DAX_USED,
+};
+
+struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
+					    enum fuse_dax_use *use);
+bool fuse_dax_window_keep(struct fuse_dax_map *map);
 
 /* dax_req.c */
 /** enum fuse_dax_access - what a setup asks for; the protocol's flags */
@@ -387,16 +456,21 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_HUGE	= BIT(7),
 	/** @FUSE_DAX_WANT_MAPPED: a fault that the page cache cannot serve */
 	FUSE_DAX_WANT_MAPPED	= BIT(8),
+	/** @FUSE_DAX_WANT_BRIEF: wait for a moment, no longer */
+	FUSE_DAX_WANT_BRIEF	= BIT(9),
 };
 
 /**
  * struct fuse_dax_plan - a piece of a file to be mapped
  * @start: first range of the file
  * @nr: number of ranges
+ * @pass: it is right behind the last one, and what the pass over the file has
+ *	left behind may go for it
  */
 struct fuse_dax_plan {
 	unsigned long start;
 	unsigned int nr;
+	bool pass;
 };
 
 struct fuse_dax_window *fuse_dax_window_of(struct inode *inode);
@@ -410,11 +484,19 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
 			  unsigned int nr);
 
+/* dax_detach.c */
+int fuse_dax_detach(struct fuse_dax_map *map, unsigned int first,
+		    unsigned int nr);
+int fuse_dax_detach_locked(struct fuse_dax_map *map,
+			   unsigned int first, unsigned int nr);
+void fuse_dax_detach_range(struct fuse_dax_inode *di, pgoff_t first,
+			   pgoff_t last);
+
 /* dax_reclaim.c */
-int fuse_dax_reclaim_detach(struct fuse_dax_map *map);
-int fuse_dax_reclaim_detach_locked(struct fuse_dax_map *map);
-int fuse_dax_reclaim_run(struct fuse_dax_window *win, unsigned int want,
-			 bool wait, struct fuse_dax_run *run);
+int fuse_dax_reclaim_run(struct fuse_dax_window *win,
+			 const struct fuse_dax_inode *di,
+			 const struct fuse_dax_plan *plan, unsigned int want,
+			 struct fuse_dax_run *run);
 void fuse_dax_reclaim_age(struct fuse_dax_window *win);
 void fuse_dax_reclaim_work(struct work_struct *work);
 void fuse_dax_reclaim_retry_work(struct work_struct *work);
@@ -474,7 +556,6 @@ struct fuse_dax_map *fuse_dax_map_hit_nowait(struct inode *inode,
 					     pgoff_t index);
 struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want);
-struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
 void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last);
 
 /* dax_fallback.c */
@@ -487,7 +568,8 @@ extern const struct vm_operations_struct fuse_dax_vm_ops;
 #if IS_ENABLED(CONFIG_KUNIT)
 int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 			unsigned int want);
-int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
+int fuse_dax_detach_zap(struct fuse_dax_map *map, unsigned int first,
+			unsigned int nr);
 void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
 bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
 size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);

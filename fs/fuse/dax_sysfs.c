@@ -37,16 +37,10 @@ static struct kobj_attribute fuse_dax_sysfs_##name = __ATTR_RO(name)
 #define FUSE_DAX_SYSFS_STAT(name, stat)					\
 	FUSE_DAX_SYSFS_RO(name, atomic_long_read(&win->stats[stat]))
 
-static unsigned int fuse_dax_sysfs_live(struct fuse_dax_window *win)
-{
-	guard(spinlock)(&win->lock);
-	return list_count_nodes(&win->lru);
-}
-
 FUSE_DAX_SYSFS_RO(ranges_total, win->nr_ranges);
 FUSE_DAX_SYSFS_RO(ranges_free, READ_ONCE(win->nr_free));
 FUSE_DAX_SYSFS_RO(ranges_bad, READ_ONCE(win->nr_bad));
-FUSE_DAX_SYSFS_RO(mappings_live, fuse_dax_sysfs_live(win));
+FUSE_DAX_SYSFS_RO(mappings_live, READ_ONCE(win->nr_live));
 FUSE_DAX_SYSFS_RO(mappings_max, min(READ_ONCE(win->max_runs), win->nr_ranges));
 FUSE_DAX_SYSFS_RO(copy_bytes, READ_ONCE(win->copies.pages) << PAGE_SHIFT);
 FUSE_DAX_SYSFS_STAT(setups, FUSE_DAX_SETUPS);

@@ -81,7 +81,7 @@ static void map_grown_file(struct kunit *test)
 /* The runs grow while there are ranges; then the coldest that fits is replaced */
 static void map_sequential(struct kunit *test)
 {
-	static const unsigned int nr[] = { 4, 8, 16, 32, 16 };
+	static const unsigned int nr[] = { 4, 8, 16, 32, 4, 16 };
 	struct fuse_dax_kunit *kt = test->priv;
 	struct inode *inode = fuse_dax_kunit_inode(test, 0, 100);
 	unsigned long range = 0;
@@ -91,12 +91,12 @@ static void map_sequential(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, kt->nr_setups, i + 1);
 		KUNIT_EXPECT_EQ(test, kt->setups[i].start, range);
 		KUNIT_EXPECT_EQ(test, kt->setups[i].run.nr, nr[i]);
-		KUNIT_EXPECT_EQ(test, kt->setups[i].run.stale, i == 4);
+		KUNIT_EXPECT_EQ(test, kt->setups[i].run.stale, i == 5);
 		range += nr[i];
 	}
-	KUNIT_EXPECT_EQ(test, kt->setups[4].run.first, kt->setups[2].run.first);
+	KUNIT_EXPECT_EQ(test, kt->setups[5].run.first, kt->setups[2].run.first);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 2);
-	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 2);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 3);
 }
 
 static void map_write_access(struct kunit *test)
@@ -307,6 +307,7 @@ static void map_stale(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, kt->setups[2].run.stale);
 	KUNIT_EXPECT_FALSE(test, map->run.stale);
 	KUNIT_EXPECT_EQ(test, map->run.first, 0);
+	KUNIT_EXPECT_EQ(test, map->run.nr, 4);
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->dying));
 }
 
@@ -462,6 +463,43 @@ static void map_upgrade_full(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->dying));
 }
 
+static int map_zap_second(struct kunit *test, struct fuse_dax_map *map)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	bool second = kt->zap_first <= 1 && 1 < kt->zap_first + kt->zap_nr;
+
+	return second ? -EBUSY : 0;
+}
+
+/* A page that is pinned keeps its range as it is; others can be stored to */
+static void map_upgrade_beside_pin(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 8);
+	struct fuse_dax_map *map;
+
+	fuse_dax_kunit_map(test, inode, 0, 0);
+	fuse_dax_kunit_zap(test, map_zap_second);
+	map = fuse_dax_kunit_map(test, inode, 5, FUSE_DAX_WANT_WRITE);
+	KUNIT_EXPECT_TRUE(test, map->writable);
+	KUNIT_EXPECT_EQ(test, map->run.first, 5);
+	KUNIT_EXPECT_EQ(test, map->run.nr, 1);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 3);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 1, FUSE_DAX_WANT_WRITE));
+	/* Nobody waits for long who has another way */
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			map_error(inode, 1, FUSE_DAX_WANT_WRITE |
+					    FUSE_DAX_WANT_WAIT |
+					    FUSE_DAX_WANT_BRIEF));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
+
+	/* Where a mapping goes as a whole nothing can be done */
+	fuse_dax_kunit_stock(test);
+	kt->zap_nr = 0;
+	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 0, FUSE_DAX_WANT_WRITE));
+	KUNIT_EXPECT_EQ(test, kt->zap_nr, 5);
+}
+
 /* The server refuses: the run may show what it showed, and is removed */
 static void map_upgrade_refused(struct kunit *test)
 {
@@ -484,7 +522,7 @@ static bool map_during(struct kunit *test, struct fuse_dax_map *map)
 
 	KUNIT_EXPECT_EQ(test, -EAGAIN,
 			PTR_ERR(map_hit(map->inode, 0, 0)));
-	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_detach(map, 0, 3));
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
 	fuse_dax_kunit_kill();
 	KUNIT_EXPECT_EQ(test, -EINTR, map_error(map->inode, 0, 0));
@@ -711,7 +749,7 @@ static int map_zap_pinned(struct kunit *test, struct fuse_dax_map *map)
 	KUNIT_EXPECT_EQ(test, -EAGAIN,
 			PTR_ERR(map_hit(map->inode, 0, 0)));
 	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(map->inode, 0, 0));
-	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach_locked(map));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_detach_locked(map, 0, 3));
 	fuse_dax_kunit_kill();
 	KUNIT_EXPECT_EQ(test, -EINTR,
 			map_error(map->inode, 0, FUSE_DAX_WANT_WAIT));
@@ -733,17 +771,17 @@ static void map_detach(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
 	fuse_dax_kunit_zap(test, map_zap_pinned);
-	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_detach(map, 0, 3));
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
 	KUNIT_EXPECT_PTR_EQ(test, kt->win->lru.next, &map->list);
 	KUNIT_EXPECT_PTR_EQ(test, map, fuse_dax_kunit_map(test, inode, 0, 0));
 	KUNIT_EXPECT_EQ(test, kt->nr_zaps, 1);
 
 	kt->zap = map_zap;
-	KUNIT_EXPECT_EQ(test, 0, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_detach(map, 0, 3));
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_GONE);
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
-	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_detach(map, 0, 3));
 	fuse_dax_map_put(map);
 	fuse_dax_window_bury(map);
 }
@@ -863,10 +901,10 @@ static void map_evict_waits(struct kunit *test)
 	struct fuse_dax_kunit *kt = test->priv;
 	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
 	struct map_later later = {};
-	bool spare;
+	enum fuse_dax_use use;
 
 	fuse_dax_kunit_map(test, inode, 0, 0);
-	later.map = fuse_dax_window_victim(kt->win, 1, UINT_MAX, &spare);
+	later.map = fuse_dax_window_victim(kt->win, &use);
 	KUNIT_ASSERT_NOT_NULL(test, later.map);
 	fuse_dax_map_put(later.map);
 	INIT_DELAYED_WORK_ONSTACK(&later.work, map_reclaimer_work);
@@ -913,6 +951,7 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_upgrade),
 	KUNIT_CASE(map_settle_reader),
 	KUNIT_CASE(map_upgrade_full),
+	KUNIT_CASE(map_upgrade_beside_pin),
 	KUNIT_CASE(map_upgrade_refused),
 	KUNIT_CASE(map_upgrade_waits),
 	KUNIT_CASE(map_killed_then_live),

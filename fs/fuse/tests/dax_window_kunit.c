@@ -212,17 +212,16 @@ static void window_limit_bounds(struct kunit *test)
 
 /* Expects @map to be looked at next, and takes back what comes with it */
 static void win_expect_look(struct kunit *test, struct fuse_dax_map *map,
-			    bool spared)
+			    enum fuse_dax_use expected)
 {
-	bool spare = !spared;
-	struct fuse_dax_map *victim = fuse_dax_window_victim(test->priv, 1,
-							     UINT_MAX, &spare);
+	enum fuse_dax_use use = FUSE_DAX_USED;
+	struct fuse_dax_map *victim = fuse_dax_window_victim(test->priv, &use);
 
 	KUNIT_EXPECT_PTR_EQ(test, victim, map);
 	if (!victim)
 		return;
-	KUNIT_EXPECT_EQ(test, spare, spared);
-	KUNIT_EXPECT_FALSE(test, spare && victim->referenced);
+	KUNIT_EXPECT_EQ(test, use, expected);
+	KUNIT_EXPECT_FALSE(test, use == FUSE_DAX_USED && victim->referenced);
 	KUNIT_EXPECT_EQ(test, refcount_read(&victim->ref), 2);
 	KUNIT_EXPECT_EQ(test, atomic_read(&victim->di->reclaimers), 1);
 	atomic_dec(&victim->di->reclaimers);
@@ -231,15 +230,14 @@ static void win_expect_look(struct kunit *test, struct fuse_dax_map *map,
 
 static void win_expect_victim(struct kunit *test, struct fuse_dax_map *map)
 {
-	win_expect_look(test, map, false);
+	win_expect_look(test, map, FUSE_DAX_COLD);
 }
 
 static void win_expect_none(struct kunit *test)
 {
-	bool spare;
+	enum fuse_dax_use use;
 
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, 1, UINT_MAX,
-						       &spare));
+	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, &use));
 }
 
 static void window_victim_order(struct kunit *test)
@@ -267,7 +265,7 @@ static void window_victim_second_chance(struct kunit *test)
 		win_publish(map[i]);
 	}
 	map[0]->referenced = true;
-	win_expect_look(test, map[0], true);
+	win_expect_look(test, map[0], FUSE_DAX_USED);
 	win_expect_victim(test, map[1]);
 	win_expect_victim(test, map[2]);
 	win_expect_victim(test, map[0]);
@@ -275,7 +273,7 @@ static void window_victim_second_chance(struct kunit *test)
 	/* A burst of first use is no reason to spare a fleeting one */
 	map[1]->referenced = true;
 	map[1]->fleeting = true;
-	win_expect_victim(test, map[1]);
+	win_expect_look(test, map[1], FUSE_DAX_FLEETING);
 	for (int i = 0; i < 3; i++)
 		win_discard(map[i]);
 }
@@ -298,33 +296,27 @@ static void window_victim_in_use(struct kunit *test)
 	win_discard(idle);
 }
 
-/* Others than those that fit keep their place, and what is known of their use */
-static void window_victim_fits(struct kunit *test)
+/* Who looks does so for a while only, and the next one goes on there */
+static void window_victim_bounded(struct kunit *test)
 {
-	struct fuse_dax_map *map[4], *victim;
-	bool spare;
+	struct fuse_dax_map *map[70];
 
-	for (int i = 0; i < 4; i++) {
-		map[i] = win_map(test, i + 1, 1);
+	fuse_dax_window_free(test->priv);
+	test->priv = fuse_dax_kunit_window(ARRAY_SIZE(map));
+	KUNIT_ASSERT_NOT_NULL(test, test->priv);
+	for (int i = 0; i < ARRAY_SIZE(map); i++) {
+		map[i] = win_map(test, 1, 1);
 		win_publish(map[i]);
+		if (i < 66)
+			fuse_dax_map_get(map[i]);
 	}
-	map[0]->referenced = true;
-	victim = fuse_dax_window_victim(test->priv, 2, 3, &spare);
-	KUNIT_EXPECT_PTR_EQ(test, victim, map[1]);
-	KUNIT_EXPECT_FALSE(test, spare);
-	/* In use now */
-	victim = fuse_dax_window_victim(test->priv, 2, 3, &spare);
-	KUNIT_EXPECT_PTR_EQ(test, victim, map[2]);
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, 2, 3, &spare));
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, 5, 9, &spare));
-	for (int i = 1; i < 3; i++) {
-		atomic_dec(&map[i]->di->reclaimers);
-		fuse_dax_map_put(map[i]);
-	}
-	win_expect_look(test, map[0], true);
-	win_expect_victim(test, map[3]);
-	for (int i = 0; i < 4; i++)
+	win_expect_none(test);
+	win_expect_victim(test, map[66]);
+	for (int i = 0; i < ARRAY_SIZE(map); i++) {
+		if (i < 66)
+			fuse_dax_map_put(map[i]);
 		win_discard(map[i]);
+	}
 }
 
 static void win_expect_batch(struct kunit *test, unsigned int max,
@@ -512,7 +504,7 @@ static int win_try(void *data)
 	if (++at->tries == 1 && at->held.nr)
 		fuse_dax_window_give(win, &at->held);
 	/* An end, should nothing else end it */
-	return at->tries < 4 ? err : -EIO;
+	return at->tries < 9 ? err : -EIO;
 }
 
 static void window_wait(struct kunit *test)
@@ -522,7 +514,7 @@ static void window_wait(struct kunit *test)
 	struct fuse_dax_kunit_waiter next;
 
 	at.held = win_take(test, WIN_RANGES);
-	KUNIT_EXPECT_EQ(test, 0, fuse_dax_window_wait(win, win_try, &at));
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_window_wait(win, 0, win_try, &at));
 	KUNIT_EXPECT_EQ(test, at.tries, 2);
 	KUNIT_EXPECT_EQ(test, at.run.nr, 2);
 	KUNIT_EXPECT_EQ(test, win->nr_waiters, 0);
@@ -533,7 +525,7 @@ static void window_wait(struct kunit *test)
 	/* Nothing was free when it began; what it leaves is for the next */
 	at = (struct win_attempt) { .test = test };
 	fuse_dax_kunit_wait(win, &next);
-	KUNIT_EXPECT_EQ(test, 0, fuse_dax_window_wait(win, win_try, &at));
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_window_wait(win, 0, win_try, &at));
 	KUNIT_EXPECT_TRUE(test, at.pressed);
 	KUNIT_EXPECT_EQ(test, next.woken, 1);
 	fuse_dax_kunit_unwait(win, &next);
@@ -547,15 +539,40 @@ static void window_wait_ends(struct kunit *test)
 	struct fuse_dax_run all = win_take(test, WIN_RANGES);
 
 	fuse_dax_kunit_kill();
-	KUNIT_EXPECT_EQ(test, -EINTR, fuse_dax_window_wait(win, win_try, &at));
+	KUNIT_EXPECT_EQ(test, -EINTR, fuse_dax_window_wait(win, 0, win_try, &at));
 	fuse_dax_kunit_unkill();
 	KUNIT_EXPECT_EQ(test, at.tries, 1);
 
 	at.tries = 0;
 	fuse_dax_window_stop(win);
 	KUNIT_EXPECT_EQ(test, -ENOTCONN,
-			fuse_dax_window_wait(win, win_try, &at));
+			fuse_dax_window_wait(win, 0, win_try, &at));
 	KUNIT_EXPECT_EQ(test, at.tries, 1);
+	fuse_dax_window_give(win, &all);
+}
+
+/* Who has another way waits for a moment, and those who come then do not */
+static void window_wait_brief(struct kunit *test)
+{
+	struct win_attempt at = { .test = test };
+	struct fuse_dax_window *win = test->priv;
+	struct fuse_dax_run all = win_take(test, WIN_RANGES);
+
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			fuse_dax_window_wait(win, FUSE_DAX_WANT_BRIEF, win_try,
+					     &at));
+	KUNIT_EXPECT_LE(test, 2, at.tries);
+	KUNIT_EXPECT_EQ(test, win->nr_waiters, 0);
+	at.tries = 0;
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			fuse_dax_window_wait(win, FUSE_DAX_WANT_BRIEF, win_try,
+					     &at));
+	KUNIT_EXPECT_EQ(test, 0, at.tries);
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			fuse_dax_window_wait(win, FUSE_DAX_WANT_BRIEF |
+						  FUSE_DAX_WANT_MAPPED,
+					     win_try, &at));
+	KUNIT_EXPECT_LE(test, 2, at.tries);
 	fuse_dax_window_give(win, &all);
 }
 
@@ -602,7 +619,7 @@ static struct kunit_case fuse_dax_window_cases[] = {
 	KUNIT_CASE(window_victim_order),
 	KUNIT_CASE(window_victim_second_chance),
 	KUNIT_CASE(window_victim_in_use),
-	KUNIT_CASE(window_victim_fits),
+	KUNIT_CASE(window_victim_bounded),
 	KUNIT_CASE(window_dying_batch),
 	KUNIT_CASE(window_bury_queues_work),
 	KUNIT_CASE(window_bury_stopped),
@@ -613,6 +630,7 @@ static struct kunit_case fuse_dax_window_cases[] = {
 	KUNIT_CASE(window_put_wakes),
 	KUNIT_CASE(window_wait),
 	KUNIT_CASE(window_wait_ends),
+	KUNIT_CASE(window_wait_brief),
 	KUNIT_CASE_PARAM(window_fit, fit_gen_params),
 	{}
 };
