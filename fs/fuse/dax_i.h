@@ -218,7 +218,13 @@ struct fuse_dax_copies {
  * @nr_bad: ranges whose remove failed
  * @nr_runs: runs taken: in setup, live, dying or bad. The server holds
  *	resources for each
- * @max_runs: limit for @nr_runs, learnt from the server's errors
+ * @max_runs: limit for @nr_runs that is in force
+ * @known_runs: the limit that the server's errors tell of, no less than
+ *	@max_runs; UINT_MAX: none
+ * @probe_at: when a limit that has been reached is tried to be exceeded, jiffies.
+ *	READ_ONCE() elsewhere
+ * @probe_wait: how long a limit holds that a refusal has set, jiffies
+ * @probed: @known_runs was raised, and nothing was refused since
  * @nr_live: mappings in @lru; READ_ONCE() elsewhere
  * @withdrawn: mappings ever detached
  * @lru: LIVE mappings, the next victim first
@@ -257,6 +263,10 @@ struct fuse_dax_window {
 	unsigned int nr_bad;
 	unsigned int nr_runs;
 	unsigned int max_runs;
+	unsigned int known_runs;
+	unsigned long probe_at;
+	unsigned long probe_wait;
+	bool probed;
 	unsigned int nr_live;
 	unsigned long withdrawn;
 	struct list_head lru;
@@ -396,7 +406,8 @@ int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
 void fuse_dax_sysfs_del(struct fuse_dax_window *win);
 
 /* dax_limit.c */
-void fuse_dax_window_limit(struct fuse_dax_window *win);
+bool fuse_dax_window_probe(struct fuse_dax_window *win);
+void fuse_dax_window_limit(struct fuse_dax_window *win, bool lasts);
 
 /* dax_lru.c */
 void fuse_dax_window_publish(struct fuse_dax_map *map);

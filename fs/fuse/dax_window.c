@@ -84,6 +84,8 @@ struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
 	win->max_run = max(nr_ranges / 2, 1U);
 	win->nr_free = nr_ranges;
 	win->max_runs = UINT_MAX;
+	win->known_runs = UINT_MAX;
+	win->probe_at = jiffies;
 	win->starved = jiffies;
 	spin_lock_init(&win->lock);
 	INIT_LIST_HEAD(&win->lru);
@@ -175,7 +177,7 @@ int fuse_dax_window_take(struct fuse_dax_window *win, unsigned int want,
 	guard(spinlock)(&win->lock);
 	if (win->stopped)
 		return -ENOTCONN;
-	if (win->nr_runs >= win->max_runs)
+	if (win->nr_runs >= win->max_runs && !fuse_dax_window_probe(win))
 		return -EAGAIN;
 
 	nr = fuse_dax_window_hole(win, want, &first);
@@ -405,7 +407,8 @@ void fuse_dax_window_disable(struct fuse_dax_window *win)
 bool fuse_dax_window_pressed(struct fuse_dax_window *win)
 {
 	return !READ_ONCE(win->nr_free) || READ_ONCE(win->nr_waiters) ||
-	       READ_ONCE(win->nr_runs) >= READ_ONCE(win->max_runs);
+	       (READ_ONCE(win->nr_runs) >= READ_ONCE(win->max_runs) &&
+		time_before(jiffies, READ_ONCE(win->probe_at)));
 }
 
 static void fuse_dax_window_add_waiter(struct fuse_dax_window *win)

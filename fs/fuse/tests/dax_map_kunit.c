@@ -138,7 +138,9 @@ struct error_case {
 	int error;
 	unsigned int want;
 	unsigned int setups;
-	bool limit, disabled, buried;
+	/* The limit is in force, and known */
+	bool limit, budget;
+	bool disabled, buried;
 };
 
 static const struct error_case error_cases[] = {
@@ -147,9 +149,9 @@ static const struct error_case error_cases[] = {
 	{ "not writable", -EACCES, FUSE_DAX_WANT_WRITE, 1 },
 	{ "not writable, fault", -EROFS,
 	  FUSE_DAX_WANT_WRITE | FUSE_DAX_WANT_WAIT, 1 },
-	{ "limit", -ENOMEM, 0, 1, .limit = true },
-	{ "limit of space", -ENOSPC, 0, 1, .limit = true },
-	{ "limit of a user", -EDQUOT, 0, 1, .limit = true },
+	{ "limit", -ENOMEM, 0, 1, .limit = true, .budget = true },
+	{ "limit of space", -ENOSPC, 0, 1, .limit = true, .budget = true },
+	{ "limit of a user", -EDQUOT, 0, 1, .limit = true, .budget = true },
 	{ "limit of files", -EMFILE, 0, 1, .limit = true },
 	{ "limit of all files", -ENFILE, 0, 1, .limit = true },
 	{ "limit for now", -EAGAIN, 0, 1, .limit = true },
@@ -157,9 +159,11 @@ static const struct error_case error_cases[] = {
 	{ "no space for a write", -ENOSPC, FUSE_DAX_WANT_WRITE, 1 },
 	{ "no space of a user, fault", -EDQUOT,
 	  FUSE_DAX_WANT_WRITE | FUSE_DAX_WANT_WAIT, 3 },
-	{ "limit, fault", -ENOSPC, FUSE_DAX_WANT_WAIT, 3, .limit = true },
+	{ "limit, fault", -ENOSPC, FUSE_DAX_WANT_WAIT, 3, .limit = true,
+	  .budget = true },
 	{ "limit, fault that is repeated", -ENOSPC,
-	  FUSE_DAX_WANT_WAIT | FUSE_DAX_WANT_ONCE, 1, .limit = true },
+	  FUSE_DAX_WANT_WAIT | FUSE_DAX_WANT_ONCE, 1, .limit = true,
+	  .budget = true },
 	{ "not supported", -ENOSYS, 0, 1, .disabled = true },
 	{ "not supported, fault", -EOPNOTSUPP, FUSE_DAX_WANT_WAIT, 1,
 	  .disabled = true },
@@ -183,6 +187,7 @@ static void map_setup_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, c->setups);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
 	KUNIT_EXPECT_EQ(test, win->max_runs, c->limit ? 1 : UINT_MAX);
+	KUNIT_EXPECT_EQ(test, win->known_runs, c->budget ? 1 : UINT_MAX);
 	KUNIT_EXPECT_EQ(test, win->nr_free, c->buried ? 61 : 64);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&win->dying), c->buried);
 

@@ -297,6 +297,7 @@ static void plan_small_pressed(struct kunit *test)
 	plan_free(p, 64);
 	p->win->nr_runs = 5;
 	p->win->max_runs = 6;
+	p->win->probe_at = jiffies + HZ;
 	KUNIT_EXPECT_EQ(test, 0, plan_make(p, SZ_64K, 0, 0, &plan));
 	p->win->max_runs = 5;
 	KUNIT_EXPECT_EQ(test, -EAGAIN, plan_make(p, SZ_64K, 0, 0, &plan));

@@ -161,14 +161,14 @@ static void window_limit(struct kunit *test)
 
 	for (int i = 0; i < 3; i++)
 		runs[i] = win_take(test, 1);
-	fuse_dax_window_limit(win);
+	fuse_dax_window_limit(win, true);
 	KUNIT_EXPECT_EQ(test, win->max_runs, 2);
 	fuse_dax_window_give(win, &runs[2]);
 	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_window_take(win, 1, 1, &run));
 
 	fuse_dax_window_give(win, &runs[1]);
 	runs[1] = win_take(test, 1);
-	fuse_dax_window_limit(win);
+	fuse_dax_window_limit(win, true);
 	KUNIT_EXPECT_EQ(test, win->max_runs, 1);
 	fuse_dax_window_give(win, &runs[1]);
 	fuse_dax_window_give(win, &runs[0]);
@@ -183,13 +183,13 @@ static void window_limit_each(struct kunit *test)
 	for (int i = 0; i < 5; i++)
 		runs[i] = win_take(test, 1);
 	for (int i = 0; i < 3; i++)
-		fuse_dax_window_limit(win);
+		fuse_dax_window_limit(win, true);
 	KUNIT_EXPECT_EQ(test, win->max_runs, 2);
 	for (int i = 0; i < 5; i++)
 		fuse_dax_window_give(win, &runs[i]);
 }
 
-/* A limit is never raised again, and never so low that nothing can be mapped */
+/* A limit is never so low that nothing can be mapped */
 static void window_limit_bounds(struct kunit *test)
 {
 	struct fuse_dax_window *win = test->priv;
@@ -198,16 +198,95 @@ static void window_limit_bounds(struct kunit *test)
 	for (int i = 0; i < 3; i++)
 		runs[i] = win_take(test, 1);
 	win->max_runs = 1;
-	fuse_dax_window_limit(win);
+	fuse_dax_window_limit(win, true);
 	KUNIT_EXPECT_EQ(test, win->max_runs, 1);
 
 	fuse_dax_window_give(win, &runs[2]);
 	fuse_dax_window_give(win, &runs[1]);
-	fuse_dax_window_limit(win);
+	fuse_dax_window_limit(win, true);
 	KUNIT_EXPECT_EQ(test, win->max_runs, 1);
 	fuse_dax_window_give(win, &runs[0]);
 	runs[0] = win_take(test, 1);
 	fuse_dax_window_give(win, &runs[0]);
+}
+
+/* Takes as many ranges as it gets, one by one */
+static unsigned int win_take_all(struct kunit *test, unsigned int nr,
+				 struct fuse_dax_run *runs)
+{
+	while (nr < WIN_RANGES &&
+	       !fuse_dax_window_take(test->priv, 1, 1, &runs[nr]))
+		nr++;
+	return nr;
+}
+
+/* The server's budget is tried again, a little more each time, but not often */
+static void window_limit_probed(struct kunit *test)
+{
+	struct fuse_dax_window *win = test->priv;
+	struct fuse_dax_run runs[WIN_RANGES];
+	unsigned int nr = 1;
+
+	for (int i = 0; i < 2; i++)
+		runs[i] = win_take(test, 1);
+	fuse_dax_window_limit(win, true);
+	fuse_dax_window_give(win, &runs[1]);
+	KUNIT_EXPECT_EQ(test, win->max_runs, 1);
+	KUNIT_EXPECT_TRUE(test, fuse_dax_window_pressed(win));
+	KUNIT_EXPECT_EQ(test, 1, win_take_all(test, nr, runs));
+
+	/* Its time has come: one more, and then another one */
+	for (int i = 2; i < 4; i++) {
+		win->probe_at = jiffies;
+		KUNIT_EXPECT_FALSE(test, fuse_dax_window_pressed(win));
+		nr = win_take_all(test, nr, runs);
+		KUNIT_EXPECT_EQ(test, nr, i);
+		KUNIT_EXPECT_EQ(test, win->max_runs, i);
+	}
+
+	/* In vain: at once down, and for longer each time */
+	for (int i = 3; i < 15; i += 4) {
+		fuse_dax_window_limit(win, true);
+		fuse_dax_window_give(win, &runs[--nr]);
+		KUNIT_EXPECT_EQ(test, win->max_runs, 2);
+		KUNIT_EXPECT_TRUE(test, time_after(win->probe_at,
+						   jiffies + i * HZ));
+		win->probe_at = jiffies;
+		nr = win_take_all(test, nr, runs);
+		KUNIT_EXPECT_EQ(test, nr, 3);
+	}
+	for (int i = 0; i < nr; i++)
+		fuse_dax_window_give(win, &runs[i]);
+}
+
+/* What is so for the moment is forgotten, but not what was known before */
+static void window_limit_moment(struct kunit *test)
+{
+	struct fuse_dax_window *win = test->priv;
+	struct fuse_dax_run runs[WIN_RANGES];
+	unsigned int nr;
+
+	runs[0] = win_take(test, 1);
+	fuse_dax_window_limit(win, false);
+	KUNIT_EXPECT_EQ(test, win->max_runs, 1);
+	KUNIT_EXPECT_EQ(test, 1, win_take_all(test, 1, runs));
+	win->probe_at = jiffies;
+	nr = win_take_all(test, 1, runs);
+	KUNIT_EXPECT_EQ(test, nr, WIN_RANGES);
+	KUNIT_EXPECT_EQ(test, win->max_runs, UINT_MAX);
+
+	fuse_dax_window_limit(win, true);
+	fuse_dax_window_limit(win, false);
+	KUNIT_EXPECT_EQ(test, win->max_runs, WIN_RANGES - 2);
+	for (int i = 8; i < nr; i++)
+		fuse_dax_window_give(win, &runs[i]);
+	fuse_dax_window_limit(win, false);
+	KUNIT_EXPECT_EQ(test, win->max_runs, 7);
+	win->probe_at = jiffies;
+	nr = win_take_all(test, 8, runs);
+	KUNIT_EXPECT_EQ(test, nr, WIN_RANGES - 1);
+	for (int i = 0; i < nr; i++)
+		fuse_dax_window_give(win, &runs[i]);
 }
 
 /* Expects @map to be looked at next, and takes back what comes with it */
@@ -616,6 +695,8 @@ static struct kunit_case fuse_dax_window_cases[] = {
 	KUNIT_CASE(window_limit),
 	KUNIT_CASE(window_limit_each),
 	KUNIT_CASE(window_limit_bounds),
+	KUNIT_CASE(window_limit_probed),
+	KUNIT_CASE(window_limit_moment),
 	KUNIT_CASE(window_victim_order),
 	KUNIT_CASE(window_victim_second_chance),
 	KUNIT_CASE(window_victim_in_use),
