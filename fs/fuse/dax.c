@@ -300,6 +300,15 @@ static struct fuse_dax_map *fuse_dax_map_make(struct inode *inode,
 	return ERR_PTR(err);
 }
 
+/* Whether the server has said that it maps nothing, or not this file */
+static bool fuse_dax_map_refused(struct inode *inode)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
+	return READ_ONCE(fuse_dax_window_of(inode)->disabled) ||
+	       (di && READ_ONCE(di->unmappable));
+}
+
 /**
  * fuse_dax_map_ahead - map pages of a file that will be used
  * @inode: the file
@@ -314,7 +323,8 @@ void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last)
 	bool write = inode_is_open_for_write(inode);
 
 	while (index <= last && !fuse_dax_window_pressed(win) &&
-	       !READ_ONCE(win->disabled) && !fatal_signal_pending(current)) {
+	       !fuse_dax_map_refused(inode) &&
+	       !fatal_signal_pending(current)) {
 		struct fuse_dax_map *map;
 		int err = 0;
 
@@ -479,7 +489,7 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 			continue;
 		}
 
-		if (READ_ONCE(win->disabled))
+		if (fuse_dax_map_refused(inode))
 			return ERR_PTR(-EOPNOTSUPP);
 		map = fuse_dax_map_make(inode, index, want, write);
 		if (!IS_ERR(map))

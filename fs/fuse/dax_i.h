@@ -135,6 +135,8 @@ struct fuse_dax_map {
  * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
  *	from the inode; 0: never. Protected by &fuse_dax_window.lock
  * @copy: of a small file, or NULL. Changed under &fuse_dax_copies.lock
+ * @unmappable: the server has said that it cannot map the file; set once.
+ *	READ_ONCE()
  * @writer: the task that holds i_rwsem to write the file, or NULL. READ_ONCE()
  * @reclaimers: tasks that try to detach or unmap a mapping which they found
  *	through the window, and so without a reference to the inode: eviction
@@ -152,6 +154,7 @@ struct fuse_dax_inode {
 	unsigned long epoch;
 	unsigned long withdrawn;
 	struct fuse_dax_copy __rcu *copy;
+	bool unmappable;
 	struct task_struct *writer;
 	atomic_t reclaimers;
 };

@@ -165,8 +165,10 @@ static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 	if (fuse_dax_error_is_limit(error) && !map->run.stale &&
 	    !(map->writable && fuse_dax_error_is_full(error)))
 		fuse_dax_window_limit(win, fuse_dax_error_is_budget(error));
-	else if (error == -ENOSYS || error == -EOPNOTSUPP)
+	else if (error == -ENOSYS)
 		fuse_dax_window_disable(win);
+	else if (error == -EOPNOTSUPP)
+		WRITE_ONCE(map->di->unmappable, true);
 	fuse_dax_map_answered(map, error);
 }
 

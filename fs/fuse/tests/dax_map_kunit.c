@@ -140,7 +140,7 @@ struct error_case {
 	unsigned int setups;
 	/* The limit is in force, and known */
 	bool limit, budget;
-	bool disabled, buried;
+	bool disabled, unmappable, buried;
 };
 
 static const struct error_case error_cases[] = {
@@ -165,8 +165,11 @@ static const struct error_case error_cases[] = {
 	  FUSE_DAX_WANT_WAIT | FUSE_DAX_WANT_ONCE, 1, .limit = true,
 	  .budget = true },
 	{ "not supported", -ENOSYS, 0, 1, .disabled = true },
-	{ "not supported, fault", -EOPNOTSUPP, FUSE_DAX_WANT_WAIT, 1,
+	{ "not supported, fault", -ENOSYS, FUSE_DAX_WANT_WAIT, 1,
 	  .disabled = true },
+	{ "not this file", -EOPNOTSUPP, 0, 1, .unmappable = true },
+	{ "not this file, fault", -EOPNOTSUPP, FUSE_DAX_WANT_WAIT, 1,
+	  .unmappable = true },
 	{ "unknown outcome", -EIO, 0, 1, .buried = true },
 	{ "end of the connection", -ENOTCONN, FUSE_DAX_WANT_WAIT, 1,
 	  .buried = true },
@@ -194,9 +197,14 @@ static void map_setup_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, win->disabled, c->disabled);
 	flush_work(&win->disable_work);
 	KUNIT_EXPECT_EQ(test, kt->nr_disables, c->disabled);
-	if (c->disabled) {
+	if (c->disabled || c->unmappable) {
 		KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, map_error(inode, 0, 0));
+		fuse_dax_map_ahead(inode, 0, ULONG_MAX);
 		KUNIT_EXPECT_EQ(test, kt->nr_setups, c->setups);
+	}
+	if (c->unmappable) {
+		kt->setup_errors[c->setups] = 0;
+		fuse_dax_kunit_map(test, fuse_dax_kunit_inode(test, 1, 3), 0, 0);
 	}
 }
 

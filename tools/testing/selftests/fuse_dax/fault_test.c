@@ -363,7 +363,6 @@ FIXTURE_VARIANT(never)
 };
 
 FIXTURE_VARIANT_ADD(never, enosys) { .error = ENOSYS };
-FIXTURE_VARIANT_ADD(never, eopnotsupp) { .error = EOPNOTSUPP };
 
 /* A server that knows nothing of setups; the first one has told the driver. */
 FIXTURE_SETUP(never)
@@ -466,6 +465,56 @@ TEST_F(never, later_files_are_ordinary)
 	munmap(map, FAULT_SIZE);
 	close(fd);
 	EXPECT_EQ(1, fault_hits(&self->fs, "SETUPMAPPING"));
+}
+
+FIXTURE(unmappable)
+{
+	struct dax_fs fs;
+	struct fault_file file;
+};
+
+FIXTURE_SETUP(unmappable)
+{
+	FAULT_SETUP(self);
+}
+
+FIXTURE_TEARDOWN(unmappable)
+{
+	FAULT_TEARDOWN(self);
+}
+
+/*
+ * Rule: that one file cannot be mapped says nothing of others.
+ * Wrong: no file of the mount is mapped any more.
+ * Right: it is read and written by request, and not asked for again; another
+ * is DAX, and mapped.
+ * in-tree 7.3: fails, EOPNOTSUPP is returned.
+ */
+TEST_F(unmappable, others_are_mapped)
+{
+	long setups;
+	char *map;
+	int fd, i;
+
+	NEED_COUNTERS(&self->fs);
+	ASSERT_EQ(0, fault_set(&self->fs, "op=SETUPMAPPING errno=%d",
+			       EOPNOTSUPP));
+	for (i = 0; i < 8; i++)
+		EXPECT_EQ(ENDED_WELL,
+			  ended(go_read(self->file.fd, i * BLOCK, BLOCK, SEED),
+				SOON_MS, NULL));
+	EXPECT_EQ(1, fault_hits(&self->fs, "SETUPMAPPING"));
+	setups = counter(&self->fs, "setups");
+	EXPECT_EQ(0, setups);
+	fd = file_make(&self->fs, "other", FAULT_SIZE, 3);
+	ASSERT_LE(0, fd);
+	EXPECT_TRUE(fd_is_dax(fd));
+	map = map_file(fd, FAULT_SIZE, RW, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(ENDED_WELL, ended(go_load(map, RANGE, 3), SOON_MS, NULL));
+	EXPECT_LT(setups, counter(&self->fs, "setups"));
+	munmap(map, FAULT_SIZE);
+	close(fd);
 }
 
 FIXTURE(readonly)
