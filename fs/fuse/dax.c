@@ -89,6 +89,7 @@
  *   dax_plan.c      whether a miss maps, and how much
  *   dax_req.c       the two requests
  *   dax_sysfs.c     the counters
+ *   dax_dump.c      what the window is used for, in debugfs
  *   dax_lru.c       whose turn it is to give a mapping up
  *   dax_window.c    the ranges: who has, gives back and waits for one
  *   dax_limit.c     how many mappings the server can hold

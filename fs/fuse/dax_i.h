@@ -216,6 +216,8 @@ struct fuse_dax_copies {
  * @stats: see &enum fuse_dax_stat
  * @lock: protects the fields below, up to @wait. Leaf
  * @used: bit set: range is part of a mapping, dying or bad
+ * @starts: bit set: a mapping on @lru, @dying or @bad begins there
+ * @maps: that mapping
  * @nr_free: clear bits in @used
  * @nr_dying: ranges in @dying, or whose remove is under way
  * @nr_bad: ranges whose remove failed
@@ -243,6 +245,7 @@ struct fuse_dax_copies {
  *	Used by @remove_work only
  * @copies: of small files
  * @sysfs: /sys/fs/virtiofs/<n>/dax, or NULL. Constant
+ * @dump: the file of dax_dump.c, or NULL, or an ERR_PTR(). Constant
  */
 struct fuse_dax_window {
 	struct dax_device *dev;
@@ -261,6 +264,8 @@ struct fuse_dax_window {
 	/* protects what follows, up to @wait, and @stopped and @nr_waiters */
 	spinlock_t lock;
 	unsigned long *used;
+	unsigned long *starts;
+	struct fuse_dax_map **maps;
 	unsigned int nr_free;
 	unsigned int nr_dying;
 	unsigned int nr_bad;
@@ -285,6 +290,7 @@ struct fuse_dax_window {
 	struct fuse_removemapping_one *entries;
 	struct fuse_dax_copies copies;
 	struct fuse_dax_sysfs *sysfs;
+	struct dentry *dump;
 };
 
 static inline pgoff_t fuse_dax_range_to_page(unsigned long range)
@@ -401,6 +407,8 @@ void fuse_dax_window_removed(struct fuse_dax_window *win,
 void fuse_dax_window_stop(struct fuse_dax_window *win);
 void fuse_dax_window_disable(struct fuse_dax_window *win);
 bool fuse_dax_window_pressed(struct fuse_dax_window *win);
+void fuse_dax_window_list(struct fuse_dax_map *map);
+void fuse_dax_window_unlist(struct fuse_dax_map *map);
 int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 			 int (*try)(void *data), void *data);
 
@@ -411,6 +419,10 @@ void fuse_dax_sysfs_del(struct fuse_dax_window *win);
 /* dax_limit.c */
 bool fuse_dax_window_probe(struct fuse_dax_window *win);
 void fuse_dax_window_limit(struct fuse_dax_window *win, bool lasts);
+
+/* dax_dump.c */
+void fuse_dax_dump_add(struct fuse_dax_window *win, const char *name);
+void fuse_dax_dump_del(struct fuse_dax_window *win);
 
 /* dax_lru.c */
 void fuse_dax_window_publish(struct fuse_dax_map *map);

@@ -51,6 +51,7 @@ void fuse_dax_window_publish(struct fuse_dax_map *map)
 		list_add(&map->list, &win->lru);
 	else
 		list_add_tail(&map->list, &win->lru);
+	fuse_dax_window_list(map);
 	WRITE_ONCE(win->nr_live, win->nr_live + 1);
 }
 
@@ -59,8 +60,10 @@ static void fuse_dax_window_delist(struct fuse_dax_map *map)
 	struct fuse_dax_window *win = map->win;
 
 	lockdep_assert_held(&win->lock);
-	if (!list_empty(&map->list))
+	if (!list_empty(&map->list)) {
+		fuse_dax_window_unlist(map);
 		WRITE_ONCE(win->nr_live, win->nr_live - 1);
+	}
 	list_del_init(&map->list);
 	win->withdrawn++;
 	if (map->fleeting)
@@ -113,9 +116,12 @@ void fuse_dax_window_cut(struct fuse_dax_map *map, unsigned int first,
 	fuse_dax_window_delist(map);
 	map->run.first += first;
 	map->run.nr = nr;
-	for (int i = 0; listed && i < 2; i++)
-		if (rest[i])
-			WRITE_ONCE(win->nr_live, win->nr_live + 1);
+	for (int i = 0; listed && i < 2; i++) {
+		if (!rest[i])
+			continue;
+		fuse_dax_window_list(rest[i]);
+		WRITE_ONCE(win->nr_live, win->nr_live + 1);
+	}
 }
 
 /**

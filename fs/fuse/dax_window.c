@@ -73,8 +73,10 @@ struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
 		return NULL;
 
 	win->used = bitmap_zalloc(nr_ranges, GFP_KERNEL);
+	win->starts = bitmap_zalloc(nr_ranges, GFP_KERNEL);
+	win->maps = kvzalloc_objs(*win->maps, nr_ranges);
 	win->entries = (void *)get_zeroed_page(GFP_KERNEL);
-	if (!win->used || !win->entries) {
+	if (!win->used || !win->starts || !win->maps || !win->entries) {
 		fuse_dax_window_free(win);
 		return NULL;
 	}
@@ -123,8 +125,35 @@ void fuse_dax_window_free(struct fuse_dax_window *win)
 		fuse_dax_window_drop(&win->bad);
 	}
 	free_page((unsigned long)win->entries);
+	kvfree(win->maps);
+	bitmap_free(win->starts);
 	bitmap_free(win->used);
 	kfree(win);
+}
+
+/**
+ * fuse_dax_window_list - let a mapping be found by its place in the window
+ * @map: the mapping, about to be on a list of the window
+ *
+ * Context: &fuse_dax_window.lock held.
+ */
+void fuse_dax_window_list(struct fuse_dax_map *map)
+{
+	lockdep_assert_held(&map->win->lock);
+	map->win->maps[map->run.first] = map;
+	__set_bit(map->run.first, map->win->starts);
+}
+
+/**
+ * fuse_dax_window_unlist - let it be found no more
+ * @map: the mapping, about to leave its list
+ *
+ * Context: &fuse_dax_window.lock held.
+ */
+void fuse_dax_window_unlist(struct fuse_dax_map *map)
+{
+	lockdep_assert_held(&map->win->lock);
+	__clear_bit(map->run.first, map->win->starts);
 }
 
 /* Wakes the task that waits longest */
@@ -256,6 +285,7 @@ void fuse_dax_window_bury(struct fuse_dax_map *map)
 		fuse_dax_window_clear(win, map->run.first, map->run.nr);
 	} else {
 		list_add_tail(&map->list, &win->dying);
+		fuse_dax_window_list(map);
 		win->nr_dying += map->run.nr;
 		queue_work(system_dfl_long_wq, &win->remove_work);
 	}
@@ -356,6 +386,7 @@ void fuse_dax_window_removed(struct fuse_dax_window *win,
 			win->nr_bad += map->run.nr;
 		} else {
 			win->nr_runs--;
+			fuse_dax_window_unlist(map);
 			fuse_dax_window_clear(win, map->run.first, map->run.nr);
 		}
 	}
