@@ -11,6 +11,7 @@
 #include <linux/kobject.h>
 #include <linux/list.h>
 #include <linux/llist.h>
+#include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
@@ -181,6 +182,14 @@ enum fuse_dax_stat {
 };
 
 /**
+ * struct fuse_dax_stats - what one processor has counted
+ * @nr: by &enum fuse_dax_stat
+ */
+struct fuse_dax_stats {
+	unsigned long nr[FUSE_DAX_NR_STATS];
+};
+
+/**
  * struct fuse_dax_copies - small files in memory of the guest
  * @lock: protects the fields below, up to @pages. Leaf; taken by memory reclaim
  * @lru: &struct fuse_dax_copy, the first to go first
@@ -213,7 +222,7 @@ struct fuse_dax_copies {
  *	elsewhere
  * @starved: until when those who would wait briefly do not, jiffies, because
  *	somebody has done so in vain. READ_ONCE()
- * @stats: see &enum fuse_dax_stat
+ * @stats: see &enum fuse_dax_stat. Constant
  * @lock: protects the fields below, up to @wait. Leaf
  * @used: bit set: range is part of a mapping, dying or bad
  * @starts: bit set: a mapping on @lru, @dying or @bad begins there
@@ -255,14 +264,15 @@ struct fuse_dax_window {
 	bool replaces;
 	bool removes_parts;
 
+	/* Read by each who uses memory, and hardly ever written */
 	bool stopped;
 	bool disabled;
 	unsigned int nr_waiters;
 	unsigned long starved;
-	atomic_long_t stats[FUSE_DAX_NR_STATS];
+	struct fuse_dax_stats __percpu *stats;
 
 	/* protects what follows, up to @wait, and @stopped and @nr_waiters */
-	spinlock_t lock;
+	spinlock_t lock ____cacheline_aligned_in_smp;
 	unsigned long *used;
 	unsigned long *starts;
 	struct fuse_dax_map **maps;
@@ -340,11 +350,11 @@ static inline bool fuse_dax_window_splits(const struct fuse_dax_window *win)
 	return fuse_dax_conn_replaces(win) && fuse_dax_conn_removes_parts(win);
 }
 
-/* Returns how many it are by now */
+/* Returns how many this processor has counted by now */
 static inline unsigned long fuse_dax_count(struct fuse_dax_window *win,
 					   enum fuse_dax_stat stat)
 {
-	return atomic_long_inc_return(&win->stats[stat]);
+	return this_cpu_inc_return(win->stats->nr[stat]);
 }
 
 static inline struct fuse_dax_map *
@@ -415,6 +425,8 @@ int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 /* dax_sysfs.c */
 int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
 void fuse_dax_sysfs_del(struct fuse_dax_window *win);
+unsigned long fuse_dax_window_stat(struct fuse_dax_window *win,
+				   enum fuse_dax_stat stat);
 
 /* dax_limit.c */
 bool fuse_dax_window_probe(struct fuse_dax_window *win);

@@ -76,7 +76,9 @@ struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
 	win->starts = bitmap_zalloc(nr_ranges, GFP_KERNEL);
 	win->maps = kvzalloc_objs(*win->maps, nr_ranges);
 	win->entries = (void *)get_zeroed_page(GFP_KERNEL);
-	if (!win->used || !win->starts || !win->maps || !win->entries) {
+	win->stats = alloc_percpu(struct fuse_dax_stats);
+	if (!win->used || !win->starts || !win->maps || !win->entries ||
+	    !win->stats) {
 		fuse_dax_window_free(win);
 		return NULL;
 	}
@@ -124,6 +126,7 @@ void fuse_dax_window_free(struct fuse_dax_window *win)
 		fuse_dax_window_drop(&win->dying);
 		fuse_dax_window_drop(&win->bad);
 	}
+	free_percpu(win->stats);
 	free_page((unsigned long)win->entries);
 	kvfree(win->maps);
 	bitmap_free(win->starts);

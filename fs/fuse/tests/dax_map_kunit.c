@@ -374,7 +374,7 @@ static void map_ahead(struct kunit *test)
 	fuse_dax_map_ahead(inode, 0, ULONG_MAX);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 0);
 	KUNIT_EXPECT_EQ(test, PTR_ERR(map_hit(inode, 39, 0)), -EAGAIN);
-	reclaimed = atomic_long_read(&kt->win->stats[FUSE_DAX_RECLAIMED]);
+	reclaimed = fuse_dax_window_stat(kt->win, FUSE_DAX_RECLAIMED);
 	KUNIT_EXPECT_EQ(test, reclaimed, 0);
 }
 

@@ -67,7 +67,7 @@ static long reclaim_count(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
 
-	return atomic_long_read(&kt->win->stats[FUSE_DAX_RECLAIMED]);
+	return fuse_dax_window_stat(kt->win, FUSE_DAX_RECLAIMED);
 }
 
 static void reclaim_detach(struct kunit *test)
@@ -798,7 +798,7 @@ static void reclaim_retry(struct kunit *test)
 	fuse_dax_reclaim_retry_work(&win->retry_work.work);
 	flush_work(&win->remove_work);
 	KUNIT_EXPECT_EQ(test, 1,
-			atomic_long_read(&win->stats[FUSE_DAX_REMOVES]));
+			fuse_dax_window_stat(win, FUSE_DAX_REMOVES));
 
 	/* No retry is queued once the connection ends */
 	kt->remove_bad = UINT_MAX;

@@ -438,7 +438,7 @@ static void window_bury_queues_work(struct kunit *test)
 	fuse_dax_window_bury(win_map(test, 1, 1));
 	flush_work(&win->remove_work);
 	KUNIT_EXPECT_EQ(test, 1,
-			atomic_long_read(&win->stats[FUSE_DAX_REMOVES]));
+			fuse_dax_window_stat(win, FUSE_DAX_REMOVES));
 	KUNIT_EXPECT_EQ(test, 1, fuse_dax_window_dying(win, 1, &batch));
 	fuse_dax_window_removed(win, &batch, 0);
 }
@@ -598,7 +598,7 @@ static void window_wait(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, at.run.nr, 2);
 	KUNIT_EXPECT_EQ(test, win->nr_waiters, 0);
 	KUNIT_EXPECT_EQ(test, 1,
-			atomic_long_read(&win->stats[FUSE_DAX_WAITS]));
+			fuse_dax_window_stat(win, FUSE_DAX_WAITS));
 	fuse_dax_window_give(win, &at.run);
 
 	/* Nothing was free when it began; what it leaves is for the next */
