@@ -19,7 +19,7 @@
  * The *window* is shared memory region 0 of a virtio-fs device. A *range* is its
  * unit, 2 MiB, aligned. A *mapping* is a run of one or more contiguous ranges
  * that shows a run of one file; it is made by one FUSE_SETUPMAPPING, the
- * *setup*, and removed as a whole by FUSE_REMOVEMAPPING, the *remove*. *Reclaim*
+ * *setup*, and removed by FUSE_REMOVEMAPPING, the *remove*. *Reclaim*
  * takes a mapping from an inode for reuse. *Break* is dax_break_layout().
  * *Fallback* is to serve a read or write with FUSE_READ or FUSE_WRITE.
  *
@@ -42,10 +42,13 @@
  * the length of a mapping, who stores gets a range.
  *
  * When no range is free, or the server can hold no more mappings, one is taken
- * by second chance. One that is spared is also taken out of page tables, because
- * the next use through them is seen only if it faults. The mapping that gets the
- * range is *fleeting*: the next to be taken, so that what is used once does not
- * drive out the rest.
+ * by second chance: no more than four ranges of those that are in use, unless
+ * all of a mapping has to go. What a pass over a file has left behind goes first.
+ * A mapping goes in parts where the server can replace a part of it and remove
+ * another; elsewhere as a whole, and is kept short while others wait. One that is
+ * spared is also taken out of page tables, because the next use through them is
+ * seen only if it faults. The mapping that gets the range is *fleeting*: the next
+ * to be taken, so that what is used once does not drive out the rest.
  *
  * A small file that is read, and not mapped, is fetched by one request, and read
  * from that *copy* until memory is short, see dax_copy.c.
@@ -65,7 +68,8 @@
  * caller may itself be a DAX mapping, which the server cannot reach. A write of
  * which any part is beyond the end of the file falls back as a whole, so that
  * data and size change together. Only faults wait, killably, before they take
- * any lock that reclaim needs.
+ * any lock that reclaim needs; not for long if a cached page will do, which it
+ * does unless others have to see at once what is stored.
  *
  * The server may say unasked that data changes: a *notification*. What is mapped
  * there is detached, the size asked for, and faults wait for that, see
@@ -88,11 +92,15 @@
  *   dax_cache.c     pages that are not mapped
  *   dax_copy.c      small files that are not mapped
  *   dax_end.c       ends the use of memory for all files of a connection
- *   dax_reclaim.c   takes mappings from inodes
+ *   dax_reclaim.c   whom to take mappings from, and the removes
+ *   dax_detach.c    takes mappings from inodes, or parts of them
  *   dax_plan.c      whether a miss maps, and how much
  *   dax_req.c       the two requests
  *   dax_sysfs.c     the counters
+ *   dax_dump.c      what the window is used for, in debugfs
+ *   dax_lru.c       whose turn it is to give a mapping up
  *   dax_window.c    the ranges: who has, gives back and waits for one
+ *   dax_limit.c     how many mappings the server can hold
  *   dax_times.c     mtime and ctime of stores
  *
  * Locking
@@ -152,19 +160,6 @@ static struct fuse_dax_map *fuse_dax_map_lookup(struct inode *inode,
 	if (map)
 		fuse_dax_map_get(map);
 	return map;
-}
-
-/**
- * fuse_dax_map_next - the first mapping at or behind a page of a file
- * @inode: the file
- * @index: the page
- *
- * Context: Takes &fuse_dax_inode.sem.
- * Return: a mapping in any state, with a reference for the caller; or NULL.
- */
-struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index)
-{
-	return fuse_dax_map_lookup(inode, index, ULONG_MAX);
 }
 
 /* See fuse_dax_map_hit() */
@@ -272,8 +267,7 @@ static struct fuse_dax_map *fuse_dax_map_place(struct inode *inode,
 	if (!err && (want & FUSE_DAX_WANT_FREE))
 		err = fuse_dax_window_take(map->win, plan.nr, 1, &map->run);
 	else if (!err)
-		err = fuse_dax_reclaim_run(map->win, plan.nr,
-					   want & FUSE_DAX_WANT_WAIT,
+		err = fuse_dax_reclaim_run(map->win, di, &plan, want,
 					   &map->run);
 	if (err) {
 		kfree(map);
@@ -326,6 +320,15 @@ static bool fuse_dax_map_sparse(struct inode *inode)
 	return di && READ_ONCE(di->sparse);
 }
 
+/* Whether the server has said that it maps nothing, or not this file */
+static bool fuse_dax_map_refused(struct inode *inode)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
+	return READ_ONCE(fuse_dax_window_of(inode)->disabled) ||
+	       (di && READ_ONCE(di->unmappable));
+}
+
 /**
  * fuse_dax_map_ahead - map pages of a file that will be used
  * @inode: the file
@@ -341,7 +344,8 @@ void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last)
 		     !fuse_dax_map_sparse(inode);
 
 	while (index <= last && !fuse_dax_window_pressed(win) &&
-	       !READ_ONCE(win->disabled) && !fatal_signal_pending(current)) {
+	       !fuse_dax_map_refused(inode) &&
+	       !fatal_signal_pending(current)) {
 		struct fuse_dax_map *map;
 		int err = 0;
 
@@ -366,6 +370,17 @@ struct fuse_dax_upgrade {
 	pgoff_t index;
 };
 
+/* All of a mapping, or if a page is pinned, the range with @index; 0 or -EAGAIN */
+static int fuse_dax_upgrade_detach(struct fuse_dax_map *map, pgoff_t index)
+{
+	unsigned int range = fuse_dax_page_to_range(index - map->itn.start);
+	int err = fuse_dax_detach(map, 0, map->run.nr);
+
+	if (err == -EBUSY && fuse_dax_window_splits(map->win))
+		err = fuse_dax_detach(map, range, 1);
+	return err ? -EAGAIN : 0;
+}
+
 /*
  * Looks the mapping up each time: two that wait for an upgrade, and hold a
  * reference meanwhile, would wait for each other.
@@ -381,7 +396,7 @@ static int fuse_dax_upgrade_try(void *data)
 		return 0;
 	/* LIVE and readonly is the only state in which there is work to do */
 	if (READ_ONCE(map->state) == FUSE_DAX_LIVE && !map->writable) {
-		err = fuse_dax_reclaim_detach(map) ? -EAGAIN : 0;
+		err = fuse_dax_upgrade_detach(map, up->index);
 		if (!err)
 			fuse_dax_map_renew(map);
 	}
@@ -396,8 +411,10 @@ static int fuse_dax_map_upgrade(struct inode *inode, pgoff_t index,
 	struct fuse_dax_upgrade up = { .inode = inode, .index = index };
 	int err = fuse_dax_upgrade_try(&up);
 
+	/* The page cache has no other page for who cannot store to this one */
 	if (err == -EAGAIN && (want & FUSE_DAX_WANT_WAIT))
 		err = fuse_dax_window_wait(fuse_dax_window_of(inode),
+					   want | FUSE_DAX_WANT_MAPPED,
 					   fuse_dax_upgrade_try, &up);
 	return err;
 }
@@ -510,7 +527,7 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 			continue;
 		}
 
-		if (READ_ONCE(win->disabled))
+		if (fuse_dax_map_refused(inode))
 			return ERR_PTR(-EOPNOTSUPP);
 		if (write && fuse_dax_map_sparse(inode))
 			fuse_dax_map_narrow(&want, &write);

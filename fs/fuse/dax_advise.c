@@ -24,20 +24,14 @@ static void fuse_dax_advise_random(struct file *file, bool random)
 static void fuse_dax_advise_dontneed(struct inode *inode, pgoff_t first,
 				     pgoff_t last)
 {
-	struct fuse_dax_map *map;
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	struct address_space *mapping = inode->i_mapping;
 
-	if (mapping_mapped(inode->i_mapping))
+	if (!di || mapping_mapped(mapping) ||
+	    !down_write_trylock(&mapping->invalidate_lock))
 		return;
-	while ((map = fuse_dax_map_next(inode, first))) {
-		bool inside = map->itn.start >= first && map->itn.last <= last;
-
-		first = map->itn.last + 1;
-		if (inside && !fuse_dax_reclaim_detach(map))
-			fuse_dax_window_bury(map);
-		fuse_dax_map_put(map);
-		if (!first || first > last)
-			return;
-	}
+	fuse_dax_detach_range(di, first, last);
+	up_write(&mapping->invalidate_lock);
 }
 
 /**

@@ -74,8 +74,6 @@ void fuse_dax_size_set(struct inode *inode, loff_t size)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	unsigned long range = DIV_ROUND_UP_ULL(size, FUSE_DAX_RANGE_SIZE);
-	pgoff_t end = fuse_dax_range_to_page(range), index = end;
-	struct fuse_dax_map *map;
 
 	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
 	/* Private copies too */
@@ -85,21 +83,7 @@ void fuse_dax_size_set(struct inode *inode, loff_t size)
 		return;
 	fuse_dax_cache_size_set(inode, size);
 
-	for (;;) {
-		down_read(&di->sem);
-		map = fuse_dax_map_first(di, index, ULONG_MAX);
-		if (map)
-			fuse_dax_map_get(map);
-		up_read(&di->sem);
-		if (!map)
-			return;
-
-		index = map->itn.last + 1;
-		if (map->itn.start >= end &&
-		    !fuse_dax_reclaim_detach_locked(map))
-			fuse_dax_window_bury(map);
-		fuse_dax_map_put(map);
-	}
+	fuse_dax_detach_range(di, fuse_dax_range_to_page(range), ULONG_MAX);
 }
 
 /**

@@ -163,12 +163,19 @@ static struct folio *fuse_dax_cache_get(struct file *file, pgoff_t index)
 	return ERR_PTR(err);
 }
 
-/* The same for a fault: -EAGAIN if somebody writes to the file */
+/*
+ * The same for a fault: -EAGAIN if somebody writes to the file. If that is this
+ * task, what it writes comes from a page of the file. When it is written by a
+ * request, the page is changed too: see fuse_dax_cache_store().
+ */
 static struct folio *fuse_dax_cache_get_try(struct file *file, pgoff_t index)
 {
 	struct inode *inode = file_inode(file);
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	struct folio *folio;
 
+	if (di && READ_ONCE(di->writer) == current)
+		return fuse_dax_cache_get(file, index);
 	if (!inode_trylock_shared(inode))
 		return ERR_PTR(-EAGAIN);
 	folio = fuse_dax_cache_get(file, index);

@@ -184,6 +184,8 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 	err = fuse_dax_sysfs_add(win, parent);
 	if (err)
 		goto out_exit;
+	if (parent)
+		fuse_dax_dump_add(win, kobject_name(parent));
 	fc->dax = win;
 	return 0;
 
@@ -225,6 +227,7 @@ void fuse_dax_conn_stop(struct fuse_conn *fc)
 	cancel_delayed_work_sync(&fc->dax->retry_work);
 	cancel_work_sync(&fc->dax->remove_work);
 	fuse_dax_sysfs_del(fc->dax);
+	fuse_dax_dump_del(fc->dax);
 }
 EXPORT_SYMBOL_GPL(fuse_dax_conn_stop);
 

@@ -219,5 +219,6 @@ void fuse_dax_conn_unplug(struct fuse_conn *fc)
 	cancel_delayed_work_sync(&fc->dax->retry_work);
 	cancel_work_sync(&fc->dax->remove_work);
 	fuse_dax_sysfs_del(fc->dax);
+	fuse_dax_dump_del(fc->dax);
 }
 EXPORT_SYMBOL_GPL(fuse_dax_conn_unplug);

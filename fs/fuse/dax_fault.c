@@ -35,6 +35,22 @@ static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
 }
 
 /*
+ * Whether a fault that gets no range is served from the page cache. What others
+ * see of the file at once has to be in memory, and is waited for, but not by the
+ * kernel, which may have pinned the very pages that it would wait for.
+ */
+static bool fuse_dax_fault_has_other_way(struct vm_fault *vmf)
+{
+	const struct fuse_file *ff = vmf->vma->vm_file->private_data;
+	const vm_flags_t seen = VM_SHARED | VM_WRITE;
+
+	if (ff->open_flags & FOPEN_DIRECT_IO)
+		return false;
+	return (vmf->vma->vm_flags & seen) != seen ||
+	       !(vmf->flags & FAULT_FLAG_USER);
+}
+
+/*
  * Gets the mapping for a fault, with a reference in *@map, or NULL if the page
  * cache is to serve it: then 0, else what the fault is to return.
  *
@@ -57,6 +73,8 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 	want |= FUSE_DAX_WANT_WAIT;
 	if (vmf->vma->vm_flags & VM_RAND_READ)
 		want |= FUSE_DAX_WANT_RANDOM;
+	if (fuse_dax_fault_has_other_way(vmf))
+		want |= FUSE_DAX_WANT_BRIEF;
 	if (!(want & FUSE_DAX_WANT_MAPPED) &&
 	    fuse_dax_cache_serves(vmf->vma->vm_file, vmf->pgoff, want)) {
 		*map = NULL;
@@ -71,8 +89,9 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 	if (vmf->flags & FAULT_FLAG_TRIED)
 		want |= FUSE_DAX_WANT_ONCE | FUSE_DAX_WANT_LEAST;
 	*map = fuse_dax_map_find(inode, vmf->pgoff, want);
-	/* A cached page is in the way, which is pinned */
-	if (*map == ERR_PTR(-EDEADLK)) {
+	/* A cached page is in the way, which is pinned; or there is no range */
+	if (*map == ERR_PTR(-EDEADLK) ||
+	    (*map == ERR_PTR(-EAGAIN) && (want & FUSE_DAX_WANT_BRIEF))) {
 		*map = NULL;
 		return want & FUSE_DAX_WANT_MAPPED ? VM_FAULT_NOPAGE : 0;
 	}

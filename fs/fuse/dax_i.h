@@ -11,6 +11,7 @@
 #include <linux/kobject.h>
 #include <linux/list.h>
 #include <linux/llist.h>
+#include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
@@ -75,7 +76,8 @@ enum fuse_dax_state {
 /**
  * struct fuse_dax_map - a mapping: a run of the window that shows a run of a file
  * @itn: node of the inode's tree, page offsets in the file. Protected by
- *	&fuse_dax_inode.sem; constant once in the tree
+ *	&fuse_dax_inode.sem; constant while in the tree. When a part of it is
+ *	detached it becomes that part, and others take its place in the tree
  * @list: on &fuse_dax_window.lru while LIVE, on @dying or @bad of the window
  *	after it was detached. Protected by &fuse_dax_window.lock
  * @win: the window. Constant
@@ -83,13 +85,14 @@ enum fuse_dax_state {
  *	&fuse_dax_inode.reclaimers of @di is not zero. Constant
  * @di: DAX state of @inode. Constant
  * @nodeid: of @inode; outlives it. Constant
- * @run: the ranges. Constant once in the tree
+ * @run: the ranges. Constant while in the tree
  * @writable: stores are allowed. Constant once LIVE
  * @referenced: used since reclaim last looked. Racy hint
  * @renewed: it has taken the place of a mapping that showed the same. Constant
  *	while in the tree
  * @fleeting: the next to be reclaimed, used or not. Protected by
  *	&fuse_dax_window.lock
+ * @hand: range of the run at which reclaim looks next for a part. Racy hint
  * @state: changed under &fuse_dax_inode.sem held for write, with
  *	store_release_wake_up() where somebody may wait_var_event() for it;
  *	READ_ONCE() elsewhere
@@ -109,6 +112,7 @@ struct fuse_dax_map {
 	bool referenced;
 	bool renewed;
 	bool fleeting;
+	unsigned int hand;
 	enum fuse_dax_state state;
 	int error;
 	refcount_t ref;
@@ -152,6 +156,9 @@ struct fuse_dax_notice {
  * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
  *	from the inode; 0: never. Protected by &fuse_dax_window.lock
  * @copy: of a small file, or NULL. Changed under &fuse_dax_copies.lock
+ * @unmappable: the server has said that it cannot map the file; set once.
+ *	READ_ONCE()
+ * @writer: the task that holds i_rwsem to write the file, or NULL. READ_ONCE()
  * @put: on &fuse_dax_window.puts
  * @held: the inode, while on that list
  * @notice: what the server has said of the data
@@ -172,6 +179,8 @@ struct fuse_dax_inode {
 	unsigned long epoch;
 	unsigned long withdrawn;
 	struct fuse_dax_copy __rcu *copy;
+	bool unmappable;
+	struct task_struct *writer;
 	struct llist_node put;
 	struct inode *held;
 	struct fuse_dax_notice notice;
@@ -200,6 +209,14 @@ enum fuse_dax_stat {
 };
 
 /**
+ * struct fuse_dax_stats - what one processor has counted
+ * @nr: by &enum fuse_dax_stat
+ */
+struct fuse_dax_stats {
+	unsigned long nr[FUSE_DAX_NR_STATS];
+};
+
+/**
  * struct fuse_dax_copies - small files in memory of the guest
  * @lock: protects the fields below, up to @pages. Leaf; taken by memory reclaim
  * @lru: &struct fuse_dax_copy, the first to go first
@@ -225,21 +242,35 @@ struct fuse_dax_copies {
  * @max_run: ranges of the longest mapping: a file's fair share. Constant
  * @replaces: see fuse_dax_conn_replaces(). Constant once the connection is used
  * @removes_parts: see fuse_dax_conn_removes_parts(). Likewise
+ * @stopped: the connection goes down: memory is not used any more.
+ *	Set under @lock. READ_ONCE() elsewhere
+ * @disabled: the server does not do setups; set once. READ_ONCE()
+ * @nr_waiters: tasks in @wait; protected by @lock. READ_ONCE()
+ *	elsewhere
+ * @starved: until when those who would wait briefly do not, jiffies, because
+ *	somebody has done so in vain. READ_ONCE()
+ * @stats: see &enum fuse_dax_stat. Constant
  * @lock: protects the fields below, up to @wait. Leaf
  * @used: bit set: range is part of a mapping, dying or bad
+ * @starts: bit set: a mapping on @lru, @dying or @bad begins there
+ * @maps: that mapping
  * @nr_free: clear bits in @used
  * @nr_dying: ranges in @dying, or whose remove is under way
  * @nr_bad: ranges whose remove failed
  * @nr_runs: runs taken: in setup, live, dying or bad. The server holds
  *	resources for each
- * @max_runs: limit for @nr_runs, learnt from the server's errors
- * @nr_waiters: tasks in @wait; READ_ONCE() elsewhere
+ * @max_runs: limit for @nr_runs that is in force
+ * @known_runs: the limit that the server's errors tell of, no less than
+ *	@max_runs; UINT_MAX: none
+ * @probe_at: when a limit that has been reached is tried to be exceeded, jiffies.
+ *	READ_ONCE() elsewhere
+ * @probe_wait: how long a limit holds that a refusal has set, jiffies
+ * @probed: @known_runs was raised, and nothing was refused since
+ * @nr_live: mappings in @lru; READ_ONCE() elsewhere
  * @withdrawn: mappings ever detached
  * @lru: LIVE mappings, the next victim first
  * @dying: detached mappings to be removed by @remove_work
  * @bad: detached mappings whose remove failed
- * @stopped: the connection goes down: memory is not used any more. READ_ONCE()
- *	elsewhere
  * @wait: woken when ranges become free or a mapping idle
  * @remove_work: sends the removes
  * @retry_work: queues @remove_work while there are ranges in @bad
@@ -249,9 +280,8 @@ struct fuse_dax_copies {
  * @entries: body of the remove request, so that a remove allocates nothing.
  *	Used by @remove_work only
  * @copies: of small files
- * @disabled: the server does not do setups; set once. READ_ONCE()
  * @sysfs: /sys/fs/virtiofs/<n>/dax, or NULL. Constant
- * @stats: see &enum fuse_dax_stat
+ * @dump: the file of dax_dump.c, or NULL, or an ERR_PTR(). Constant
  */
 struct fuse_dax_window {
 	struct dax_device *dev;
@@ -261,20 +291,32 @@ struct fuse_dax_window {
 	bool replaces;
 	bool removes_parts;
 
-	/* protects what follows, up to @wait */
-	spinlock_t lock;
+	/* Read by each who uses memory, and hardly ever written */
+	bool stopped;
+	bool disabled;
+	unsigned int nr_waiters;
+	unsigned long starved;
+	struct fuse_dax_stats __percpu *stats;
+
+	/* protects what follows, up to @wait, and @stopped and @nr_waiters */
+	spinlock_t lock ____cacheline_aligned_in_smp;
 	unsigned long *used;
+	unsigned long *starts;
+	struct fuse_dax_map **maps;
 	unsigned int nr_free;
 	unsigned int nr_dying;
 	unsigned int nr_bad;
 	unsigned int nr_runs;
 	unsigned int max_runs;
-	unsigned int nr_waiters;
+	unsigned int known_runs;
+	unsigned long probe_at;
+	unsigned long probe_wait;
+	bool probed;
+	unsigned int nr_live;
 	unsigned long withdrawn;
 	struct list_head lru;
 	struct list_head dying;
 	struct list_head bad;
-	bool stopped;
 
 	wait_queue_head_t wait;
 	struct work_struct remove_work;
@@ -284,9 +326,8 @@ struct fuse_dax_window {
 	struct work_struct disable_work;
 	struct fuse_removemapping_one *entries;
 	struct fuse_dax_copies copies;
-	bool disabled;
 	struct fuse_dax_sysfs *sysfs;
-	atomic_long_t stats[FUSE_DAX_NR_STATS];
+	struct dentry *dump;
 };
 
 static inline pgoff_t fuse_dax_range_to_page(unsigned long range)
@@ -324,11 +365,23 @@ fuse_dax_conn_removes_parts(const struct fuse_dax_window *win)
 	return win->removes_parts;
 }
 
-/* Returns how many it are by now */
+/**
+ * fuse_dax_window_splits - whether a mapping can be given up in parts
+ * @win: the window
+ *
+ * Return: true if the server replaces a part of one, and removes the rest of it,
+ * under those who use it.
+ */
+static inline bool fuse_dax_window_splits(const struct fuse_dax_window *win)
+{
+	return fuse_dax_conn_replaces(win) && fuse_dax_conn_removes_parts(win);
+}
+
+/* Returns how many this processor has counted by now */
 static inline unsigned long fuse_dax_count(struct fuse_dax_window *win,
 					   enum fuse_dax_stat stat)
 {
-	return atomic_long_inc_return(&win->stats[stat]);
+	return this_cpu_inc_return(win->stats->nr[stat]);
 }
 
 static inline struct fuse_dax_map *
@@ -381,13 +434,6 @@ void fuse_dax_window_give(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run);
 void fuse_dax_window_trim(struct fuse_dax_window *win,
 			  struct fuse_dax_run *run, unsigned int nr);
-void fuse_dax_window_limit(struct fuse_dax_window *win);
-void fuse_dax_window_publish(struct fuse_dax_map *map);
-void fuse_dax_window_withdraw(struct fuse_dax_map *map);
-struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
-					    unsigned int min, unsigned int max,
-					    bool *spare);
-bool fuse_dax_window_keep(struct fuse_dax_map *map);
 void fuse_dax_window_bury(struct fuse_dax_map *map);
 bool fuse_dax_window_awaits(struct fuse_dax_window *win, unsigned int want);
 unsigned int fuse_dax_window_dying(struct fuse_dax_window *win,
@@ -398,12 +444,44 @@ void fuse_dax_window_removed(struct fuse_dax_window *win,
 void fuse_dax_window_stop(struct fuse_dax_window *win);
 void fuse_dax_window_disable(struct fuse_dax_window *win);
 bool fuse_dax_window_pressed(struct fuse_dax_window *win);
-int fuse_dax_window_wait(struct fuse_dax_window *win,
+void fuse_dax_window_list(struct fuse_dax_map *map);
+void fuse_dax_window_unlist(struct fuse_dax_map *map);
+int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 			 int (*try)(void *data), void *data);
 
 /* dax_sysfs.c */
 int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
 void fuse_dax_sysfs_del(struct fuse_dax_window *win);
+unsigned long fuse_dax_window_stat(struct fuse_dax_window *win,
+				   enum fuse_dax_stat stat);
+
+/* dax_limit.c */
+bool fuse_dax_window_probe(struct fuse_dax_window *win);
+void fuse_dax_window_limit(struct fuse_dax_window *win, bool lasts);
+
+/* dax_dump.c */
+void fuse_dax_dump_add(struct fuse_dax_window *win, const char *name);
+void fuse_dax_dump_del(struct fuse_dax_window *win);
+
+/* dax_lru.c */
+void fuse_dax_window_publish(struct fuse_dax_map *map);
+void fuse_dax_window_withdraw(struct fuse_dax_map *map);
+void fuse_dax_window_cut(struct fuse_dax_map *map, unsigned int first,
+			 unsigned int nr, struct fuse_dax_map *const rest[2]);
+
+/** enum fuse_dax_use - what is known of the use of a mapping */
+enum fuse_dax_use {
+	/** @FUSE_DAX_FLEETING: a burst of first use at the most */
+	FUSE_DAX_FLEETING,
+	/** @FUSE_DAX_COLD: not used since it was last looked at */
+	FUSE_DAX_COLD,
+	/** @FUSE_DAX_USED: used since then */
+	FUSE_DAX_USED,
+};
+
+struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
+					    enum fuse_dax_use *use);
+bool fuse_dax_window_keep(struct fuse_dax_map *map);
 
 /* dax_req.c */
 /** enum fuse_dax_access - what a setup asks for; the protocol's flags */
@@ -452,16 +530,21 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_MAPPED	= BIT(8),
 	/** @FUSE_DAX_WANT_RANGE: no more than a range: the file has holes */
 	FUSE_DAX_WANT_RANGE	= BIT(9),
+	/** @FUSE_DAX_WANT_BRIEF: wait for a moment, no longer */
+	FUSE_DAX_WANT_BRIEF	= BIT(10),
 };
 
 /**
  * struct fuse_dax_plan - a piece of a file to be mapped
  * @start: first range of the file
  * @nr: number of ranges
+ * @pass: it is right behind the last one, and what the pass over the file has
+ *	left behind may go for it
  */
 struct fuse_dax_plan {
 	unsigned long start;
 	unsigned int nr;
+	bool pass;
 };
 
 struct fuse_dax_window *fuse_dax_window_of(struct inode *inode);
@@ -476,11 +559,19 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
 			  unsigned int nr);
 
+/* dax_detach.c */
+int fuse_dax_detach(struct fuse_dax_map *map, unsigned int first,
+		    unsigned int nr);
+int fuse_dax_detach_locked(struct fuse_dax_map *map,
+			   unsigned int first, unsigned int nr);
+void fuse_dax_detach_range(struct fuse_dax_inode *di, pgoff_t first,
+			   pgoff_t last);
+
 /* dax_reclaim.c */
-int fuse_dax_reclaim_detach(struct fuse_dax_map *map);
-int fuse_dax_reclaim_detach_locked(struct fuse_dax_map *map);
-int fuse_dax_reclaim_run(struct fuse_dax_window *win, unsigned int want,
-			 bool wait, struct fuse_dax_run *run);
+int fuse_dax_reclaim_run(struct fuse_dax_window *win,
+			 const struct fuse_dax_inode *di,
+			 const struct fuse_dax_plan *plan, unsigned int want,
+			 struct fuse_dax_run *run);
 void fuse_dax_reclaim_age(struct fuse_dax_window *win);
 void fuse_dax_reclaim_work(struct work_struct *work);
 void fuse_dax_reclaim_retry_work(struct work_struct *work);
@@ -540,7 +631,6 @@ struct fuse_dax_map *fuse_dax_map_hit_nowait(struct inode *inode,
 					     pgoff_t index);
 struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want);
-struct fuse_dax_map *fuse_dax_map_next(struct inode *inode, pgoff_t index);
 void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last);
 
 /* dax_fallback.c */
@@ -553,7 +643,8 @@ extern const struct vm_operations_struct fuse_dax_vm_ops;
 #if IS_ENABLED(CONFIG_KUNIT)
 int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 			unsigned int want);
-int fuse_dax_reclaim_zap(struct fuse_dax_map *map);
+int fuse_dax_detach_zap(struct fuse_dax_map *map, unsigned int first,
+			unsigned int nr);
 void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
 void fuse_dax_notice_add(struct fuse_dax_notice *notice, pgoff_t first,
 			 pgoff_t last);

@@ -325,6 +325,19 @@ bool fuse_dax_write_extends(struct kiocb *iocb, struct iov_iter *from)
 	return (iocb->ki_flags & IOCB_APPEND) || fuse_dax_past_eof(iocb, from);
 }
 
+/*
+ * The buffer may be pages of the file, which come from the page cache if there is
+ * no range for them: whose faults need not wait for whom is said here.
+ */
+static void fuse_dax_writer(struct inode *inode, struct task_struct *writer)
+{
+	struct fuse_dax_inode *di = fuse_dax_inode_get(inode);
+
+	lockdep_assert_held_write(&inode->i_rwsem);
+	if (di)
+		WRITE_ONCE(di->writer, writer);
+}
+
 static ssize_t fuse_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct mnt_idmap *idmap = file_mnt_idmap(iocb->ki_filp);
@@ -373,7 +386,9 @@ ssize_t fuse_dax_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	} else {
 		inode_lock(inode);
 	}
+	fuse_dax_writer(inode, current);
 	ret = fuse_dax_write_locked(iocb, from);
+	fuse_dax_writer(inode, NULL);
 	inode_unlock(inode);
 
 	if (ret > 0)

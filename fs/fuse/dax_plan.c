@@ -30,6 +30,12 @@
  */
 #define FUSE_DAX_SPARSE_SETUPS	16
 
+/* What a miss maps to begin with, and at the most while others have all there is */
+#define FUSE_DAX_FIRST_RUN	4U
+
+/* The most while the window is pressed, where a mapping goes as a whole or not */
+#define FUSE_DAX_WHOLE_RUN	8U
+
 /**
  * fuse_dax_window_of - the window that shows a file
  * @inode: a DAX file
@@ -183,6 +189,30 @@ static void fuse_dax_plan_drop_behind(struct fuse_dax_inode *di,
 		WRITE_ONCE(map->referenced, false);
 }
 
+/* How long the mapping for a miss is to be, in a file that is not mapped as one */
+static unsigned int fuse_dax_plan_run(struct fuse_dax_window *win,
+				      struct fuse_dax_inode *di,
+				      unsigned long total, unsigned int want,
+				      const struct fuse_dax_plan *plan)
+{
+	unsigned int first = clamp(win->nr_ranges / 16, 1U, FUSE_DAX_FIRST_RUN);
+	unsigned int free = READ_ONCE(win->nr_free), run = first;
+
+	lockdep_assert_held(&di->sem);
+	if (want & FUSE_DAX_WANT_RANDOM)
+		return 1;
+	/* Nobody loses what is free */
+	if (total <= win->max_run)
+		run = max(first, free);
+	if ((plan->pass || !plan->start) && di->run)
+		run = max(run, min(di->run * 2, win->max_run));
+	if (!plan->pass)
+		run = min(run, max(first, free));
+	if (run > free && !fuse_dax_window_splits(win))
+		run = min(run, FUSE_DAX_WHOLE_RUN);
+	return run;
+}
+
 /**
  * fuse_dax_plan_make - decide what a miss maps
  * @win: the window
@@ -192,10 +222,10 @@ static void fuse_dax_plan_drop_behind(struct fuse_dax_inode *di,
  * @want: of the caller, &enum fuse_dax_want
  * @plan: filled in
  *
- * One range, if the caller wants no more; the whole file, if that is no more than a
- * file's share; as much as the share from @range on while the window has room for
- * the rest of the file; else a run that starts small and doubles with each miss
- * right behind the last one.
+ * One range, if the caller wants no more. Else, while there is room: the whole
+ * file, if that is no more than a file's share; as much as the share from @range on, if the rest of the file fits too. Else a run
+ * that starts small and doubles with each miss right behind the last one. A miss
+ * elsewhere, for which others have to go, is not worth more than a small one.
  *
  * Context: &fuse_dax_inode.sem held for write.
  * Return: 0; -EAGAIN if the miss is to fall back; -EEXIST if the tree has a
@@ -209,7 +239,7 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 	/* A pass over the file starts at 0, with runs as long as the last one's */
 	bool sequential = !(want & FUSE_DAX_WANT_RANDOM) &&
 			  (!range || range - di->next < 2);
-	bool roomy = READ_ONCE(win->nr_free) >= total - range;
+	unsigned long free = READ_ONCE(win->nr_free);
 	unsigned int run;
 
 	lockdep_assert_held_write(&di->sem);
@@ -219,24 +249,21 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 				fuse_dax_window_pressed(win)))
 		return -EAGAIN;
 
+	plan->start = range;
+	plan->pass = sequential && range && di->run;
+	run = fuse_dax_plan_run(win, di, total, want, plan);
 	if (want & FUSE_DAX_WANT_RANGE) {
-		plan->start = range;
-		plan->nr = 1;
-	} else if (total <= win->max_run) {
+		run = 1;
+	} else if (total <= win->max_run &&
+		   total <= max_t(unsigned long, run, free)) {
 		plan->start = 0;
-		plan->nr = total;
-	} else {
-		run = clamp(win->nr_ranges / 16, 1U, 4U);
-		if (want & FUSE_DAX_WANT_RANDOM)
-			run = 1;
-		if (roomy)
-			run = win->max_run;
-		else if (sequential && di->run)
-			run = min(di->run * 2, win->max_run);
-		plan->start = sequential || roomy ? range :
-						    rounddown(range, run);
-		plan->nr = min_t(unsigned long, run, total - plan->start);
+		run = total;
+	} else if (total > win->max_run && free >= total - range) {
+		run = win->max_run;
+	} else if (!sequential) {
+		plan->start = rounddown(range, run);
 	}
+	plan->nr = min_t(unsigned long, run, total - plan->start);
 
 	fuse_dax_plan_fit(di, range, plan);
 	if (!plan->nr)

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Taking mappings from inodes.
- *
- * A mapping is detached when nobody uses it: its state becomes DETACH, which
- * keeps new users away, the page tables are zapped and the DAX entries deleted,
- * and it leaves the tree. invalidate_lock of the inode keeps page faults out
- * meanwhile; it is only tried for, never waited for, because its holder may wait
- * for the server. Pages that somebody has pinned end the attempt, and the
- * mapping lives on: nobody waits for a pin on behalf of somebody else.
+ * Whom to take ranges from, and the removes.
  *
  * What was used since reclaim last looked is spared once. It is unmapped, so that
  * use through page tables, which makes no call, comes as a fault and is seen.
@@ -16,104 +9,28 @@
  * replaces the old mapping on the server, or removed by the worker in batches.
  */
 #include "dax_i.h"
-#include "dax_trace.h"
 
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
-#include <linux/dax.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 /* How long until the server is asked again to remove what it could not */
 #define FUSE_DAX_RECLAIM_RETRY	(5 * HZ)
 
-/* Victims that may turn out not to be detachable before reclaim gives up */
+/* Attempts to detach that may fail before reclaim gives up */
 #define FUSE_DAX_RECLAIM_TRIES	16
+
+/* Parts of a mapping that are tried, beginning with as much as is wanted */
+#define FUSE_DAX_RECLAIM_PARTS	4U
+
+/* Mappings of others, fleeting ones apart, that may go for one miss */
+#define FUSE_DAX_RECLAIM_FEW	4U
 
 /* Victims that may be spared, which costs a flush of TLBs, for one that wants some */
 #define FUSE_DAX_RECLAIM_SPARES	32
-
-static int fuse_dax_reclaim_begin(struct fuse_dax_map *map)
-{
-	guard(rwsem_write)(&map->di->sem);
-	/* One reference is the tree's, one the caller's */
-	if (map->state != FUSE_DAX_LIVE || refcount_read(&map->ref) != 2)
-		return -EBUSY;
-	WRITE_ONCE(map->state, FUSE_DAX_DETACH);
-	return 0;
-}
-
-static void fuse_dax_reclaim_end(struct fuse_dax_map *map, int error)
-{
-	struct fuse_dax_inode *di = map->di;
-
-	down_write(&di->sem);
-	if (error) {
-		store_release_wake_up(&map->state, FUSE_DAX_LIVE);
-	} else {
-		interval_tree_remove(&map->itn, &di->tree);
-		fuse_dax_window_withdraw(map);
-		store_release_wake_up(&map->state, FUSE_DAX_GONE);
-	}
-	up_write(&di->sem);
-}
-
-/* Takes a mapping out of the page tables; -EBUSY if a page of it is pinned */
-VISIBLE_IF_KUNIT
-int fuse_dax_reclaim_zap(struct fuse_dax_map *map)
-{
-	loff_t start = (loff_t)map->itn.start << PAGE_SHIFT;
-	loff_t last = start + fuse_dax_run_len(&map->run) - 1;
-
-	KUNIT_STATIC_STUB_REDIRECT(fuse_dax_reclaim_zap, map);
-	lockdep_assert_held_write(&map->inode->i_mapping->invalidate_lock);
-	return dax_break_layout(map->inode, start, last, NULL) ? -EBUSY : 0;
-}
-
-/**
- * fuse_dax_reclaim_detach_locked - take a mapping from its inode
- * @map: the mapping; the caller has the only reference beside the tree's
- *
- * Context: invalidate_lock of the inode held for write. Takes
- * &fuse_dax_inode.sem. Sleeps, but not for a request or a pinned page.
- * Return: 0, the tree's reference is now the caller's too; -EBUSY if the mapping
- * is used or pinned.
- */
-int fuse_dax_reclaim_detach_locked(struct fuse_dax_map *map)
-{
-	int err;
-
-	lockdep_assert_held_write(&map->inode->i_mapping->invalidate_lock);
-	err = fuse_dax_reclaim_begin(map);
-	if (err)
-		return err;
-
-	err = fuse_dax_reclaim_zap(map);
-	fuse_dax_reclaim_end(map, err);
-	trace_fuse_dax_reclaim(map, err);
-	return err;
-}
-
-/**
- * fuse_dax_reclaim_detach - take a mapping from its inode without waiting
- * @map: the mapping; the caller has the only reference beside the tree's
- *
- * Context: Tries invalidate_lock of the inode, so that any other inode's may be
- * held. See fuse_dax_reclaim_detach_locked().
- * Return: as that function; also -EBUSY if the lock is taken.
- */
-int fuse_dax_reclaim_detach(struct fuse_dax_map *map)
-{
-	struct address_space *mapping = map->inode->i_mapping;
-	int err;
-
-	if (!down_write_trylock(&mapping->invalidate_lock))
-		return -EBUSY;
-	err = fuse_dax_reclaim_detach_locked(map);
-	up_write(&mapping->invalidate_lock);
-	return err;
-}
 
 /* Ends what fuse_dax_window_victim() began; eviction of the inode may go on */
 static void fuse_dax_reclaim_release(struct fuse_dax_map *map)
@@ -124,19 +41,6 @@ static void fuse_dax_reclaim_release(struct fuse_dax_map *map)
 	/* The inode may go away as soon as the count is zero: no access to it */
 	if (atomic_dec_and_test(&di->reclaimers))
 		wake_up_var(&di->reclaimers);
-}
-
-static int fuse_dax_reclaim_victim(struct fuse_dax_map *map)
-{
-	int err = fuse_dax_reclaim_detach(map);
-
-	if (err)
-		/* Pinned or busy: as good as used */
-		WRITE_ONCE(map->referenced, true);
-	else
-		fuse_dax_count(map->win, FUSE_DAX_RECLAIMED);
-	fuse_dax_reclaim_release(map);
-	return err;
 }
 
 /*
@@ -155,124 +59,224 @@ void fuse_dax_reclaim_unmap(struct fuse_dax_map *map)
 				    fuse_dax_run_len(&map->run), 0);
 }
 
-/* What one call of fuse_dax_reclaim_steal() looks for: sizes, ranges */
-struct fuse_dax_reclaim_look {
-	unsigned int min, max;
-	/* Victims that may still be spared */
-	unsigned int spares;
+/*
+ * Who needs ranges, and what he may still take for them
+ */
+struct fuse_dax_reclaim {
+	struct fuse_dax_window *win;
+	const struct fuse_dax_inode *di;
+	const struct fuse_dax_plan *plan;
+	unsigned int want;
+	struct fuse_dax_run *run;
+	/* Attempts, mappings that may be spared, and those of others to be taken */
+	unsigned int tries, spares, few;
+	/* What has been detached, ranges, and the largest run of it */
+	unsigned int nr;
+	struct fuse_dax_map *best;
 };
 
-/* Whether a mapping is of about the size wanted, and so can be taken over */
-static bool fuse_dax_reclaim_fits(const struct fuse_dax_map *map,
-				  unsigned int want)
+/*
+ * Detaches @max ranges of a mapping at the most, or all of it; 0 or -errno. Where
+ * a page is pinned, one range beside it will do.
+ */
+static int fuse_dax_reclaim_victim(struct fuse_dax_reclaim *rc,
+				   struct fuse_dax_map *map, unsigned int max)
 {
-	return map->run.nr <= want && map->run.nr >= DIV_ROUND_UP(want, 2);
+	unsigned int nr = map->run.nr, first = 0, parts;
+	int err = -EAGAIN;
+
+	if (!fuse_dax_window_splits(rc->win) || nr == 1) {
+		rc->tries--;
+		return fuse_dax_detach(map, 0, nr);
+	}
+
+	max = min(max, nr);
+	for (parts = min(rc->tries, FUSE_DAX_RECLAIM_PARTS); parts; parts--) {
+		rc->tries--;
+		first = READ_ONCE(map->hand);
+		if (first + max > nr)
+			first = 0;
+		err = fuse_dax_detach(map, first, max);
+		if (err != -EBUSY)
+			break;
+		WRITE_ONCE(map->hand, max > 1 ? first : first + 1);
+		max = 1;
+	}
+	return err;
+}
+
+/* Whether nobody loses what he uses: a pass has left it, or nobody has come back */
+static bool fuse_dax_reclaim_cheap(struct fuse_dax_reclaim *rc,
+				   const struct fuse_dax_map *map,
+				   enum fuse_dax_use use)
+{
+	return use == FUSE_DAX_FLEETING ||
+	       (use == FUSE_DAX_COLD && map->di == rc->di);
+}
+
+/*
+ * How much of a mapping may go for a miss, as far as is known of its use. What has
+ * gone already is for the same miss.
+ */
+static unsigned int fuse_dax_reclaim_may(struct fuse_dax_reclaim *rc,
+					 const struct fuse_dax_map *map,
+					 enum fuse_dax_use use)
+{
+	unsigned int max = rc->plan->nr - rc->nr;
+
+	/*
+	 * It would have to be removed first. That is of no use for who does not
+	 * wait, if it is used, and once will do.
+	 */
+	if (map->run.nr > max && !fuse_dax_window_splits(rc->win) &&
+	    (rc->best || fuse_dax_window_awaits(rc->win, rc->plan->nr) ||
+	     (use == FUSE_DAX_USED && !(rc->want & FUSE_DAX_WANT_WAIT))))
+		return 0;
+	if (fuse_dax_reclaim_cheap(rc, map, use))
+		return max;
+	if (!rc->few || (rc->best && use == FUSE_DAX_USED))
+		return 0;
+	return min(max, FUSE_DAX_RECLAIM_FEW);
+}
+
+/* Detaches what may go of a mapping; 0 or -errno */
+static int fuse_dax_reclaim_attempt(struct fuse_dax_reclaim *rc,
+				    struct fuse_dax_map *map,
+				    enum fuse_dax_use use)
+{
+	unsigned int max = fuse_dax_reclaim_may(rc, map, use);
+	int err;
+
+	if (!max) {
+		rc->tries--;
+		/* It was not its turn: what is known of its use stays */
+		if (use == FUSE_DAX_USED)
+			WRITE_ONCE(map->referenced, true);
+		return -EBUSY;
+	}
+	err = fuse_dax_reclaim_victim(rc, map, max);
+	if (err) {
+		/* Pinned or busy: as good as used */
+		WRITE_ONCE(map->referenced, true);
+		return err;
+	}
+	fuse_dax_count(rc->win, FUSE_DAX_RECLAIMED);
+	if (!fuse_dax_reclaim_cheap(rc, map, use))
+		rc->few--;
+	return 0;
 }
 
 /* Detaches the coldest mapping that can be; it comes with one reference */
-static struct fuse_dax_map *
-fuse_dax_reclaim_one(struct fuse_dax_window *win,
-		     struct fuse_dax_reclaim_look *look)
+static struct fuse_dax_map *fuse_dax_reclaim_one(struct fuse_dax_reclaim *rc)
 {
 	struct fuse_dax_map *map;
-	unsigned int tries = 0;
-	bool spare;
+	enum fuse_dax_use use;
+	int err;
 
-	while (tries < FUSE_DAX_RECLAIM_TRIES &&
-	       (map = fuse_dax_window_victim(win, look->min, look->max,
-					     &spare))) {
-		if (spare && look->spares) {
-			look->spares--;
+	while (rc->tries && !fatal_signal_pending(current) &&
+	       (map = fuse_dax_window_victim(rc->win, &use))) {
+		cond_resched();
+		if (use == FUSE_DAX_USED && rc->spares) {
+			rc->spares--;
 			fuse_dax_reclaim_unmap(map);
 			fuse_dax_reclaim_release(map);
 			continue;
 		}
-		tries++;
-		if (!fuse_dax_reclaim_victim(map))
+		err = fuse_dax_reclaim_attempt(rc, map, use);
+		fuse_dax_reclaim_release(map);
+		if (!err)
 			return map;
 	}
 	return NULL;
 }
 
 /*
- * Detaches mappings until one can be taken over; the others are left to the
- * worker. When enough ranges are on their way back from there, nothing more is
- * left to it. They are not waited for, since its answers may be long in coming.
+ * Detaches a mapping that can be taken over, or a part of one, so that nothing has
+ * to be removed. A pass over a file goes on until it has a good part of what it
+ * wants; the rest is left to the worker, and is there for its next miss.
  */
-static int fuse_dax_reclaim_steal(struct fuse_dax_window *win,
-				  unsigned int want, struct fuse_dax_run *run)
+static int fuse_dax_reclaim_steal(struct fuse_dax_reclaim *rc)
 {
-	bool fitting = fuse_dax_window_awaits(win, want);
-	struct fuse_dax_reclaim_look look = {
-		.min = fitting ? DIV_ROUND_UP(want, 2) : 1,
-		.max = fitting ? want : UINT_MAX,
-		.spares = min(READ_ONCE(win->nr_runs), FUSE_DAX_RECLAIM_SPARES),
-	};
+	unsigned int want = rc->plan->nr;
+	unsigned int enough = rc->plan->pass ? DIV_ROUND_UP(want, 2) : 1;
 	struct fuse_dax_map *map;
-	unsigned int nr = 0;
 
-	while (nr < want && (map = fuse_dax_reclaim_one(win, &look))) {
-		if (fuse_dax_reclaim_fits(map, want)) {
-			*run = map->run;
-			run->stale = true;
-			fuse_dax_map_put(map);
-			return 0;
-		}
-		nr += map->run.nr;
-		fuse_dax_window_bury(map);
+	while (rc->nr < want && (!rc->best || rc->best->run.nr < enough) &&
+	       (map = fuse_dax_reclaim_one(rc))) {
+		rc->nr += map->run.nr;
+		if (map->run.nr <= want &&
+		    (!rc->best || rc->best->run.nr < map->run.nr))
+			swap(rc->best, map);
+		if (map)
+			fuse_dax_window_bury(map);
 	}
-	return -EAGAIN;
+	if (!rc->best)
+		return fatal_signal_pending(current) ? -EINTR : -EAGAIN;
+	*rc->run = rc->best->run;
+	rc->run->stale = true;
+	fuse_dax_map_put(rc->best);
+	return 0;
 }
 
-struct fuse_dax_reclaim {
-	struct fuse_dax_window *win;
-	unsigned int want;
-	struct fuse_dax_run *run;
-};
-
 /*
- * In order of preference: what was wanted, a good part of it, somebody else's,
- * and what there is.
+ * In order of preference: what was wanted, or a good part of it, or as much as
+ * others would be made to give; what others have; and what there is.
  */
 static int fuse_dax_reclaim_try(void *data)
 {
 	struct fuse_dax_reclaim *rc = data;
-	unsigned int half = DIV_ROUND_UP(rc->want, 2);
+	unsigned int want = rc->plan->nr;
+	unsigned int least = min(DIV_ROUND_UP(want, 2), FUSE_DAX_RECLAIM_FEW);
 	int err;
 
-	err = fuse_dax_window_take(rc->win, rc->want, half, rc->run);
+	err = fuse_dax_window_take(rc->win, want, least, rc->run);
 	if (err != -EAGAIN)
 		return err;
 	if (READ_ONCE(rc->win->stopped))
 		return -ENOTCONN;
-	err = fuse_dax_reclaim_steal(rc->win, rc->want, rc->run);
+	rc->tries = FUSE_DAX_RECLAIM_TRIES;
+	rc->spares = min(READ_ONCE(rc->win->nr_live), FUSE_DAX_RECLAIM_SPARES);
+	rc->few = FUSE_DAX_RECLAIM_FEW;
+	rc->nr = 0;
+	rc->best = NULL;
+	err = fuse_dax_reclaim_steal(rc);
 	if (err != -EAGAIN)
 		return err;
-	return fuse_dax_window_take(rc->win, rc->want, 1, rc->run);
+	return fuse_dax_window_take(rc->win, want, 1, rc->run);
 }
 
 /**
  * fuse_dax_reclaim_run - get ranges, if need be from another mapping
  * @win: the window
- * @want: ranges wanted; fewer are given if that is what there is
- * @wait: whether to wait, killably, until there is at least one. Else tasks that
- *	wait come first
+ * @di: of the file that needs them
+ * @plan: what for; fewer ranges are given if that is what there is
+ * @want: &enum fuse_dax_want: whether to wait, killably, until there is at least
+ *	one, and how long. Else tasks that wait come first
  * @run: filled in on success; may be stale
  *
- * Context: May sleep; with @wait until a range is free, so that neither an
- * invalidate_lock nor a reference to a mapping may be held.
- * Return: 0, -EAGAIN without @wait, -EINTR or -ENOTCONN.
+ * While others have all there is, one mapping goes as a rule, of which no more than
+ * is wanted where it can be given up in parts. Where it cannot be taken over as it
+ * is, it is removed, and that is waited for, or the next one who comes finds it.
+ *
+ * Context: May sleep; with %FUSE_DAX_WANT_WAIT until a range is free, so that
+ * neither an invalidate_lock nor a reference to a mapping may be held.
+ * Return: 0, -EAGAIN if there is none, -EINTR or -ENOTCONN.
  */
-int fuse_dax_reclaim_run(struct fuse_dax_window *win, unsigned int want,
-			 bool wait, struct fuse_dax_run *run)
+int fuse_dax_reclaim_run(struct fuse_dax_window *win,
+			 const struct fuse_dax_inode *di,
+			 const struct fuse_dax_plan *plan, unsigned int want,
+			 struct fuse_dax_run *run)
 {
-	struct fuse_dax_reclaim rc = { .win = win, .want = want, .run = run };
+	struct fuse_dax_reclaim rc = {
+		.win = win, .di = di, .plan = plan, .want = want, .run = run,
+	};
 	int err = -EAGAIN;
 
 	if (!READ_ONCE(win->nr_waiters))
 		err = fuse_dax_reclaim_try(&rc);
-	if (err == -EAGAIN && wait)
-		err = fuse_dax_window_wait(win, fuse_dax_reclaim_try, &rc);
+	if (err == -EAGAIN && (want & FUSE_DAX_WANT_WAIT))
+		err = fuse_dax_window_wait(win, want, fuse_dax_reclaim_try,
+					   &rc);
 	return err;
 }
 
@@ -289,18 +293,21 @@ int fuse_dax_reclaim_run(struct fuse_dax_window *win, unsigned int want,
 void fuse_dax_reclaim_age(struct fuse_dax_window *win)
 {
 	struct fuse_dax_map *map;
-	bool spare, fleeting;
+	enum fuse_dax_use use;
+	int err = -EAGAIN;
 
-	map = fuse_dax_window_victim(win, 1, UINT_MAX, &spare);
+	map = fuse_dax_window_victim(win, &use);
 	if (!map)
 		return;
-	fleeting = fuse_dax_window_keep(map);
-	if (spare || fleeting) {
+	if (fuse_dax_window_keep(map) || use == FUSE_DAX_USED)
 		fuse_dax_reclaim_unmap(map);
-		fuse_dax_reclaim_release(map);
-	} else if (!fuse_dax_reclaim_victim(map)) {
-		fuse_dax_window_bury(map);
-	}
+	else
+		err = fuse_dax_detach(map, 0, map->run.nr);
+	fuse_dax_reclaim_release(map);
+	if (err)
+		return;
+	fuse_dax_count(win, FUSE_DAX_RECLAIMED);
+	fuse_dax_window_bury(map);
 }
 
 static int fuse_dax_reclaim_send(struct fuse_dax_window *win,

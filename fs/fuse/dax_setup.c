@@ -8,26 +8,22 @@
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
+/* Whether an error of the server tells of a budget, not of a moment */
+static bool fuse_dax_error_is_budget(int error)
+{
+	return error == -ENOMEM || error == -ENOSPC || error == -EDQUOT;
+}
+
 /**
  * fuse_dax_error_is_limit - what an error of the server says of its resources
  * @error: 0 or -errno, of a setup
  *
- * Return: whether it means that the server cannot hold more mappings.
+ * Return: whether it means that the server cannot hold more mappings, or not now.
  */
 bool fuse_dax_error_is_limit(int error)
 {
-	switch (error) {
-	case -ENOMEM:
-	case -ENOSPC:
-	case -EDQUOT:
-	case -EMFILE:
-	case -ENFILE:
-	case -EAGAIN:
-	case -EBUSY:
-		return true;
-	default:
-		return false;
-	}
+	return fuse_dax_error_is_budget(error) || error == -EMFILE ||
+	       error == -ENFILE || error == -EAGAIN || error == -EBUSY;
 }
 
 /**
@@ -169,9 +165,11 @@ static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 	 */
 	if (fuse_dax_error_is_limit(error) && !map->run.stale &&
 	    !(map->writable && fuse_dax_error_is_full(error)))
-		fuse_dax_window_limit(win);
-	else if (error == -ENOSYS || error == -EOPNOTSUPP)
+		fuse_dax_window_limit(win, fuse_dax_error_is_budget(error));
+	else if (error == -ENOSYS)
 		fuse_dax_window_disable(win);
+	else if (error == -EOPNOTSUPP)
+		WRITE_ONCE(map->di->unmappable, true);
 	fuse_dax_map_answered(map, error);
 }
 

@@ -24,6 +24,24 @@ static struct fuse_dax_window *fuse_dax_sysfs_window(struct kobject *kobj)
 	return container_of(kobj, struct fuse_dax_sysfs, kobj)->win;
 }
 
+/**
+ * fuse_dax_window_stat - how often something was counted
+ * @win: the window
+ * @stat: what
+ *
+ * Return: the sum over all processors; what is counted meanwhile may be missed.
+ */
+unsigned long fuse_dax_window_stat(struct fuse_dax_window *win,
+				   enum fuse_dax_stat stat)
+{
+	unsigned long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(win->stats, cpu)->nr[stat]);
+	return sum;
+}
+
 #define FUSE_DAX_SYSFS_RO(name, value)					\
 static ssize_t name##_show(struct kobject *kobj,			\
 			   struct kobj_attribute *attr, char *buf)	\
@@ -35,18 +53,12 @@ static ssize_t name##_show(struct kobject *kobj,			\
 static struct kobj_attribute fuse_dax_sysfs_##name = __ATTR_RO(name)
 
 #define FUSE_DAX_SYSFS_STAT(name, stat)					\
-	FUSE_DAX_SYSFS_RO(name, atomic_long_read(&win->stats[stat]))
-
-static unsigned int fuse_dax_sysfs_live(struct fuse_dax_window *win)
-{
-	guard(spinlock)(&win->lock);
-	return list_count_nodes(&win->lru);
-}
+	FUSE_DAX_SYSFS_RO(name, fuse_dax_window_stat(win, stat))
 
 FUSE_DAX_SYSFS_RO(ranges_total, win->nr_ranges);
 FUSE_DAX_SYSFS_RO(ranges_free, READ_ONCE(win->nr_free));
 FUSE_DAX_SYSFS_RO(ranges_bad, READ_ONCE(win->nr_bad));
-FUSE_DAX_SYSFS_RO(mappings_live, fuse_dax_sysfs_live(win));
+FUSE_DAX_SYSFS_RO(mappings_live, READ_ONCE(win->nr_live));
 FUSE_DAX_SYSFS_RO(mappings_max, min(READ_ONCE(win->max_runs), win->nr_ranges));
 FUSE_DAX_SYSFS_RO(copy_bytes, READ_ONCE(win->copies.pages) << PAGE_SHIFT);
 FUSE_DAX_SYSFS_STAT(setups, FUSE_DAX_SETUPS);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ranges of the DAX window: who has which, whose turn it is to give one
- * back, and who waits for one.
+ * The ranges of the DAX window: who has which, which are on their way back, and
+ * who waits for one.
  *
  * Everything here is short work under one spinlock; nothing sends a request,
  * and nothing looks into an inode.
@@ -21,8 +21,12 @@
  */
 #define FUSE_DAX_POLL	(HZ / 10)
 
-/* One in so many mappings that others had to go for stays, whatever it is */
-#define FUSE_DAX_STAYS	4
+/* How long those wait who have another way. One of them waits for all, so long */
+#define FUSE_DAX_BRIEF	(HZ / 5)
+#define FUSE_DAX_STARVED HZ
+
+/* Mappings of other inodes that may be looked at for one to be removed too */
+#define FUSE_DAX_LOOKS	64
 
 /**
  * fuse_dax_map_put - drop a reference to a mapping
@@ -69,8 +73,12 @@ struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
 		return NULL;
 
 	win->used = bitmap_zalloc(nr_ranges, GFP_KERNEL);
+	win->starts = bitmap_zalloc(nr_ranges, GFP_KERNEL);
+	win->maps = kvzalloc_objs(*win->maps, nr_ranges);
 	win->entries = (void *)get_zeroed_page(GFP_KERNEL);
-	if (!win->used || !win->entries) {
+	win->stats = alloc_percpu(struct fuse_dax_stats);
+	if (!win->used || !win->starts || !win->maps || !win->entries ||
+	    !win->stats) {
 		fuse_dax_window_free(win);
 		return NULL;
 	}
@@ -80,6 +88,9 @@ struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
 	win->max_run = max(nr_ranges / 2, 1U);
 	win->nr_free = nr_ranges;
 	win->max_runs = UINT_MAX;
+	win->known_runs = UINT_MAX;
+	win->probe_at = jiffies;
+	win->starved = jiffies;
 	spin_lock_init(&win->lock);
 	INIT_LIST_HEAD(&win->lru);
 	INIT_LIST_HEAD(&win->dying);
@@ -115,9 +126,37 @@ void fuse_dax_window_free(struct fuse_dax_window *win)
 		fuse_dax_window_drop(&win->dying);
 		fuse_dax_window_drop(&win->bad);
 	}
+	free_percpu(win->stats);
 	free_page((unsigned long)win->entries);
+	kvfree(win->maps);
+	bitmap_free(win->starts);
 	bitmap_free(win->used);
 	kfree(win);
+}
+
+/**
+ * fuse_dax_window_list - let a mapping be found by its place in the window
+ * @map: the mapping, about to be on a list of the window
+ *
+ * Context: &fuse_dax_window.lock held.
+ */
+void fuse_dax_window_list(struct fuse_dax_map *map)
+{
+	lockdep_assert_held(&map->win->lock);
+	map->win->maps[map->run.first] = map;
+	__set_bit(map->run.first, map->win->starts);
+}
+
+/**
+ * fuse_dax_window_unlist - let it be found no more
+ * @map: the mapping, about to leave its list
+ *
+ * Context: &fuse_dax_window.lock held.
+ */
+void fuse_dax_window_unlist(struct fuse_dax_map *map)
+{
+	lockdep_assert_held(&map->win->lock);
+	__clear_bit(map->run.first, map->win->starts);
 }
 
 /* Wakes the task that waits longest */
@@ -135,6 +174,8 @@ static unsigned int fuse_dax_window_hole(const struct fuse_dax_window *win,
 	unsigned int start, end, best = 0;
 
 	lockdep_assert_held(&win->lock);
+	if (!win->nr_free)
+		return 0;
 	for_each_clear_bitrange(start, end, win->used, win->nr_ranges) {
 		if (end - start <= best)
 			continue;
@@ -142,6 +183,9 @@ static unsigned int fuse_dax_window_hole(const struct fuse_dax_window *win,
 		best = end - start;
 		if (best >= want)
 			return want;
+		/* There is no other */
+		if (best == win->nr_free)
+			break;
 	}
 	return best;
 }
@@ -165,7 +209,7 @@ int fuse_dax_window_take(struct fuse_dax_window *win, unsigned int want,
 	guard(spinlock)(&win->lock);
 	if (win->stopped)
 		return -ENOTCONN;
-	if (win->nr_runs >= win->max_runs)
+	if (win->nr_runs >= win->max_runs && !fuse_dax_window_probe(win))
 		return -EAGAIN;
 
 	nr = fuse_dax_window_hole(win, want, &first);
@@ -224,146 +268,6 @@ void fuse_dax_window_trim(struct fuse_dax_window *win,
 }
 
 /**
- * fuse_dax_window_limit - remember that the server has no resources for more
- * @win: the window
- *
- * To be called with the run of the refused setup still taken, once for each of
- * those that are refused at the same time. The limit is kept until the window
- * goes: the server's resources are a configured budget.
- *
- * Context: Takes &fuse_dax_window.lock.
- */
-void fuse_dax_window_limit(struct fuse_dax_window *win)
-{
-	guard(spinlock)(&win->lock);
-	win->max_runs = max(min(win->max_runs, win->nr_runs), 2U) - 1;
-}
-
-/*
- * Whether a mapping that others had to go for is to stay, as one that there was
- * room for: because its file lost a fleeting one a moment ago, and so is used
- * more than once, or because it is its turn, so that what has stayed for long
- * goes at last. To have lost one that stayed says nothing: when files are used
- * in turn, that is the one which is needed next.
- */
-static bool fuse_dax_window_stays(const struct fuse_dax_window *win,
-				  const struct fuse_dax_inode *di)
-{
-	lockdep_assert_held(&win->lock);
-	return win->withdrawn % FUSE_DAX_STAYS == 0 ||
-	       (di->withdrawn &&
-		win->withdrawn - di->withdrawn <= win->nr_runs / FUSE_DAX_STAYS);
-}
-
-/**
- * fuse_dax_window_publish - a mapping became LIVE and may be reclaimed
- * @map: the mapping
- *
- * While there is room it is the last to go. When others have gone for it, it is
- * as a rule the next: what is used in turn, and is more than the window holds,
- * would else always miss what has just gone.
- *
- * Context: &fuse_dax_inode.sem held for write. Takes &fuse_dax_window.lock.
- */
-void fuse_dax_window_publish(struct fuse_dax_map *map)
-{
-	struct fuse_dax_window *win = map->win;
-
-	lockdep_assert_held_write(&map->di->sem);
-	guard(spinlock)(&win->lock);
-	map->fleeting = !map->renewed && fuse_dax_window_pressed(win) &&
-			!fuse_dax_window_stays(win, map->di);
-	if (map->fleeting)
-		list_add(&map->list, &win->lru);
-	else
-		list_add_tail(&map->list, &win->lru);
-}
-
-/**
- * fuse_dax_window_withdraw - a mapping is no longer to be reclaimed
- * @map: the mapping, being detached
- *
- * Context: &fuse_dax_inode.sem held. Takes &fuse_dax_window.lock.
- */
-void fuse_dax_window_withdraw(struct fuse_dax_map *map)
-{
-	lockdep_assert_held(&map->di->sem);
-	guard(spinlock)(&map->win->lock);
-	list_del_init(&map->list);
-	map->win->withdrawn++;
-	if (map->fleeting)
-		map->di->withdrawn = map->win->withdrawn;
-}
-
-/**
- * fuse_dax_window_victim - choose the mapping to reclaim next
- * @win: the window
- * @min: least number of ranges that it should have
- * @max: the greatest
- * @spare: set to whether it was used since it was last looked at, other than by
- *	a first burst: then it should get a second chance and be left where it
- *	is, this once
- *
- * What somebody uses now is passed over. What is of another size stays where it is
- * in the order, and its use is not forgotten.
- *
- * Context: Takes &fuse_dax_window.lock.
- * Return: the mapping, moved to the end of the list, with a reference for the
- * caller, and with its inode kept from eviction until the caller drops
- * &fuse_dax_inode.reclaimers; NULL if there is none. It may be detached by
- * others meanwhile: who wants to detach it has to check its state under
- * &fuse_dax_inode.sem.
- */
-struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
-					    unsigned int min, unsigned int max,
-					    bool *spare)
-{
-	struct fuse_dax_map *map, *next, *end = NULL;
-
-	guard(spinlock)(&win->lock);
-	list_for_each_entry_safe(map, next, &win->lru, list) {
-		if (map == end)
-			return NULL;
-		if (map->run.nr < min || map->run.nr > max)
-			continue;
-		list_move_tail(&map->list, &win->lru);
-		if (!end)
-			end = map;
-		if (refcount_read(&map->ref) > 1) {
-			map->fleeting = false;
-			continue;
-		}
-		/* First use comes as a burst, which says nothing yet */
-		*spare = READ_ONCE(map->referenced) && !map->fleeting;
-		if (*spare)
-			WRITE_ONCE(map->referenced, false);
-		atomic_inc(&map->di->reclaimers);
-		fuse_dax_map_get(map);
-		return map;
-	}
-	return NULL;
-}
-
-/**
- * fuse_dax_window_keep - let a mapping take its turn like others
- * @map: the mapping
- *
- * Context: Takes &fuse_dax_window.lock.
- * Return: whether it was fleeting, the next to be reclaimed, until now.
- */
-bool fuse_dax_window_keep(struct fuse_dax_map *map)
-{
-	bool fleeting;
-
-	guard(spinlock)(&map->win->lock);
-	fleeting = map->fleeting;
-	map->fleeting = false;
-	if (fleeting)
-		WRITE_ONCE(map->referenced, false);
-	return fleeting;
-}
-
-/**
  * fuse_dax_window_bury - have a detached mapping removed
  * @map: the mapping, in no tree and on no list; its last reference is taken over
  *
@@ -384,6 +288,7 @@ void fuse_dax_window_bury(struct fuse_dax_map *map)
 		fuse_dax_window_clear(win, map->run.first, map->run.nr);
 	} else {
 		list_add_tail(&map->list, &win->dying);
+		fuse_dax_window_list(map);
 		win->nr_dying += map->run.nr;
 		queue_work(system_dfl_long_wq, &win->remove_work);
 	}
@@ -421,16 +326,19 @@ bool fuse_dax_window_awaits(struct fuse_dax_window *win, unsigned int want)
 unsigned int fuse_dax_window_dying(struct fuse_dax_window *win,
 				   unsigned int max, struct list_head *batch)
 {
+	unsigned int nr = 0, others = 0;
 	struct fuse_dax_map *map, *next;
-	unsigned int nr = 0;
 	u64 nodeid = 0;
 
 	guard(spinlock)(&win->lock);
 	list_for_each_entry_safe(map, next, &win->dying, list) {
-		if (!nr)
+		if (!nr) {
 			nodeid = map->nodeid;
-		else if (map->nodeid != nodeid)
+		} else if (map->nodeid != nodeid) {
+			if (++others == FUSE_DAX_LOOKS)
+				break;
 			continue;
+		}
 		list_move_tail(&map->list, batch);
 		if (++nr == max)
 			break;
@@ -481,6 +389,7 @@ void fuse_dax_window_removed(struct fuse_dax_window *win,
 			win->nr_bad += map->run.nr;
 		} else {
 			win->nr_runs--;
+			fuse_dax_window_unlist(map);
 			fuse_dax_window_clear(win, map->run.first, map->run.nr);
 		}
 	}
@@ -534,7 +443,8 @@ void fuse_dax_window_disable(struct fuse_dax_window *win)
 bool fuse_dax_window_pressed(struct fuse_dax_window *win)
 {
 	return !READ_ONCE(win->nr_free) || READ_ONCE(win->nr_waiters) ||
-	       READ_ONCE(win->nr_runs) >= READ_ONCE(win->max_runs);
+	       (READ_ONCE(win->nr_runs) >= READ_ONCE(win->max_runs) &&
+		time_before(jiffies, READ_ONCE(win->probe_at)));
 }
 
 static void fuse_dax_window_add_waiter(struct fuse_dax_window *win)
@@ -555,42 +465,71 @@ static void fuse_dax_window_del_waiter(struct fuse_dax_window *win)
 	spin_unlock(&win->lock);
 }
 
+/* How long to wait, jiffies */
+static long fuse_dax_window_patience(struct fuse_dax_window *win,
+				     unsigned int want)
+{
+	if (!(want & FUSE_DAX_WANT_BRIEF))
+		return MAX_SCHEDULE_TIMEOUT;
+	/* Who has no other way now comes back at once */
+	if (!(want & FUSE_DAX_WANT_MAPPED) &&
+	    time_before(jiffies, READ_ONCE(win->starved)))
+		return 0;
+	return FUSE_DAX_BRIEF;
+}
+
+/* The end of a wait that was in vain: -EINTR, -ENOTCONN, or 0: not yet */
+static int fuse_dax_window_given_up(struct fuse_dax_window *win)
+{
+	if (READ_ONCE(win->stopped))
+		return -ENOTCONN;
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
 /**
  * fuse_dax_window_wait - try until it works
  * @win: the window
+ * @want: %FUSE_DAX_WANT_BRIEF and %FUSE_DAX_WANT_MAPPED, or 0
  * @try: called without a lock; may sleep. -EAGAIN means wait and try again
  * @data: for @try
  *
  * Waiters are served in the order in which they came, as far as what they try
- * allows. The wait ends with a fatal signal.
+ * allows. The wait ends with a fatal signal, and a brief one by itself.
  *
  * Context: May sleep. No lock that reclaim needs may be held: neither
  * invalidate_lock nor &fuse_dax_inode.sem.
  * Return: what @try returned, -EINTR, or -ENOTCONN if the window was stopped.
+ * -EAGAIN if the wait was a brief one.
  */
-int fuse_dax_window_wait(struct fuse_dax_window *win,
+int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 			 int (*try)(void *data), void *data)
 {
+	long left = fuse_dax_window_patience(win, want);
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-	int err;
+	int err, end;
 
+	if (!left)
+		return -EAGAIN;
 	fuse_dax_count(win, FUSE_DAX_WAITS);
 	trace_fuse_dax_wait(READ_ONCE(win->nr_free),
 			    READ_ONCE(win->nr_waiters));
 	fuse_dax_window_add_waiter(win);
 	add_wait_queue_exclusive(&win->wait, &wait);
 	while ((err = try(data)) == -EAGAIN) {
-		if (READ_ONCE(win->stopped)) {
-			err = -ENOTCONN;
+		long slice = min(left, FUSE_DAX_POLL);
+
+		end = fuse_dax_window_given_up(win);
+		if (end || !left) {
+			err = end ?: -EAGAIN;
 			break;
 		}
-		if (fatal_signal_pending(current)) {
-			err = -EINTR;
-			break;
-		}
-		wait_woken(&wait, TASK_KILLABLE, FUSE_DAX_POLL);
+		slice -= wait_woken(&wait, TASK_KILLABLE, slice);
+		if (left != MAX_SCHEDULE_TIMEOUT)
+			left -= slice;
 	}
 	remove_wait_queue(&win->wait, &wait);
 	fuse_dax_window_del_waiter(win);
+	if (err == -EAGAIN)
+		WRITE_ONCE(win->starved, jiffies + FUSE_DAX_STARVED);
 	return err;
 }

@@ -161,13 +161,17 @@ static void fuse_dax_kunit_late_work(struct work_struct *work)
 	fuse_dax_map_put(kt->late_map);
 }
 
-/* Stands in for fuse_dax_reclaim_zap() */
-static int fuse_dax_kunit_reclaim_zap(struct fuse_dax_map *map)
+/* Stands in for fuse_dax_detach_zap() */
+static int fuse_dax_kunit_detach_zap(struct fuse_dax_map *map,
+				     unsigned int first, unsigned int nr)
 {
 	struct kunit *test = kunit_get_current_test();
 	struct fuse_dax_kunit *kt = test->priv;
 
 	kt->nr_zaps++;
+	kt->zap_first = first;
+	kt->zap_nr = nr;
+	KUNIT_EXPECT_LE(test, first + nr, map->run.nr);
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_DETACH);
 	return kt->zap(test, map);
 }
@@ -179,8 +183,8 @@ void fuse_dax_kunit_zap(struct kunit *test,
 	struct fuse_dax_kunit *kt = test->priv;
 
 	kt->zap = zap;
-	kunit_activate_static_stub(test, fuse_dax_reclaim_zap,
-				   fuse_dax_kunit_reclaim_zap);
+	kunit_activate_static_stub(test, fuse_dax_detach_zap,
+				   fuse_dax_kunit_detach_zap);
 }
 
 static void fuse_dax_kunit_inode_init(struct fuse_dax_kunit *kt,
@@ -208,7 +212,16 @@ static void fuse_dax_kunit_disable(struct work_struct *work)
 	container_of(win->fc, struct fuse_dax_kunit, fc)->nr_disables++;
 }
 
-/* The init function of a suite: a window of 64 ranges */
+/* From here on the server neither replaces under users nor removes parts */
+void fuse_dax_kunit_stock(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+
+	kt->win->replaces = false;
+	kt->win->removes_parts = false;
+}
+
+/* The init function of a suite: a window of 64 ranges, mappings go in parts */
 int fuse_dax_kunit_init(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt;
@@ -218,6 +231,8 @@ int fuse_dax_kunit_init(struct kunit *test)
 	kt->win = fuse_dax_kunit_window(64);
 	KUNIT_ASSERT_NOT_NULL(test, kt->win);
 
+	kt->win->replaces = true;
+	kt->win->removes_parts = true;
 	kt->win->fc = &kt->fc;
 	kt->fc.dax = kt->win;
 	INIT_WORK(&kt->win->disable_work, fuse_dax_kunit_disable);

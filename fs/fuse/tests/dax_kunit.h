@@ -10,7 +10,7 @@
 #include <kunit/test.h>
 
 #define FUSE_DAX_KUNIT_INODES	4
-#define FUSE_DAX_KUNIT_REQUESTS	32
+#define FUSE_DAX_KUNIT_REQUESTS	96
 /* Jiffies in which a test gets to where it waits for another task */
 #define FUSE_DAX_KUNIT_SOON	2
 
@@ -62,6 +62,8 @@ struct fuse_dax_kunit_remove {
  * @late_work: answers it from another task; queued with the setup if @answer
  * @answer: the answer does not wait for the test
  * @zap: called instead of the zapping of a mapping, if not NULL; 0 or -errno
+ * @zap_first: first range of the mapping that is zapped
+ * @zap_nr: how many
  * @nr_zaps: times it was called
  * @nr_unmaps: mappings that were spared by reclaim
  * @nr_removes: removes sent
@@ -89,6 +91,8 @@ struct fuse_dax_kunit {
 	bool answer;
 
 	int (*zap)(struct kunit *test, struct fuse_dax_map *map);
+	unsigned int zap_first;
+	unsigned int zap_nr;
 	unsigned int nr_zaps;
 	unsigned int nr_unmaps;
 
@@ -128,6 +132,7 @@ unsigned int fuse_dax_kunit_count(struct inode *inode);
 struct file *fuse_dax_kunit_file(struct kunit *test, struct inode *inode);
 void fuse_dax_kunit_zap(struct kunit *test,
 			int (*zap)(struct kunit *test, struct fuse_dax_map *map));
+void fuse_dax_kunit_stock(struct kunit *test);
 void fuse_dax_kunit_kill(void);
 void fuse_dax_kunit_unkill(void);
 

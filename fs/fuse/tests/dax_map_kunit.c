@@ -81,7 +81,7 @@ static void map_grown_file(struct kunit *test)
 /* The runs grow while there are ranges; then the coldest that fits is replaced */
 static void map_sequential(struct kunit *test)
 {
-	static const unsigned int nr[] = { 4, 8, 16, 32, 16 };
+	static const unsigned int nr[] = { 4, 8, 16, 32, 4, 16 };
 	struct fuse_dax_kunit *kt = test->priv;
 	struct inode *inode = fuse_dax_kunit_inode(test, 0, 100);
 	unsigned long range = 0;
@@ -91,12 +91,12 @@ static void map_sequential(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, kt->nr_setups, i + 1);
 		KUNIT_EXPECT_EQ(test, kt->setups[i].start, range);
 		KUNIT_EXPECT_EQ(test, kt->setups[i].run.nr, nr[i]);
-		KUNIT_EXPECT_EQ(test, kt->setups[i].run.stale, i == 4);
+		KUNIT_EXPECT_EQ(test, kt->setups[i].run.stale, i == 5);
 		range += nr[i];
 	}
-	KUNIT_EXPECT_EQ(test, kt->setups[4].run.first, kt->setups[2].run.first);
+	KUNIT_EXPECT_EQ(test, kt->setups[5].run.first, kt->setups[2].run.first);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 2);
-	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 2);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 3);
 }
 
 static void map_write_access(struct kunit *test)
@@ -138,7 +138,9 @@ struct error_case {
 	int error;
 	unsigned int want;
 	unsigned int setups;
-	bool limit, disabled, buried;
+	/* The limit is in force, and known */
+	bool limit, budget;
+	bool disabled, unmappable, buried;
 };
 
 static const struct error_case error_cases[] = {
@@ -147,9 +149,9 @@ static const struct error_case error_cases[] = {
 	{ "not writable", -EACCES, FUSE_DAX_WANT_WRITE, 1 },
 	{ "not writable, fault", -EROFS,
 	  FUSE_DAX_WANT_WRITE | FUSE_DAX_WANT_WAIT, 1 },
-	{ "limit", -ENOMEM, 0, 1, .limit = true },
-	{ "limit of space", -ENOSPC, 0, 1, .limit = true },
-	{ "limit of a user", -EDQUOT, 0, 1, .limit = true },
+	{ "limit", -ENOMEM, 0, 1, .limit = true, .budget = true },
+	{ "limit of space", -ENOSPC, 0, 1, .limit = true, .budget = true },
+	{ "limit of a user", -EDQUOT, 0, 1, .limit = true, .budget = true },
 	{ "limit of files", -EMFILE, 0, 1, .limit = true },
 	{ "limit of all files", -ENFILE, 0, 1, .limit = true },
 	{ "limit for now", -EAGAIN, 0, 1, .limit = true },
@@ -157,15 +159,20 @@ static const struct error_case error_cases[] = {
 	{ "no space for a write", -ENOSPC, FUSE_DAX_WANT_WRITE, 1 },
 	{ "no space of a user, fault", -EDQUOT,
 	  FUSE_DAX_WANT_WRITE | FUSE_DAX_WANT_WAIT, 3 },
-	{ "limit, fault", -ENOSPC, FUSE_DAX_WANT_WAIT, 3, .limit = true },
+	{ "limit, fault", -ENOSPC, FUSE_DAX_WANT_WAIT, 3, .limit = true,
+	  .budget = true },
 	{ "limit, fault that is repeated", -ENOSPC,
-	  FUSE_DAX_WANT_WAIT | FUSE_DAX_WANT_ONCE, 1, .limit = true },
+	  FUSE_DAX_WANT_WAIT | FUSE_DAX_WANT_ONCE, 1, .limit = true,
+	  .budget = true },
 	{ "too many holes", -E2BIG, 0, 3 },
 	{ "too many holes, fault that is repeated", -E2BIG,
 	  FUSE_DAX_WANT_WRITE | FUSE_DAX_WANT_WAIT | FUSE_DAX_WANT_ONCE, 3 },
 	{ "not supported", -ENOSYS, 0, 1, .disabled = true },
-	{ "not supported, fault", -EOPNOTSUPP, FUSE_DAX_WANT_WAIT, 1,
+	{ "not supported, fault", -ENOSYS, FUSE_DAX_WANT_WAIT, 1,
 	  .disabled = true },
+	{ "not this file", -EOPNOTSUPP, 0, 1, .unmappable = true },
+	{ "not this file, fault", -EOPNOTSUPP, FUSE_DAX_WANT_WAIT, 1,
+	  .unmappable = true },
 	{ "unknown outcome", -EIO, 0, 1, .buried = true },
 	{ "end of the connection", -ENOTCONN, FUSE_DAX_WANT_WAIT, 1,
 	  .buried = true },
@@ -186,15 +193,21 @@ static void map_setup_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, c->setups);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
 	KUNIT_EXPECT_EQ(test, win->max_runs, c->limit ? 1 : UINT_MAX);
+	KUNIT_EXPECT_EQ(test, win->known_runs, c->budget ? 1 : UINT_MAX);
 	KUNIT_EXPECT_EQ(test, win->nr_free, c->buried ? 61 : 64);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&win->dying), c->buried);
 
 	KUNIT_EXPECT_EQ(test, win->disabled, c->disabled);
 	flush_work(&win->disable_work);
 	KUNIT_EXPECT_EQ(test, kt->nr_disables, c->disabled);
-	if (c->disabled) {
+	if (c->disabled || c->unmappable) {
 		KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, map_error(inode, 0, 0));
+		fuse_dax_map_ahead(inode, 0, ULONG_MAX);
 		KUNIT_EXPECT_EQ(test, kt->nr_setups, c->setups);
+	}
+	if (c->unmappable) {
+		kt->setup_errors[c->setups] = 0;
+		fuse_dax_kunit_map(test, fuse_dax_kunit_inode(test, 1, 3), 0, 0);
 	}
 }
 
@@ -310,6 +323,7 @@ static void map_stale(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, kt->setups[2].run.stale);
 	KUNIT_EXPECT_FALSE(test, map->run.stale);
 	KUNIT_EXPECT_EQ(test, map->run.first, 0);
+	KUNIT_EXPECT_EQ(test, map->run.nr, 4);
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->dying));
 }
 
@@ -363,7 +377,7 @@ static void map_ahead(struct kunit *test)
 	fuse_dax_map_ahead(inode, 0, ULONG_MAX);
 	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 0);
 	KUNIT_EXPECT_EQ(test, PTR_ERR(map_hit(inode, 39, 0)), -EAGAIN);
-	reclaimed = atomic_long_read(&kt->win->stats[FUSE_DAX_RECLAIMED]);
+	reclaimed = fuse_dax_window_stat(kt->win, FUSE_DAX_RECLAIMED);
 	KUNIT_EXPECT_EQ(test, reclaimed, 0);
 }
 
@@ -465,6 +479,43 @@ static void map_upgrade_full(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->dying));
 }
 
+static int map_zap_second(struct kunit *test, struct fuse_dax_map *map)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	bool second = kt->zap_first <= 1 && 1 < kt->zap_first + kt->zap_nr;
+
+	return second ? -EBUSY : 0;
+}
+
+/* A page that is pinned keeps its range as it is; others can be stored to */
+static void map_upgrade_beside_pin(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 8);
+	struct fuse_dax_map *map;
+
+	fuse_dax_kunit_map(test, inode, 0, 0);
+	fuse_dax_kunit_zap(test, map_zap_second);
+	map = fuse_dax_kunit_map(test, inode, 5, FUSE_DAX_WANT_WRITE);
+	KUNIT_EXPECT_TRUE(test, map->writable);
+	KUNIT_EXPECT_EQ(test, map->run.first, 5);
+	KUNIT_EXPECT_EQ(test, map->run.nr, 1);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 3);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 1, FUSE_DAX_WANT_WRITE));
+	/* Nobody waits for long who has another way */
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			map_error(inode, 1, FUSE_DAX_WANT_WRITE |
+					    FUSE_DAX_WANT_WAIT |
+					    FUSE_DAX_WANT_BRIEF));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
+
+	/* Where a mapping goes as a whole nothing can be done */
+	fuse_dax_kunit_stock(test);
+	kt->zap_nr = 0;
+	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(inode, 0, FUSE_DAX_WANT_WRITE));
+	KUNIT_EXPECT_EQ(test, kt->zap_nr, 5);
+}
+
 /* The server refuses: the run may show what it showed, and is removed */
 static void map_upgrade_refused(struct kunit *test)
 {
@@ -487,7 +538,7 @@ static bool map_during(struct kunit *test, struct fuse_dax_map *map)
 
 	KUNIT_EXPECT_EQ(test, -EAGAIN,
 			PTR_ERR(map_hit(map->inode, 0, 0)));
-	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_detach(map, 0, 3));
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
 	fuse_dax_kunit_kill();
 	KUNIT_EXPECT_EQ(test, -EINTR, map_error(map->inode, 0, 0));
@@ -714,7 +765,7 @@ static int map_zap_pinned(struct kunit *test, struct fuse_dax_map *map)
 	KUNIT_EXPECT_EQ(test, -EAGAIN,
 			PTR_ERR(map_hit(map->inode, 0, 0)));
 	KUNIT_EXPECT_EQ(test, -EAGAIN, map_error(map->inode, 0, 0));
-	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach_locked(map));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_detach_locked(map, 0, 3));
 	fuse_dax_kunit_kill();
 	KUNIT_EXPECT_EQ(test, -EINTR,
 			map_error(map->inode, 0, FUSE_DAX_WANT_WAIT));
@@ -736,17 +787,17 @@ static void map_detach(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
 	fuse_dax_kunit_zap(test, map_zap_pinned);
-	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_detach(map, 0, 3));
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
 	KUNIT_EXPECT_PTR_EQ(test, kt->win->lru.next, &map->list);
 	KUNIT_EXPECT_PTR_EQ(test, map, fuse_dax_kunit_map(test, inode, 0, 0));
 	KUNIT_EXPECT_EQ(test, kt->nr_zaps, 1);
 
 	kt->zap = map_zap;
-	KUNIT_EXPECT_EQ(test, 0, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_detach(map, 0, 3));
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_GONE);
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
-	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_detach(map, 0, 3));
 	fuse_dax_map_put(map);
 	fuse_dax_window_bury(map);
 }
@@ -866,10 +917,10 @@ static void map_evict_waits(struct kunit *test)
 	struct fuse_dax_kunit *kt = test->priv;
 	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
 	struct map_later later = {};
-	bool spare;
+	enum fuse_dax_use use;
 
 	fuse_dax_kunit_map(test, inode, 0, 0);
-	later.map = fuse_dax_window_victim(kt->win, 1, UINT_MAX, &spare);
+	later.map = fuse_dax_window_victim(kt->win, &use);
 	KUNIT_ASSERT_NOT_NULL(test, later.map);
 	fuse_dax_map_put(later.map);
 	INIT_DELAYED_WORK_ONSTACK(&later.work, map_reclaimer_work);
@@ -916,6 +967,7 @@ static struct kunit_case fuse_dax_map_cases[] = {
 	KUNIT_CASE(map_upgrade),
 	KUNIT_CASE(map_settle_reader),
 	KUNIT_CASE(map_upgrade_full),
+	KUNIT_CASE(map_upgrade_beside_pin),
 	KUNIT_CASE(map_upgrade_refused),
 	KUNIT_CASE(map_upgrade_waits),
 	KUNIT_CASE(map_killed_then_live),

@@ -22,6 +22,8 @@ static int plan_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	p->win = fuse_dax_kunit_window(PLAN_RANGES);
 	KUNIT_ASSERT_NOT_NULL(test, p->win);
+	p->win->replaces = true;
+	p->win->removes_parts = true;
 	init_rwsem(&p->di.sem);
 	p->di.tree = RB_ROOT_CACHED;
 	p->di.missed = ULONG_MAX;
@@ -78,7 +80,11 @@ static const struct plan_case plan_cases[] = {
 	{ "whole file", RANGES(5) + 1, 64, 0, 0, 3, { 0, 6 } },
 	{ "one byte", 1, 64, 0, 0, 0, { 0, 1 } },
 	{ "whole file of a share", RANGES(32), 64, 0, 0, 31, { 0, 32 } },
-	{ "whole file, no room", RANGES(32), 0, 0, 0, 9, { 0, 32 } },
+	{ "whole file, no room", RANGES(32), 0, 0, 0, 9, { 8, 4 } },
+	{ "whole file of few, no room", RANGES(4), 0, 0, 0, 2, { 0, 4 } },
+	{ "whole file, no room, from the start", RANGES(32), 0, 0, 0, 0, { 0, 4 } },
+	{ "whole file, no room, pass", RANGES(32), 0, 4, 4, 4, { 4, 8 } },
+	{ "whole file, some room", RANGES(32), 20, 0, 0, 9, { 0, 20 } },
 	{ "larger, room for all", RANGES(64), 64, 0, 0, 0, { 0, 32 } },
 	{ "larger, room for the rest", RANGES(100), 50, 0, 0, 50, { 50, 32 } },
 	{ "larger, room for the last", RANGES(100), 10, 0, 0, 90, { 90, 10 } },
@@ -88,7 +94,9 @@ static const struct plan_case plan_cases[] = {
 	{ "sequential, one left out", RANGES(100), 20, 4, 4, 5, { 5, 8 } },
 	{ "sequential up to the share", RANGES(100), 20, 28, 20, 28, { 28, 32 } },
 	{ "sequential up to the end", RANGES(100), 5, 94, 16, 94, { 94, 6 } },
-	{ "from the start again", RANGES(100), 20, 44, 16, 0, { 0, 32 } },
+	{ "from the start again", RANGES(100), 20, 44, 16, 0, { 0, 20 } },
+	{ "from the start, no room", RANGES(100), 0, 44, 16, 0, { 0, 4 } },
+	{ "pass, no room", RANGES(100), 0, 28, 20, 28, { 28, 32 } },
 	{ "two left out", RANGES(100), 20, 4, 8, 6, { 4, 4 } },
 	{ "backwards", RANGES(100), 20, 44, 4, 39, { 36, 4 } },
 	{ "random", RANGES(100), 20, 4, 8, 51, { 48, 4 } },
@@ -112,6 +120,63 @@ static void plan_policy(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, plan.start, c->plan.start);
 	KUNIT_EXPECT_EQ(test, plan.nr, c->plan.nr);
 	KUNIT_EXPECT_EQ(test, p->di.run, c->plan.nr);
+}
+
+struct stock_case {
+	const char *name;
+	unsigned int free;
+	unsigned long next;
+	unsigned int run;
+	unsigned long range;
+	struct fuse_dax_plan plan;
+};
+
+/* Where a mapping goes as a whole, none is made that many have to go for */
+static const struct stock_case stock_cases[] = {
+	{ "pass, no room", 0, 28, 20, 28, { 28, 8 } },
+	{ "pass, too little room", 30, 28, 20, 28, { 28, 8 } },
+	{ "pass, room", 40, 28, 20, 28, { 28, 32 } },
+	{ "not at first", 0, 0, 0, 51, { 48, 4 } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(stock, stock_cases, name);
+
+static void plan_stock(struct kunit *test)
+{
+	const struct stock_case *c = test->param_value;
+	struct plan *p = test->priv;
+	struct fuse_dax_plan plan;
+
+	p->win->removes_parts = false;
+	plan_free(p, c->free);
+	p->di.next = c->next;
+	p->di.run = c->run;
+	KUNIT_ASSERT_EQ(test, 0, plan_make(p, RANGES(100), c->range,
+					   FUSE_DAX_WANT_WAIT, &plan));
+	KUNIT_EXPECT_EQ(test, plan.start, c->plan.start);
+	KUNIT_EXPECT_EQ(test, plan.nr, c->plan.nr);
+}
+
+/* Who goes on where he was is known by that, not who starts or jumps */
+static void plan_pass(struct kunit *test)
+{
+	struct plan *p = test->priv;
+	struct fuse_dax_plan plan;
+
+	plan_free(p, 20);
+	p->di.next = 8;
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(100), 8, 0, &plan));
+	KUNIT_EXPECT_FALSE(test, plan.pass);
+	p->di.next = 12;
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(100), 12, 0, &plan));
+	KUNIT_EXPECT_TRUE(test, plan.pass);
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(100), 12,
+					   FUSE_DAX_WANT_RANDOM, &plan));
+	KUNIT_EXPECT_FALSE(test, plan.pass);
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(100), 40, 0, &plan));
+	KUNIT_EXPECT_FALSE(test, plan.pass);
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(100), 0, 0, &plan));
+	KUNIT_EXPECT_FALSE(test, plan.pass);
 }
 
 static void plan_window(struct kunit *test, unsigned int nr_ranges)
@@ -232,6 +297,7 @@ static void plan_small_pressed(struct kunit *test)
 	plan_free(p, 64);
 	p->win->nr_runs = 5;
 	p->win->max_runs = 6;
+	p->win->probe_at = jiffies + HZ;
 	KUNIT_EXPECT_EQ(test, 0, plan_make(p, SZ_64K, 0, 0, &plan));
 	p->win->max_runs = 5;
 	KUNIT_EXPECT_EQ(test, -EAGAIN, plan_make(p, SZ_64K, 0, 0, &plan));
@@ -263,6 +329,10 @@ static void plan_random(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, plan.nr, 1);
 	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(100), 0, want, &plan));
 	KUNIT_EXPECT_EQ(test, plan.nr, 1);
+	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(30), 7, want, &plan));
+	KUNIT_EXPECT_EQ(test, plan.start, 7);
+	KUNIT_EXPECT_EQ(test, plan.nr, 1);
+	plan_free(p, 30);
 	KUNIT_EXPECT_EQ(test, 0, plan_make(p, RANGES(30), 7, want, &plan));
 	KUNIT_EXPECT_EQ(test, plan.start, 0);
 	KUNIT_EXPECT_EQ(test, plan.nr, 30);
@@ -396,6 +466,8 @@ static void plan_shrink_shows(struct kunit *test)
 
 static struct kunit_case fuse_dax_plan_cases[] = {
 	KUNIT_CASE_PARAM(plan_policy, plan_gen_params),
+	KUNIT_CASE_PARAM(plan_stock, stock_gen_params),
+	KUNIT_CASE(plan_pass),
 	KUNIT_CASE(plan_small_window),
 	KUNIT_CASE(plan_runs_of_three),
 	KUNIT_CASE(plan_defer_pressed),

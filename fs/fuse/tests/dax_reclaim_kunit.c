@@ -21,8 +21,30 @@ static int reclaim_run(struct kunit *test, unsigned int want,
 		       struct fuse_dax_run *run)
 {
 	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_plan plan = { .nr = want };
 
-	return fuse_dax_reclaim_run(kt->win, want, false, run);
+	return fuse_dax_reclaim_run(kt->win, NULL, &plan, 0, run);
+}
+
+/* The same for a pass over a file */
+static int reclaim_pass(struct kunit *test, struct inode *inode,
+			unsigned int want, struct fuse_dax_run *run)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_plan plan = { .nr = want, .pass = true };
+
+	return fuse_dax_reclaim_run(kt->win, get_fuse_inode(inode)->dax, &plan,
+				    0, run);
+}
+
+/* Takes one range, and waits for it */
+static int reclaim_wait(struct kunit *test, struct fuse_dax_run *run)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_plan plan = { .nr = 1 };
+
+	return fuse_dax_reclaim_run(kt->win, NULL, &plan, FUSE_DAX_WANT_WAIT,
+				    run);
 }
 
 /* The server of the tests has nothing to be removed */
@@ -45,7 +67,7 @@ static long reclaim_count(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
 
-	return atomic_long_read(&kt->win->stats[FUSE_DAX_RECLAIMED]);
+	return fuse_dax_window_stat(kt->win, FUSE_DAX_RECLAIMED);
 }
 
 static void reclaim_detach(struct kunit *test)
@@ -56,22 +78,120 @@ static void reclaim_detach(struct kunit *test)
 
 	fuse_dax_map_get(map);
 	fuse_dax_map_get(map);
-	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_detach(map, 0, 3));
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
 	fuse_dax_map_put(map);
 
 	down_read(&inode->i_mapping->invalidate_lock);
-	KUNIT_EXPECT_EQ(test, -EBUSY, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_detach(map, 0, 3));
 	up_read(&inode->i_mapping->invalidate_lock);
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
 
-	KUNIT_EXPECT_EQ(test, 0, fuse_dax_reclaim_detach(map));
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_detach(map, 0, 3));
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_GONE);
 	KUNIT_EXPECT_TRUE(test, RB_EMPTY_ROOT(&map->di->tree.rb_root));
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->lru));
 	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 2);
 	fuse_dax_map_put(map);
 	fuse_dax_window_bury(map);
+}
+
+/* Expects a file to be mapped there, by a mapping of its own */
+static void reclaim_expect_map(struct kunit *test, struct inode *inode,
+			       unsigned long range, unsigned int first,
+			       unsigned int nr)
+{
+	struct fuse_dax_map *map;
+
+	map = fuse_dax_map_hit(inode, fuse_dax_range_to_page(range), 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, map);
+	KUNIT_EXPECT_EQ(test, map->run.first, first);
+	KUNIT_EXPECT_EQ(test, map->run.nr, nr);
+	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 2);
+	fuse_dax_map_put(map);
+}
+
+static long reclaim_hit(struct inode *inode, unsigned long range)
+{
+	return PTR_ERR(fuse_dax_map_hit(inode, fuse_dax_range_to_page(range),
+					0));
+}
+
+struct part_case {
+	const char *name;
+	unsigned int first, nr, rest;
+};
+
+/* Of a mapping of 32 */
+static const struct part_case part_cases[] = {
+	{ "start", 0, 4, 1 },
+	{ "middle", 8, 4, 2 },
+	{ "end", 28, 4, 1 },
+	{ "all", 0, 32, 0 },
+	{ "all but one", 0, 31, 1 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(part, part_cases, name);
+
+/* What stays is found where it was, and is next to go where the mapping was */
+static void reclaim_part(struct kunit *test)
+{
+	const struct part_case *c = test->param_value;
+	struct fuse_dax_kunit *kt = test->priv;
+	unsigned int end = c->first + c->nr;
+	struct fuse_dax_map *map[2];
+	struct inode *inode;
+
+	reclaim_fill(test, map);
+	inode = map[0]->inode;
+	fuse_dax_map_get(map[0]);
+	KUNIT_EXPECT_EQ(test, 0,
+			fuse_dax_detach(map[0], c->first, c->nr));
+	KUNIT_EXPECT_EQ(test, map[0]->state, FUSE_DAX_GONE);
+	KUNIT_EXPECT_EQ(test, map[0]->run.first, c->first);
+	KUNIT_EXPECT_EQ(test, map[0]->run.nr, c->nr);
+	KUNIT_EXPECT_EQ(test, refcount_read(&map[0]->ref), 2);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), c->rest);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_live, 1 + c->rest);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_runs, 2 + c->rest);
+	KUNIT_EXPECT_PTR_EQ(test, kt->win->lru.prev, &map[1]->list);
+	for (unsigned int i = 0; i < 32; i++) {
+		if (i < c->first)
+			reclaim_expect_map(test, inode, i, 0, c->first);
+		else if (i >= end)
+			reclaim_expect_map(test, inode, i, end, 32 - end);
+		else
+			KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_hit(inode, i));
+	}
+	fuse_dax_map_put(map[0]);
+	fuse_dax_window_bury(map[0]);
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, c->nr);
+	KUNIT_EXPECT_EQ(test, kt->removes[0].first[0], c->first);
+	KUNIT_EXPECT_EQ(test, kt->removes[0].len[0], c->nr);
+}
+
+/* Eviction, which has taken a mapping off the list, finds what stays of it */
+static void reclaim_part_evicted(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_map *map[2];
+
+	reclaim_fill(test, map);
+	fuse_dax_map_get(map[0]);
+	down_read(&map[0]->di->sem);
+	fuse_dax_window_withdraw(map[0]);
+	up_read(&map[0]->di->sem);
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_detach(map[0], 8, 4));
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->lru));
+	KUNIT_EXPECT_EQ(test, kt->win->nr_live, 1);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(map[0]->inode), 2);
+	fuse_dax_map_put(map[0]);
+	fuse_dax_window_bury(map[0]);
+	fuse_dax_inode_evict(&kt->fi[0].inode);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(&kt->fi[0].inode), 0);
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 32);
 }
 
 /* Maps a file; whether it is the next to go */
@@ -181,9 +301,10 @@ static void reclaim_takes_over(struct kunit *test)
 	reclaim_fill(test, map);
 	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 32, &run));
 	KUNIT_EXPECT_EQ(test, run.first, 0);
-	KUNIT_EXPECT_EQ(test, run.nr, 32);
+	KUNIT_EXPECT_EQ(test, run.nr, 4);
 	KUNIT_EXPECT_TRUE(test, run.stale);
-	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->lru));
+	KUNIT_EXPECT_EQ(test, kt->win->nr_live, 2);
+	reclaim_expect_map(test, &kt->fi[0].inode, 4, 4, 28);
 	KUNIT_EXPECT_TRUE(test, list_empty(&kt->win->dying));
 	KUNIT_EXPECT_EQ(test, reclaim_count(test), 1);
 	for (int i = 0; i < 2; i++)
@@ -197,7 +318,7 @@ static void reclaim_passes_over(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
 	struct rw_semaphore *lock = &kt->fi[0].inode.i_mapping->invalidate_lock;
-	struct fuse_dax_run run = {};
+	struct fuse_dax_run run = {}, large = {};
 	struct fuse_dax_map *map[2];
 
 	reclaim_fill(test, map);
@@ -206,25 +327,27 @@ static void reclaim_passes_over(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, run.first, 32);
 	KUNIT_EXPECT_TRUE(test, map[0]->referenced);
 	KUNIT_EXPECT_EQ(test, map[0]->state, FUSE_DAX_LIVE);
-	reclaim_give(test, &run);
 
 	/* Nobody else is there */
-	KUNIT_ASSERT_EQ(test, 0, reclaim_run(test, 32, &run));
-	KUNIT_EXPECT_EQ(test, run.first, 32);
-	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 1, &run));
+	down_read(&kt->fi[1].inode.i_mapping->invalidate_lock);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 32, &large));
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&kt->fi[0].dax->reclaimers));
+	up_read(&kt->fi[1].inode.i_mapping->invalidate_lock);
 	up_read(lock);
-	run = (struct fuse_dax_run) { .first = 32, .nr = 32 };
 	reclaim_give(test, &run);
 }
 
-/* A mapping much larger than what is wanted is removed, not taken over */
+/*
+ * A mapping much larger than what is wanted is removed, not taken over, where it
+ * goes as a whole
+ */
 static void reclaim_too_large(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
 	struct fuse_dax_run run = {}, large = {};
 	struct fuse_dax_map *map[2];
 
+	fuse_dax_kunit_stock(test);
 	reclaim_fill(test, map);
 	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 4, &run));
 	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->dying));
@@ -243,20 +366,97 @@ static void reclaim_too_large(struct kunit *test)
 	reclaim_give(test, &large);
 }
 
-/* Mappings that are too small to be taken over are removed, as many as it takes */
-static void reclaim_too_small(struct kunit *test)
+/* In use and too large: nothing goes for who has another way */
+static void reclaim_used_too_large(struct kunit *test)
 {
 	struct fuse_dax_kunit *kt = test->priv;
 	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map[2];
+
+	fuse_dax_kunit_stock(test);
+	reclaim_fill(test, map);
+	kunit_activate_static_stub(test, fuse_dax_reclaim_unmap, reclaim_use);
+	for (int i = 0; i < 2; i++)
+		map[i]->referenced = true;
+	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 4, &run));
+	KUNIT_EXPECT_EQ(test, reclaim_count(test), 0);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_dying, 0);
+}
+
+/* One that is smaller than what is wanted is taken over all the same */
+static void reclaim_too_small(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_run rest = {}, run = {};
 
 	fuse_dax_kunit_pieces(test, 0, 16, 1);
-	KUNIT_ASSERT_EQ(test, 0, fuse_dax_window_take(kt->win, 48, 48, &run));
-	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 4, &run));
-	KUNIT_EXPECT_EQ(test, reclaim_count(test), 4);
-	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 4);
+	KUNIT_ASSERT_EQ(test, 0, fuse_dax_window_take(kt->win, 48, 48, &rest));
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 4, &run));
+	KUNIT_EXPECT_EQ(test, run.nr, 1);
+	KUNIT_EXPECT_TRUE(test, run.stale);
+	KUNIT_EXPECT_EQ(test, reclaim_count(test), 1);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_dying, 0);
 	reclaim_give(test, &run);
-	reclaim_work(test);
-	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 52);
+	reclaim_give(test, &rest);
+}
+
+/* 64 mappings in use: a miss takes as few of them as a large file may want */
+static void reclaim_few(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 1, 32);
+	struct fuse_dax_map *map;
+
+	kunit_activate_static_stub(test, fuse_dax_reclaim_unmap, reclaim_use);
+	fuse_dax_kunit_pieces(test, 0, 64, 1);
+	KUNIT_ASSERT_EQ(test, kt->win->nr_free, 0);
+	list_for_each_entry(map, &kt->win->lru, list)
+		map->referenced = true;
+	fuse_dax_kunit_map(test, inode, 0, FUSE_DAX_WANT_WAIT);
+	KUNIT_EXPECT_LE(test, reclaim_count(test), 4);
+	/* A read elsewhere falls back at first, and then takes no more than that */
+	map = fuse_dax_map_find(inode, fuse_dax_range_to_page(20), 0);
+	KUNIT_EXPECT_EQ(test, -EAGAIN, PTR_ERR(map));
+	KUNIT_EXPECT_LE(test, reclaim_count(test), 4);
+	fuse_dax_kunit_map(test, inode, 20, 0);
+	KUNIT_EXPECT_LE(test, reclaim_count(test), 8);
+	KUNIT_EXPECT_GE(test, fuse_dax_kunit_count(&kt->fi[0].inode), 56);
+}
+
+/* A pass over a file takes what it has left behind, and no more that is used */
+static void reclaim_own(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *own = fuse_dax_kunit_inode(test, 1, 32);
+	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map;
+
+	kunit_activate_static_stub(test, fuse_dax_reclaim_unmap, reclaim_use);
+	fuse_dax_kunit_pieces(test, 0, 32, 1);
+	list_for_each_entry(map, &kt->win->lru, list)
+		map->referenced = true;
+	for (int i = 0; i < 4; i++) {
+		own = fuse_dax_kunit_inode(test, 1, 8 * (i + 1));
+		fuse_dax_kunit_map(test, own, 8 * i, 0);
+	}
+	KUNIT_ASSERT_EQ(test, kt->win->nr_free, 0);
+	KUNIT_EXPECT_EQ(test, 0, reclaim_pass(test, own, 16, &run));
+	KUNIT_EXPECT_EQ(test, run.nr, 8);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(&kt->fi[0].inode), 32);
+	reclaim_give(test, &run);
+}
+
+/* Nobody loses anything for who is about to end */
+static void reclaim_killed(struct kunit *test)
+{
+	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map[2];
+
+	reclaim_fill(test, map);
+	fuse_dax_kunit_kill();
+	KUNIT_EXPECT_EQ(test, -EINTR, reclaim_run(test, 1, &run));
+	fuse_dax_kunit_unkill();
+	KUNIT_EXPECT_EQ(test, reclaim_count(test), 0);
 }
 
 /* Less than half of what is wanted, if nobody else can give more */
@@ -298,6 +498,33 @@ static void reclaim_gives_up(struct kunit *test)
 static int reclaim_pinned(struct kunit *test, struct fuse_dax_map *map)
 {
 	return map->nodeid == 1 ? -EBUSY : 0;
+}
+
+/* Every other range of the first file has a page that is pinned */
+static int reclaim_odd_pinned(struct kunit *test, struct fuse_dax_map *map)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	unsigned int first = map->run.first + kt->zap_first;
+
+	return map->nodeid == 1 && (kt->zap_nr > 1 || first % 2) ? -EBUSY : 0;
+}
+
+/* What is pinned costs itself, and not what is mapped together with it */
+static void reclaim_beside_pins(struct kunit *test)
+{
+	struct fuse_dax_run run[16];
+	struct fuse_dax_map *map[2];
+
+	reclaim_fill(test, map);
+	fuse_dax_kunit_zap(test, reclaim_odd_pinned);
+	for (int i = 0; i < ARRAY_SIZE(run); i++) {
+		KUNIT_ASSERT_EQ(test, 0, reclaim_run(test, 4, &run[i]));
+		KUNIT_EXPECT_TRUE(test, run[i].first >= 32 ||
+				  (run[i].nr == 1 && run[i].first % 2 == 0));
+	}
+	KUNIT_EXPECT_EQ(test, reclaim_count(test), ARRAY_SIZE(run));
+	for (int i = 0; i < ARRAY_SIZE(run); i++)
+		reclaim_give(test, &run[i]);
 }
 
 /* A mapping with a pinned page lives on, and counts as used */
@@ -342,7 +569,7 @@ static void reclaim_sleeps(struct kunit *test)
 	INIT_DELAYED_WORK(&kt->late_work, reclaim_stop_work);
 	schedule_delayed_work(&kt->late_work, HZ / 4);
 	KUNIT_EXPECT_EQ(test, -ENOTCONN,
-			fuse_dax_reclaim_run(kt->win, 1, true, &run));
+			reclaim_wait(test, &run));
 	KUNIT_EXPECT_GE(test, kt->nr_zaps, 2);
 	/* 16 for each look: at once, as the first in line, and then by the clock */
 	KUNIT_EXPECT_LE(test, kt->nr_zaps, 20 * 16);
@@ -363,6 +590,7 @@ static void reclaim_truncated(struct kunit *test)
 	struct inode *inode = &kt->fi[0].inode;
 	struct fuse_dax_map *used;
 
+	fuse_dax_kunit_stock(test);
 	reclaim_truncate(test, inode, 0);
 	fuse_dax_kunit_pieces(test, 0, 4, 2);
 	reclaim_truncate(test, inode, 4 * FUSE_DAX_RANGE_SIZE + 1);
@@ -381,6 +609,41 @@ static void reclaim_truncated(struct kunit *test)
 	reclaim_truncate(test, inode, 0);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 4);
+}
+
+/* Where mappings go in parts, what begins before the end gives the rest back */
+static void reclaim_truncated_parts(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 32);
+
+	fuse_dax_kunit_map(test, inode, 0, 0);
+	reclaim_truncate(test, inode, 5 * FUSE_DAX_RANGE_SIZE + 1);
+	reclaim_expect_map(test, inode, 5, 0, 6);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_dying, 26);
+	reclaim_work(test);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_free, 64 - 6);
+}
+
+/* So does what is not needed any more, ranges as a whole */
+static void reclaim_between(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 32);
+	pgoff_t first = fuse_dax_range_to_page(8) - 1;
+	pgoff_t last = fuse_dax_range_to_page(12);
+	struct fuse_dax_map *map = fuse_dax_kunit_map(test, inode, 0, 0);
+
+	filemap_invalidate_lock(inode->i_mapping);
+	fuse_dax_map_get(map);
+	fuse_dax_detach_range(map->di, first, last);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
+	fuse_dax_map_put(map);
+	fuse_dax_detach_range(map->di, first, last);
+	filemap_invalidate_unlock(inode->i_mapping);
+	reclaim_expect_map(test, inode, 7, 0, 8);
+	reclaim_expect_map(test, inode, 12, 12, 20);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_dying, 4);
 }
 
 /* Only a file that has shrunk on the server gives something back */
@@ -409,17 +672,16 @@ static void reclaim_waits(struct kunit *test)
 	/* There are free ranges, but somebody else waits for one */
 	fuse_dax_kunit_wait(win, &waiter);
 	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 1, &run));
-	KUNIT_EXPECT_EQ(test, 0, fuse_dax_reclaim_run(win, 1, true, &run));
+	KUNIT_EXPECT_EQ(test, 0, reclaim_wait(test, &run));
 	fuse_dax_kunit_unwait(win, &waiter);
 	reclaim_give(test, &run);
 
 	KUNIT_ASSERT_EQ(test, 0, fuse_dax_window_take(win, 64, 64, &all));
 	fuse_dax_kunit_kill();
-	KUNIT_EXPECT_EQ(test, -EINTR, fuse_dax_reclaim_run(win, 1, true, &run));
+	KUNIT_EXPECT_EQ(test, -EINTR, reclaim_wait(test, &run));
 	fuse_dax_kunit_unkill();
 	fuse_dax_window_stop(win);
-	KUNIT_EXPECT_EQ(test, -ENOTCONN,
-			fuse_dax_reclaim_run(win, 1, true, &run));
+	KUNIT_EXPECT_EQ(test, -ENOTCONN, reclaim_wait(test, &run));
 	fuse_dax_window_give(win, &all);
 }
 
@@ -536,7 +798,7 @@ static void reclaim_retry(struct kunit *test)
 	fuse_dax_reclaim_retry_work(&win->retry_work.work);
 	flush_work(&win->remove_work);
 	KUNIT_EXPECT_EQ(test, 1,
-			atomic_long_read(&win->stats[FUSE_DAX_REMOVES]));
+			fuse_dax_window_stat(win, FUSE_DAX_REMOVES));
 
 	/* No retry is queued once the connection ends */
 	kt->remove_bad = UINT_MAX;
@@ -550,18 +812,27 @@ static void reclaim_retry(struct kunit *test)
 
 static struct kunit_case fuse_dax_reclaim_cases[] = {
 	KUNIT_CASE(reclaim_detach),
+	KUNIT_CASE_PARAM(reclaim_part, part_gen_params),
+	KUNIT_CASE(reclaim_part_evicted),
 	KUNIT_CASE(reclaim_fleeting),
 	KUNIT_CASE(reclaim_spares),
 	KUNIT_CASE(reclaim_prefers_free),
 	KUNIT_CASE(reclaim_takes_over),
 	KUNIT_CASE(reclaim_passes_over),
+	KUNIT_CASE(reclaim_beside_pins),
 	KUNIT_CASE(reclaim_skips_pinned),
 	KUNIT_CASE(reclaim_sleeps),
 	KUNIT_CASE(reclaim_too_large),
+	KUNIT_CASE(reclaim_used_too_large),
 	KUNIT_CASE(reclaim_too_small),
+	KUNIT_CASE(reclaim_few),
+	KUNIT_CASE(reclaim_own),
+	KUNIT_CASE(reclaim_killed),
 	KUNIT_CASE(reclaim_what_there_is),
 	KUNIT_CASE(reclaim_gives_up),
 	KUNIT_CASE(reclaim_truncated),
+	KUNIT_CASE(reclaim_truncated_parts),
+	KUNIT_CASE(reclaim_between),
 	KUNIT_CASE(reclaim_size_changed),
 	KUNIT_CASE(reclaim_waits),
 	KUNIT_CASE(reclaim_batch),

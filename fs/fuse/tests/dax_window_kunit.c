@@ -161,14 +161,14 @@ static void window_limit(struct kunit *test)
 
 	for (int i = 0; i < 3; i++)
 		runs[i] = win_take(test, 1);
-	fuse_dax_window_limit(win);
+	fuse_dax_window_limit(win, true);
 	KUNIT_EXPECT_EQ(test, win->max_runs, 2);
 	fuse_dax_window_give(win, &runs[2]);
 	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_window_take(win, 1, 1, &run));
 
 	fuse_dax_window_give(win, &runs[1]);
 	runs[1] = win_take(test, 1);
-	fuse_dax_window_limit(win);
+	fuse_dax_window_limit(win, true);
 	KUNIT_EXPECT_EQ(test, win->max_runs, 1);
 	fuse_dax_window_give(win, &runs[1]);
 	fuse_dax_window_give(win, &runs[0]);
@@ -183,13 +183,13 @@ static void window_limit_each(struct kunit *test)
 	for (int i = 0; i < 5; i++)
 		runs[i] = win_take(test, 1);
 	for (int i = 0; i < 3; i++)
-		fuse_dax_window_limit(win);
+		fuse_dax_window_limit(win, true);
 	KUNIT_EXPECT_EQ(test, win->max_runs, 2);
 	for (int i = 0; i < 5; i++)
 		fuse_dax_window_give(win, &runs[i]);
 }
 
-/* A limit is never raised again, and never so low that nothing can be mapped */
+/* A limit is never so low that nothing can be mapped */
 static void window_limit_bounds(struct kunit *test)
 {
 	struct fuse_dax_window *win = test->priv;
@@ -198,31 +198,109 @@ static void window_limit_bounds(struct kunit *test)
 	for (int i = 0; i < 3; i++)
 		runs[i] = win_take(test, 1);
 	win->max_runs = 1;
-	fuse_dax_window_limit(win);
+	fuse_dax_window_limit(win, true);
 	KUNIT_EXPECT_EQ(test, win->max_runs, 1);
 
 	fuse_dax_window_give(win, &runs[2]);
 	fuse_dax_window_give(win, &runs[1]);
-	fuse_dax_window_limit(win);
+	fuse_dax_window_limit(win, true);
 	KUNIT_EXPECT_EQ(test, win->max_runs, 1);
 	fuse_dax_window_give(win, &runs[0]);
 	runs[0] = win_take(test, 1);
 	fuse_dax_window_give(win, &runs[0]);
 }
 
+/* Takes as many ranges as it gets, one by one */
+static unsigned int win_take_all(struct kunit *test, unsigned int nr,
+				 struct fuse_dax_run *runs)
+{
+	while (nr < WIN_RANGES &&
+	       !fuse_dax_window_take(test->priv, 1, 1, &runs[nr]))
+		nr++;
+	return nr;
+}
+
+/* The server's budget is tried again, a little more each time, but not often */
+static void window_limit_probed(struct kunit *test)
+{
+	struct fuse_dax_window *win = test->priv;
+	struct fuse_dax_run runs[WIN_RANGES];
+	unsigned int nr = 1;
+
+	for (int i = 0; i < 2; i++)
+		runs[i] = win_take(test, 1);
+	fuse_dax_window_limit(win, true);
+	fuse_dax_window_give(win, &runs[1]);
+	KUNIT_EXPECT_EQ(test, win->max_runs, 1);
+	KUNIT_EXPECT_TRUE(test, fuse_dax_window_pressed(win));
+	KUNIT_EXPECT_EQ(test, 1, win_take_all(test, nr, runs));
+
+	/* Its time has come: one more, and then another one */
+	for (int i = 2; i < 4; i++) {
+		win->probe_at = jiffies;
+		KUNIT_EXPECT_FALSE(test, fuse_dax_window_pressed(win));
+		nr = win_take_all(test, nr, runs);
+		KUNIT_EXPECT_EQ(test, nr, i);
+		KUNIT_EXPECT_EQ(test, win->max_runs, i);
+	}
+
+	/* In vain: at once down, and for longer each time */
+	for (int i = 3; i < 15; i += 4) {
+		fuse_dax_window_limit(win, true);
+		fuse_dax_window_give(win, &runs[--nr]);
+		KUNIT_EXPECT_EQ(test, win->max_runs, 2);
+		KUNIT_EXPECT_TRUE(test, time_after(win->probe_at,
+						   jiffies + i * HZ));
+		win->probe_at = jiffies;
+		nr = win_take_all(test, nr, runs);
+		KUNIT_EXPECT_EQ(test, nr, 3);
+	}
+	for (int i = 0; i < nr; i++)
+		fuse_dax_window_give(win, &runs[i]);
+}
+
+/* What is so for the moment is forgotten, but not what was known before */
+static void window_limit_moment(struct kunit *test)
+{
+	struct fuse_dax_window *win = test->priv;
+	struct fuse_dax_run runs[WIN_RANGES];
+	unsigned int nr;
+
+	runs[0] = win_take(test, 1);
+	fuse_dax_window_limit(win, false);
+	KUNIT_EXPECT_EQ(test, win->max_runs, 1);
+	KUNIT_EXPECT_EQ(test, 1, win_take_all(test, 1, runs));
+	win->probe_at = jiffies;
+	nr = win_take_all(test, 1, runs);
+	KUNIT_EXPECT_EQ(test, nr, WIN_RANGES);
+	KUNIT_EXPECT_EQ(test, win->max_runs, UINT_MAX);
+
+	fuse_dax_window_limit(win, true);
+	fuse_dax_window_limit(win, false);
+	KUNIT_EXPECT_EQ(test, win->max_runs, WIN_RANGES - 2);
+	for (int i = 8; i < nr; i++)
+		fuse_dax_window_give(win, &runs[i]);
+	fuse_dax_window_limit(win, false);
+	KUNIT_EXPECT_EQ(test, win->max_runs, 7);
+	win->probe_at = jiffies;
+	nr = win_take_all(test, 8, runs);
+	KUNIT_EXPECT_EQ(test, nr, WIN_RANGES - 1);
+	for (int i = 0; i < nr; i++)
+		fuse_dax_window_give(win, &runs[i]);
+}
+
 /* Expects @map to be looked at next, and takes back what comes with it */
 static void win_expect_look(struct kunit *test, struct fuse_dax_map *map,
-			    bool spared)
+			    enum fuse_dax_use expected)
 {
-	bool spare = !spared;
-	struct fuse_dax_map *victim = fuse_dax_window_victim(test->priv, 1,
-							     UINT_MAX, &spare);
+	enum fuse_dax_use use = FUSE_DAX_USED;
+	struct fuse_dax_map *victim = fuse_dax_window_victim(test->priv, &use);
 
 	KUNIT_EXPECT_PTR_EQ(test, victim, map);
 	if (!victim)
 		return;
-	KUNIT_EXPECT_EQ(test, spare, spared);
-	KUNIT_EXPECT_FALSE(test, spare && victim->referenced);
+	KUNIT_EXPECT_EQ(test, use, expected);
+	KUNIT_EXPECT_FALSE(test, use == FUSE_DAX_USED && victim->referenced);
 	KUNIT_EXPECT_EQ(test, refcount_read(&victim->ref), 2);
 	KUNIT_EXPECT_EQ(test, atomic_read(&victim->di->reclaimers), 1);
 	atomic_dec(&victim->di->reclaimers);
@@ -231,15 +309,14 @@ static void win_expect_look(struct kunit *test, struct fuse_dax_map *map,
 
 static void win_expect_victim(struct kunit *test, struct fuse_dax_map *map)
 {
-	win_expect_look(test, map, false);
+	win_expect_look(test, map, FUSE_DAX_COLD);
 }
 
 static void win_expect_none(struct kunit *test)
 {
-	bool spare;
+	enum fuse_dax_use use;
 
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, 1, UINT_MAX,
-						       &spare));
+	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, &use));
 }
 
 static void window_victim_order(struct kunit *test)
@@ -267,7 +344,7 @@ static void window_victim_second_chance(struct kunit *test)
 		win_publish(map[i]);
 	}
 	map[0]->referenced = true;
-	win_expect_look(test, map[0], true);
+	win_expect_look(test, map[0], FUSE_DAX_USED);
 	win_expect_victim(test, map[1]);
 	win_expect_victim(test, map[2]);
 	win_expect_victim(test, map[0]);
@@ -275,7 +352,7 @@ static void window_victim_second_chance(struct kunit *test)
 	/* A burst of first use is no reason to spare a fleeting one */
 	map[1]->referenced = true;
 	map[1]->fleeting = true;
-	win_expect_victim(test, map[1]);
+	win_expect_look(test, map[1], FUSE_DAX_FLEETING);
 	for (int i = 0; i < 3; i++)
 		win_discard(map[i]);
 }
@@ -298,33 +375,27 @@ static void window_victim_in_use(struct kunit *test)
 	win_discard(idle);
 }
 
-/* Others than those that fit keep their place, and what is known of their use */
-static void window_victim_fits(struct kunit *test)
+/* Who looks does so for a while only, and the next one goes on there */
+static void window_victim_bounded(struct kunit *test)
 {
-	struct fuse_dax_map *map[4], *victim;
-	bool spare;
+	struct fuse_dax_map *map[70];
 
-	for (int i = 0; i < 4; i++) {
-		map[i] = win_map(test, i + 1, 1);
+	fuse_dax_window_free(test->priv);
+	test->priv = fuse_dax_kunit_window(ARRAY_SIZE(map));
+	KUNIT_ASSERT_NOT_NULL(test, test->priv);
+	for (int i = 0; i < ARRAY_SIZE(map); i++) {
+		map[i] = win_map(test, 1, 1);
 		win_publish(map[i]);
+		if (i < 66)
+			fuse_dax_map_get(map[i]);
 	}
-	map[0]->referenced = true;
-	victim = fuse_dax_window_victim(test->priv, 2, 3, &spare);
-	KUNIT_EXPECT_PTR_EQ(test, victim, map[1]);
-	KUNIT_EXPECT_FALSE(test, spare);
-	/* In use now */
-	victim = fuse_dax_window_victim(test->priv, 2, 3, &spare);
-	KUNIT_EXPECT_PTR_EQ(test, victim, map[2]);
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, 2, 3, &spare));
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, 5, 9, &spare));
-	for (int i = 1; i < 3; i++) {
-		atomic_dec(&map[i]->di->reclaimers);
-		fuse_dax_map_put(map[i]);
-	}
-	win_expect_look(test, map[0], true);
-	win_expect_victim(test, map[3]);
-	for (int i = 0; i < 4; i++)
+	win_expect_none(test);
+	win_expect_victim(test, map[66]);
+	for (int i = 0; i < ARRAY_SIZE(map); i++) {
+		if (i < 66)
+			fuse_dax_map_put(map[i]);
 		win_discard(map[i]);
+	}
 }
 
 static void win_expect_batch(struct kunit *test, unsigned int max,
@@ -367,7 +438,7 @@ static void window_bury_queues_work(struct kunit *test)
 	fuse_dax_window_bury(win_map(test, 1, 1));
 	flush_work(&win->remove_work);
 	KUNIT_EXPECT_EQ(test, 1,
-			atomic_long_read(&win->stats[FUSE_DAX_REMOVES]));
+			fuse_dax_window_stat(win, FUSE_DAX_REMOVES));
 	KUNIT_EXPECT_EQ(test, 1, fuse_dax_window_dying(win, 1, &batch));
 	fuse_dax_window_removed(win, &batch, 0);
 }
@@ -512,7 +583,7 @@ static int win_try(void *data)
 	if (++at->tries == 1 && at->held.nr)
 		fuse_dax_window_give(win, &at->held);
 	/* An end, should nothing else end it */
-	return at->tries < 4 ? err : -EIO;
+	return at->tries < 9 ? err : -EIO;
 }
 
 static void window_wait(struct kunit *test)
@@ -522,18 +593,18 @@ static void window_wait(struct kunit *test)
 	struct fuse_dax_kunit_waiter next;
 
 	at.held = win_take(test, WIN_RANGES);
-	KUNIT_EXPECT_EQ(test, 0, fuse_dax_window_wait(win, win_try, &at));
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_window_wait(win, 0, win_try, &at));
 	KUNIT_EXPECT_EQ(test, at.tries, 2);
 	KUNIT_EXPECT_EQ(test, at.run.nr, 2);
 	KUNIT_EXPECT_EQ(test, win->nr_waiters, 0);
 	KUNIT_EXPECT_EQ(test, 1,
-			atomic_long_read(&win->stats[FUSE_DAX_WAITS]));
+			fuse_dax_window_stat(win, FUSE_DAX_WAITS));
 	fuse_dax_window_give(win, &at.run);
 
 	/* Nothing was free when it began; what it leaves is for the next */
 	at = (struct win_attempt) { .test = test };
 	fuse_dax_kunit_wait(win, &next);
-	KUNIT_EXPECT_EQ(test, 0, fuse_dax_window_wait(win, win_try, &at));
+	KUNIT_EXPECT_EQ(test, 0, fuse_dax_window_wait(win, 0, win_try, &at));
 	KUNIT_EXPECT_TRUE(test, at.pressed);
 	KUNIT_EXPECT_EQ(test, next.woken, 1);
 	fuse_dax_kunit_unwait(win, &next);
@@ -547,15 +618,40 @@ static void window_wait_ends(struct kunit *test)
 	struct fuse_dax_run all = win_take(test, WIN_RANGES);
 
 	fuse_dax_kunit_kill();
-	KUNIT_EXPECT_EQ(test, -EINTR, fuse_dax_window_wait(win, win_try, &at));
+	KUNIT_EXPECT_EQ(test, -EINTR, fuse_dax_window_wait(win, 0, win_try, &at));
 	fuse_dax_kunit_unkill();
 	KUNIT_EXPECT_EQ(test, at.tries, 1);
 
 	at.tries = 0;
 	fuse_dax_window_stop(win);
 	KUNIT_EXPECT_EQ(test, -ENOTCONN,
-			fuse_dax_window_wait(win, win_try, &at));
+			fuse_dax_window_wait(win, 0, win_try, &at));
 	KUNIT_EXPECT_EQ(test, at.tries, 1);
+	fuse_dax_window_give(win, &all);
+}
+
+/* Who has another way waits for a moment, and those who come then do not */
+static void window_wait_brief(struct kunit *test)
+{
+	struct win_attempt at = { .test = test };
+	struct fuse_dax_window *win = test->priv;
+	struct fuse_dax_run all = win_take(test, WIN_RANGES);
+
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			fuse_dax_window_wait(win, FUSE_DAX_WANT_BRIEF, win_try,
+					     &at));
+	KUNIT_EXPECT_LE(test, 2, at.tries);
+	KUNIT_EXPECT_EQ(test, win->nr_waiters, 0);
+	at.tries = 0;
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			fuse_dax_window_wait(win, FUSE_DAX_WANT_BRIEF, win_try,
+					     &at));
+	KUNIT_EXPECT_EQ(test, 0, at.tries);
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			fuse_dax_window_wait(win, FUSE_DAX_WANT_BRIEF |
+						  FUSE_DAX_WANT_MAPPED,
+					     win_try, &at));
+	KUNIT_EXPECT_LE(test, 2, at.tries);
 	fuse_dax_window_give(win, &all);
 }
 
@@ -599,10 +695,12 @@ static struct kunit_case fuse_dax_window_cases[] = {
 	KUNIT_CASE(window_limit),
 	KUNIT_CASE(window_limit_each),
 	KUNIT_CASE(window_limit_bounds),
+	KUNIT_CASE(window_limit_probed),
+	KUNIT_CASE(window_limit_moment),
 	KUNIT_CASE(window_victim_order),
 	KUNIT_CASE(window_victim_second_chance),
 	KUNIT_CASE(window_victim_in_use),
-	KUNIT_CASE(window_victim_fits),
+	KUNIT_CASE(window_victim_bounded),
 	KUNIT_CASE(window_dying_batch),
 	KUNIT_CASE(window_bury_queues_work),
 	KUNIT_CASE(window_bury_stopped),
@@ -613,6 +711,7 @@ static struct kunit_case fuse_dax_window_cases[] = {
 	KUNIT_CASE(window_put_wakes),
 	KUNIT_CASE(window_wait),
 	KUNIT_CASE(window_wait_ends),
+	KUNIT_CASE(window_wait_brief),
 	KUNIT_CASE_PARAM(window_fit, fit_gen_params),
 	{}
 };

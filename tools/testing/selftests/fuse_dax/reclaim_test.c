@@ -719,7 +719,8 @@ TEST_F_TIMEOUT(small, all_pinned_falls_back, 30)
 }
 
 /*
- * Rule: a fault that must wait for a range can be killed.
+ * Rule: a fault that must wait for a range, because what is stored has to be seen
+ * by others, can be killed.
  * Wrong: the task stays, and blocks all who look at it.
  * Right: gone within a second of SIGKILL; the wait was counted.
  * in-tree 7.3: fails, it waits without end and without signals.
@@ -733,7 +734,7 @@ TEST_F_TIMEOUT(small, waiting_fault_is_killable, 30)
 
 	map = pin_window(&self->fs, self->window, pipefd);
 	ASSERT_NE(NULL, map);
-	other = map_file(self->fd, self->size, PROT_READ, MAP_SHARED);
+	other = map_file(self->fd, self->size, RW, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, other);
 	pid = fork();
 	if (!pid)
@@ -764,7 +765,7 @@ TEST_F_TIMEOUT(small, waiting_fault_goes_on, 30)
 
 	map = pin_window(&self->fs, self->window, pipefd);
 	ASSERT_NE(NULL, map);
-	other = map_file(self->fd, self->size, PROT_READ, MAP_SHARED);
+	other = map_file(self->fd, self->size, RW, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, other);
 	pattern_fill(page, 0, PAGE, SEED);
 	want = (unsigned char)page[77];
@@ -803,7 +804,7 @@ TEST_F_TIMEOUT(small, waiting_fault_blocks_nobody, 30)
 	map = pin_window(&self->fs, self->window, pipefd);
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(0, pipe(ready));
-	other = map_file(self->fd, self->size, PROT_READ, MAP_SHARED);
+	other = map_file(self->fd, self->size, RW, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, other);
 	pid = fork();
 	if (!pid) {

@@ -4,8 +4,10 @@
  *
  * FUSE_DAX_STRESS_SECS is how long each variant of the mixed work runs (60).
  */
+#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
@@ -399,18 +401,116 @@ static bool all_is_right(struct work *w, char *buf)
 }
 
 /*
+ * struct onlooker - reads what the driver says of its window, again and again
+ * @path: of the file in debugfs; empty if there is none
+ * @stop: to be set
+ * @reads: how often the whole of it was read
+ * @lines: how many there were, at the most
+ * @bad: a line made no sense
+ */
+struct onlooker {
+	pthread_t thread;
+	char path[300];
+	bool stop;
+	long reads;
+	long lines;
+	bool bad;
+};
+
+/* A run of the window, as it is described; the first range behind it, or -1 */
+static long run_end(const char *line, long from, long ranges)
+{
+	unsigned int first, nr, refs, pins;
+	unsigned long long nodeid, offset;
+	char state[16];
+
+	if (sscanf(line, "%u+%u nodeid %llu offset %llx %15s refs %u pins %u",
+		   &first, &nr, &nodeid, &offset, state, &refs, &pins) != 7)
+		return -1;
+	if (first < from || !nr || first + nr > ranges || !nodeid || !refs ||
+	    offset % RANGE || pins > nr * (RANGE / PAGE))
+		return -1;
+	if (strcmp(state, "live") && strcmp(state, "detach") &&
+	    strcmp(state, "gone"))
+		return -1;
+	return first + 1;
+}
+
+static bool look(struct onlooker *o)
+{
+	FILE *file = fopen(o->path, "r");
+	long ranges = 0, from = 0, lines = 0;
+	char line[512];
+
+	if (!file)
+		return false;
+	while (from >= 0 && fgets(line, sizeof(line), file)) {
+		if (!lines++)
+			from = sscanf(line, "ranges %ld", &ranges) == 1 ? 0 : -1;
+		else
+			from = run_end(line, from, ranges);
+		if (from < 0)
+			fprintf(stderr, "# odd line: %s", line);
+	}
+	fclose(file);
+	if (lines > o->lines)
+		o->lines = lines;
+	return lines && from >= 0;
+}
+
+static void *look_on(void *arg)
+{
+	struct onlooker *o = arg;
+
+	while (!__atomic_load_n(&o->stop, __ATOMIC_RELAXED) && !o->bad) {
+		if (!look(o))
+			o->bad = true;
+		o->reads++;
+	}
+	return NULL;
+}
+
+static bool onlooker_start(struct onlooker *o)
+{
+	const char *dir = "/sys/kernel/debug";
+	struct dirent *d;
+	DIR *debugfs;
+
+	mount("debugfs", dir, "debugfs", 0, NULL);
+	debugfs = opendir(dir);
+	while (debugfs && !o->path[0] && (d = readdir(debugfs)))
+		if (!strncmp(d->d_name, "virtiofs_dax-", 13))
+			snprintf(o->path, sizeof(o->path), "%s/%s", dir,
+				 d->d_name);
+	if (debugfs)
+		closedir(debugfs);
+	return o->path[0] &&
+	       !pthread_create(&o->thread, NULL, look_on, o);
+}
+
+static void onlooker_stop(struct onlooker *o)
+{
+	__atomic_store_n(&o->stop, true, __ATOMIC_RELAXED);
+	pthread_join(o->thread, NULL);
+}
+
+/*
  * Rule: threads that read, write, load and store over more files than ranges
  * all go on, and the data is right.
  * Wrong: a deadlock, a thread that starves, a page of another file or an old
  * one.
- * Right: no page differs from its stamp, no thread stands still for 40 s.
+ * Right: no page differs from its stamp, no thread stands still for 40 s; and the
+ * driver can tell all along what its window is used for.
  * in-tree 7.3: passes with 8 ranges; it cannot be limited to fewer.
  */
 TEST_F_TIMEOUT(stress, mixed_work, 600)
 {
+	struct onlooker onlooker = {};
 	long ops = 0;
 	int i;
 
+	if (dax_required())
+		ASSERT_TRUE(onlooker_start(&onlooker));
 	for (i = 0; i < THREADS; i++) {
 		self->workers[i].work = self->work;
 		self->workers[i].seed = i + 1;
@@ -425,6 +525,14 @@ TEST_F_TIMEOUT(stress, mixed_work, 600)
 		pthread_join(self->workers[i].thread, NULL);
 		EXPECT_EQ(0, self->workers[i].bad);
 		ops += self->workers[i].ops;
+	}
+	if (onlooker.path[0]) {
+		onlooker_stop(&onlooker);
+		TH_LOG("looked at %ld times, %ld lines at the most",
+		       onlooker.reads, onlooker.lines);
+		EXPECT_FALSE(onlooker.bad);
+		EXPECT_LE(10, onlooker.reads);
+		EXPECT_LE(3, onlooker.lines);
 	}
 	TH_LOG("%ld operations, %ld setups, %ld waits, %ld fallback reads", ops,
 	       counter(&self->fs, "setups"), counter(&self->fs, "waits"),

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /sys/kernel/debug/virtiofs_dax-<n>: what a DAX window is used for, for those who
+ * look into a hang. Not a stable ABI.
+ *
+ * The first line has the words of the window, each that follows a run of ranges
+ * that shows a file, or is to be removed. The lock of the window is held for one
+ * of them at a time: what changes meanwhile may be there twice, or not at all.
+ */
+#include "dax_i.h"
+
+#include <linux/dax.h>
+#include <linux/debugfs.h>
+#include <linux/mm.h>
+#include <linux/seq_file.h>
+
+/* A run, as it was when it was looked at */
+struct fuse_dax_dump_run {
+	struct fuse_dax_run run;
+	u64 nodeid, foffset;
+	enum fuse_dax_state state;
+	unsigned int refs;
+	bool writable, referenced, fleeting;
+};
+
+/* The first run at or behind a range; false if there is none */
+static bool fuse_dax_dump_next(struct fuse_dax_window *win, unsigned int range,
+			       struct fuse_dax_dump_run *dump)
+{
+	const struct fuse_dax_map *map;
+
+	guard(spinlock)(&win->lock);
+	range = find_next_bit(win->starts, win->nr_ranges, range);
+	if (range >= win->nr_ranges)
+		return false;
+	map = win->maps[range];
+	*dump = (struct fuse_dax_dump_run) {
+		.run = map->run,
+		.nodeid = map->nodeid,
+		.foffset = (u64)map->itn.start << PAGE_SHIFT,
+		.state = READ_ONCE(map->state),
+		.refs = refcount_read(&map->ref),
+		.writable = map->writable,
+		.referenced = READ_ONCE(map->referenced),
+		.fleeting = map->fleeting,
+	};
+	return true;
+}
+
+/* Pages of a run that somebody holds by more than page tables */
+static unsigned int fuse_dax_dump_pins(struct fuse_dax_window *win,
+				       const struct fuse_dax_run *run)
+{
+	long nr = fuse_dax_range_to_page(run->nr), i;
+	unsigned int pins = 0;
+	unsigned long pfn;
+	void *kaddr;
+	int id;
+
+	if (!win->dev)
+		return 0;
+	id = dax_read_lock();
+	nr = min(nr, dax_direct_access(win->dev,
+				       fuse_dax_range_to_page(run->first), nr,
+				       DAX_ACCESS, &kaddr, &pfn));
+	dax_read_unlock(id);
+	for (i = 0; i < nr; i++) {
+		struct folio *folio = page_folio(pfn_to_page(pfn + i));
+
+		if (folio_page(folio, 0) == pfn_to_page(pfn + i) &&
+		    folio_ref_count(folio) > folio_mapcount(folio))
+			pins++;
+		if (!(i % 512))
+			cond_resched();
+	}
+	return pins;
+}
+
+static void fuse_dax_dump_window(struct seq_file *m,
+				 struct fuse_dax_window *win)
+{
+	spin_lock(&win->lock);
+	seq_printf(m, "ranges %u free %u dying %u bad %u runs %u max %u known %u live %u waiters %u",
+		   win->nr_ranges, win->nr_free, win->nr_dying, win->nr_bad,
+		   win->nr_runs, min(win->max_runs, win->nr_ranges),
+		   min(win->known_runs, win->nr_ranges), win->nr_live,
+		   win->nr_waiters);
+	spin_unlock(&win->lock);
+	seq_printf(m, "%s%s%s%s\n", win->replaces ? " replaces" : "",
+		   win->removes_parts ? " removes_parts" : "",
+		   READ_ONCE(win->stopped) ? " stopped" : "",
+		   READ_ONCE(win->disabled) ? " disabled" : "");
+}
+
+/* Position 0 is the first line, a range is one further on */
+static void *fuse_dax_dump_start(struct seq_file *m, loff_t *pos)
+{
+	struct fuse_dax_window *win = m->private;
+	struct fuse_dax_dump_run dump;
+
+	if (!*pos)
+		return SEQ_START_TOKEN;
+	if (*pos > win->nr_ranges || !fuse_dax_dump_next(win, *pos - 1, &dump))
+		return NULL;
+	*pos = dump.run.first + 1;
+	return pos;
+}
+
+static void *fuse_dax_dump_advance(struct seq_file *m, void *v, loff_t *pos)
+{
+	++*pos;
+	return fuse_dax_dump_start(m, pos);
+}
+
+static void fuse_dax_dump_stop(struct seq_file *m, void *v)
+{
+}
+
+static int fuse_dax_dump_show(struct seq_file *m, void *v)
+{
+	static const char *const states[] = {
+		[FUSE_DAX_SETUP] = "setup",
+		[FUSE_DAX_LIVE] = "live",
+		[FUSE_DAX_DETACH] = "detach",
+		[FUSE_DAX_GONE] = "gone",
+	};
+	struct fuse_dax_window *win = m->private;
+	struct fuse_dax_dump_run dump;
+
+	if (v == SEQ_START_TOKEN) {
+		fuse_dax_dump_window(m, win);
+		return 0;
+	}
+	/* It may have gone since it was found */
+	if (!fuse_dax_dump_next(win, *(loff_t *)v - 1, &dump))
+		return 0;
+	seq_printf(m, "%u+%u nodeid %llu offset 0x%llx %s refs %u pins %u%s%s%s\n",
+		   dump.run.first, dump.run.nr, dump.nodeid, dump.foffset,
+		   states[dump.state], dump.refs,
+		   fuse_dax_dump_pins(win, &dump.run),
+		   dump.writable ? " writable" : "",
+		   dump.referenced ? " referenced" : "",
+		   dump.fleeting ? " fleeting" : "");
+	return 0;
+}
+
+static const struct seq_operations fuse_dax_dump_sops = {
+	.start	= fuse_dax_dump_start,
+	.next	= fuse_dax_dump_advance,
+	.stop	= fuse_dax_dump_stop,
+	.show	= fuse_dax_dump_show,
+};
+DEFINE_SEQ_ATTRIBUTE(fuse_dax_dump);
+
+/**
+ * fuse_dax_dump_add - let a window be looked at
+ * @win: the window
+ * @name: of the device
+ *
+ * It is no loss where that cannot be done.
+ */
+void fuse_dax_dump_add(struct fuse_dax_window *win, const char *name)
+{
+	char file[32];
+
+	snprintf(file, sizeof(file), "virtiofs_dax-%s", name);
+	win->dump = debugfs_create_file(file, 0400, NULL, win,
+					&fuse_dax_dump_fops);
+}
+
+/**
+ * fuse_dax_dump_del - let nobody look at a window any more
+ * @win: the window; nothing happens if it has no file any more
+ *
+ * Context: Sleeps until nobody reads the file.
+ */
+void fuse_dax_dump_del(struct fuse_dax_window *win)
+{
+	debugfs_remove(xchg(&win->dump, NULL));
+}
