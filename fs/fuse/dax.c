@@ -50,12 +50,11 @@
  * seen only if it faults. The mapping that gets the range is *fleeting*: the next
  * to be taken, so that what is used once does not drive out the rest.
  *
- * A small file that is read, and not mapped, is fetched by one request, and read
- * from that *copy* until memory is short, see dax_copy.c.
- *
- * While the window has nothing free, a page that is touched alone is not worth a
- * mapping. It is a *cached page* then: in the page cache, as without DAX, until
- * its range is mapped, see dax_cache.c.
+ * What is not mapped may be a *cached page*: in the page cache, as without DAX,
+ * until memory is short or its range is mapped, see dax_cache.c. That are all pages
+ * of a small file that is read, by one request, see dax_small.c; a page that is
+ * touched alone while the window has nothing free, when it is not worth a mapping;
+ * and what is only loaded of a file that the server cannot map.
  *
  * Users of memory hold a reference to the mapping: a copy for its length, with
  * page faults disabled, and a fault until the page table entries are there: its
@@ -85,12 +84,13 @@
  *   dax_fault.c     page faults
  *   dax_advise.c    what programs say about how they will use a file
  *   dax_fallback.c  reading and writing by request
+ *   dax_small.c     small files that are not mapped
+ *   dax_cache.c     cached pages: how they come
  *   dax.c           the mappings of a file: find, make, upgrade
  *   dax_setup.c     how one mapping comes to life
  *   dax_notify.c    what the server says unasked of a file's data
  *   dax_break.c     ends the use of what is about to change or has gone
- *   dax_cache.c     pages that are not mapped
- *   dax_copy.c      small files that are not mapped
+ *   dax_drop.c      cached pages: how they leave
  *   dax_end.c       ends the use of memory for all files of a connection
  *   dax_reclaim.c   whom to take mappings from, and the removes
  *   dax_detach.c    takes mappings from inodes, or parts of them
@@ -114,7 +114,7 @@
  *         mapping->invalidate_lock
  *           memory reclaim
  *             fuse_dax_inode.sem
- *               fuse_dax_window.lock, fuse_dax_copies.lock
+ *               fuse_dax_window.lock
  *
  * - i_rwsem: shared by reads, exclusive in writes and truncation.
  * - killsb: shared while the inodes of a connection are visited whose memory
@@ -128,7 +128,6 @@
  *   tasks are woken and work is queued.
  * - fuse_dax_notice.lock: spinlock; what the server has said of a file's data.
  *   Taken with inode->i_lock held, by who queues work for the file.
- * - fuse_dax_copies.lock: spinlock; copies of small files. Has no order with it.
  *
  * lockdep_test.sh of the selftests compares this with what lockdep has seen.
  *
@@ -227,14 +226,14 @@ struct fuse_dax_map *fuse_dax_map_hit_nowait(struct inode *inode, pgoff_t index)
 	return map;
 }
 
-/* Whether a cached page that is pinned is in the way of a mapping */
+/* Whether a cached page that somebody holds is in the way of a mapping */
 static bool fuse_dax_map_blocked(struct inode *inode,
 				 const struct fuse_dax_plan *plan)
 {
 	pgoff_t first = fuse_dax_range_to_page(plan->start);
 	pgoff_t end = fuse_dax_range_to_page(plan->start + plan->nr);
 
-	return fuse_dax_cache_pinned(inode, first, end - 1);
+	return fuse_dax_cache_held(inode, first, end - 1);
 }
 
 /* Gets ranges and a place in the tree; the setup is the caller's to send */

@@ -53,7 +53,6 @@ void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
 void fuse_dax_cache_flush(struct inode *inode, loff_t start, loff_t last);
 void fuse_dax_cache_grows(struct inode *inode, loff_t size);
 void fuse_dax_cache_invalidate(struct inode *inode, pgoff_t first, pgoff_t last);
-void fuse_dax_data_outdated(struct inode *inode);
 
 int fuse_dax_times_send(struct inode *inode, struct fuse_file *ff);
 void fuse_dax_times_flush(struct inode *inode);
@@ -139,10 +138,6 @@ static inline void fuse_dax_cache_grows(struct inode *inode, loff_t size)
 
 static inline void fuse_dax_cache_invalidate(struct inode *inode,
 					     pgoff_t first, pgoff_t last)
-{
-}
-
-static inline void fuse_dax_data_outdated(struct inode *inode)
 {
 }
 

@@ -44,7 +44,6 @@ int fuse_dax_break(struct inode *inode, loff_t start, loff_t end)
 {
 	unsigned int delay = 1;
 
-	fuse_dax_data_outdated(inode);
 	while (fuse_dax_break_range(inode, start, end)) {
 		filemap_invalidate_unlock(inode->i_mapping);
 		schedule_timeout_interruptible(msecs_to_jiffies(delay));

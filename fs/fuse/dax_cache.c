@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages of DAX files in the page cache.
+ * Pages of DAX files in the page cache: how they come, and whom they serve.
  *
  * To map a range takes two changes of the machine's memory from the host if
  * somebody else has to give one up, which is more than a single page is worth.
  * So while the window has nothing free, a page that is touched alone comes from
  * the page cache, as every page does without DAX. It is there until memory is
- * short, until its file changes on the server, or until the range is mapped.
+ * short, until its file changes on the server, or until the range is mapped. A
+ * small file that is read is cached whole, see dax_small.c, and so is what faults
+ * ask for of a file that the server cannot map.
  *
  * A page of a file is shown by a mapping or is in the page cache, never both.
  * Who adds a page holds invalidate_lock shared, and has seen with it held that
  * the tree has no mapping there. Who makes a mapping places it in the tree, waits
  * for those who hold the lock, writes the pages back and drops them, and asks for
- * the setup after that. A page that somebody has pinned cannot be dropped: then
- * there is no mapping.
+ * the setup after that, see dax_drop.c. A page that somebody holds cannot be
+ * dropped: then there is no mapping.
  *
  * Who adds a page holds i_rwsem too, shared, until it has been read. Who changes
  * the file by a request holds it exclusive, and drops the pages that are concerned
@@ -25,7 +27,6 @@
 #include "dax_i.h"
 
 #include <linux/file.h>
-#include <linux/folio_batch.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -34,28 +35,6 @@
 
 /* One in so many pages that were read has the window looked at for unused mappings */
 #define FUSE_DAX_CACHE_AGE	256
-
-/** enum fuse_dax_cache_drop - how fuse_dax_cache_drop() treats a page */
-enum fuse_dax_cache_drop {
-	/** @FUSE_DAX_DROP_WRITE: it is written back first, if it is dirty */
-	FUSE_DAX_DROP_WRITE	= BIT(0),
-	/** @FUSE_DAX_DROP_PINNED: it goes even if it is pinned */
-	FUSE_DAX_DROP_PINNED	= BIT(1),
-};
-
-/**
- * fuse_dax_cache_any - whether a file has or had pages in the page cache
- * @inode: the file
- *
- * Context: Any. Who adds the first page may do so right after this.
- * Return: false if there never was one.
- */
-bool fuse_dax_cache_any(struct inode *inode)
-{
-	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
-
-	return di && READ_ONCE(di->cached);
-}
 
 /* The page, up to date, with a reference; or NULL */
 static struct folio *fuse_dax_cache_peek(struct inode *inode, pgoff_t index)
@@ -91,11 +70,40 @@ static int fuse_dax_cache_begin(struct inode *inode, pgoff_t index)
 	if (!READ_ONCE(di->cached)) {
 		guard(rwsem_write)(&di->sem);
 		WRITE_ONCE(di->cached, true);
-		/* What is cached can be stored to */
-		fuse_dax_copy_end(win, di);
 	}
 	guard(rwsem_read)(&di->sem);
 	return fuse_dax_map_first(di, index, index) ? -EEXIST : 0;
+}
+
+/**
+ * fuse_dax_cache_has - whether a page is there, and up to date
+ * @inode: the file
+ * @index: the page
+ *
+ * Return: a hint, as memory reclaim may take it at any time.
+ */
+bool fuse_dax_cache_has(struct inode *inode, pgoff_t index)
+{
+	struct folio *folio = fuse_dax_cache_peek(inode, index);
+
+	if (!folio)
+		return false;
+	folio_put(folio);
+	return true;
+}
+
+/**
+ * fuse_dax_cache_allowed - whether a read may be served from memory of the guest
+ * @iocb: where
+ *
+ * Return: false if it is to bypass caches.
+ */
+bool fuse_dax_cache_allowed(const struct kiocb *iocb)
+{
+	const struct fuse_file *ff = iocb->ki_filp->private_data;
+
+	return !(iocb->ki_flags & IOCB_DIRECT) &&
+	       !(ff->open_flags & FOPEN_DIRECT_IO);
 }
 
 /* A page of the page cache, locked, with a reference; it may have to be read */
@@ -184,29 +192,130 @@ static struct folio *fuse_dax_cache_get_try(struct file *file, pgoff_t index)
 }
 
 /**
+ * fuse_dax_cache_bring - have a page there for a fault that will be repeated
+ * @file: the file
+ * @index: the page
+ * @wait: for those who write to the file; else it is not brought if somebody does
+ *
+ * Context: Takes i_rwsem, killably, or tries it. Waits for the server.
+ */
+void fuse_dax_cache_bring(struct file *file, pgoff_t index, bool wait)
+{
+	struct inode *inode = file_inode(file);
+	struct folio *folio;
+
+	if (wait ? down_read_killable(&inode->i_rwsem) :
+		   !inode_trylock_shared(inode))
+		return;
+	/* An error comes again when the fault is repeated */
+	folio = fuse_dax_cache_get(file, index);
+	inode_unlock_shared(inode);
+	if (!IS_ERR(folio))
+		folio_put(folio);
+}
+
+/* A new page, locked, with a reference */
+static struct folio *fuse_dax_cache_new(struct address_space *mapping,
+					pgoff_t index)
+{
+	gfp_t gfp = readahead_gfp_mask(mapping);
+	struct folio *folio = filemap_alloc_folio(gfp, 0, NULL);
+	int err;
+
+	if (!folio)
+		return ERR_PTR(-ENOMEM);
+	err = filemap_add_folio(mapping, folio, index, gfp);
+	if (!err)
+		return folio;
+	folio_put(folio);
+	return ERR_PTR(err);
+}
+
+/**
+ * fuse_dax_cache_end_run - pages that were added have been read, or not
+ * @inode: the file
+ * @folios: see fuse_dax_cache_add_run()
+ * @nr: how many
+ * @good: they are what the file is; else they are not kept
+ */
+void fuse_dax_cache_end_run(struct inode *inode, struct folio **folios,
+			    unsigned int nr, bool good)
+{
+	if (good)
+		fuse_dax_count_add(fuse_dax_window_of(inode),
+				   FUSE_DAX_CACHE_READS, nr);
+	for (unsigned int i = 0; i < nr; i++) {
+		if (good)
+			folio_mark_uptodate(folios[i]);
+		else
+			generic_error_remove_folio(inode->i_mapping, folios[i]);
+		folio_unlock(folios[i]);
+	}
+}
+
+/**
+ * fuse_dax_cache_add_run - add pages, as far as they are not there
+ * @inode: the file
+ * @first: the first of them
+ * @folios: filled in: locked, not up to date, with a reference; the caller fills
+ *	them, calls fuse_dax_cache_end_run() and drops his references
+ * @max: how many at most; all are within one range of the file
+ *
+ * No memory is taken from others for them.
+ *
+ * Context: i_rwsem held. Takes invalidate_lock, shared and killably.
+ * Return: how many; or -errno, if it is none.
+ */
+int fuse_dax_cache_add_run(struct inode *inode, pgoff_t first,
+			   struct folio **folios, unsigned int max)
+{
+	struct address_space *mapping = inode->i_mapping;
+	unsigned int nr = 0;
+	int err;
+
+	lockdep_assert_held(&inode->i_rwsem);
+	err = down_read_killable(&mapping->invalidate_lock);
+	if (err)
+		return err;
+	err = fuse_dax_cache_begin(inode, first);
+	while (!err && nr < max) {
+		folios[nr] = fuse_dax_cache_new(mapping, first + nr);
+		if (IS_ERR(folios[nr]))
+			err = PTR_ERR(folios[nr]);
+		else
+			nr++;
+	}
+	up_read(&mapping->invalidate_lock);
+	/* The next is there: those before it are a run */
+	if (!err || err == -EEXIST)
+		return nr ?: -EEXIST;
+
+	fuse_dax_cache_end_run(inode, folios, nr, false);
+	while (nr--)
+		folio_put(folios[nr]);
+	return err;
+}
+
+/**
  * fuse_dax_cache_serves - whether a fault is served from the page cache
  * @file: the file
  * @index: page of the file
  * @want: &enum fuse_dax_want
  *
  * Context: Takes &fuse_dax_inode.sem.
- * Return: true if the page is there, or if the window has nothing free and a
- * mapping is not worth what somebody would have to give up for it.
+ * Return: true if the window has nothing free, and the page is there, or a mapping
+ * is not worth what somebody would have to give up for it.
  */
 bool fuse_dax_cache_serves(struct file *file, pgoff_t index, unsigned int want)
 {
 	const struct fuse_file *ff = file->private_data;
 	struct inode *inode = file_inode(file);
-	struct folio *folio;
 
 	if (!fuse_dax_window_pressed(fuse_dax_window_of(inode)) ||
-	    (ff->open_flags & FOPEN_DIRECT_IO))
+	    (ff->open_flags & FOPEN_DIRECT_IO) || fuse_dax_is_small(inode))
 		return false;
-	folio = fuse_dax_cache_peek(inode, index);
-	if (!folio)
-		return fuse_dax_plan_alone(inode, index, want);
-	folio_put(folio);
-	return true;
+	return fuse_dax_cache_has(inode, index) ||
+	       fuse_dax_plan_alone(inode, index, want);
 }
 
 /* Brings a page in with no lock held and has the fault repeated */
@@ -214,13 +323,9 @@ static vm_fault_t fuse_dax_cache_fault_unlocked(struct vm_fault *vmf)
 {
 	struct file *file = get_file(vmf->vma->vm_file);
 	pgoff_t index = vmf->pgoff;
-	struct folio *folio;
 
 	release_fault_lock(vmf);
-	/* An error comes again when the fault is repeated */
-	folio = fuse_dax_cache_get_try(file, index);
-	if (!IS_ERR(folio))
-		folio_put(folio);
+	fuse_dax_cache_bring(file, index, false);
 	fput(file);
 	return VM_FAULT_RETRY;
 }
@@ -300,12 +405,24 @@ static bool fuse_dax_cache_wants(struct kiocb *iocb, struct iov_iter *to)
 	unsigned int want = 0;
 
 	if (offset_in_page(iocb->ki_pos) + iov_iter_count(to) > PAGE_SIZE ||
-	    (iocb->ki_flags & IOCB_NOWAIT) ||
+	    (iocb->ki_flags & IOCB_NOWAIT) || fuse_dax_is_small(inode) ||
 	    !fuse_dax_window_pressed(fuse_dax_window_of(inode)))
 		return false;
 	if (iocb->ki_filp->f_mode & FMODE_RANDOM)
 		want |= FUSE_DAX_WANT_RANDOM;
 	return fuse_dax_plan_alone(inode, iocb->ki_pos >> PAGE_SHIFT, want);
+}
+
+/* Copies a page, up to @end of the file; bytes */
+static size_t fuse_dax_cache_copy(struct folio *folio, loff_t pos, loff_t end,
+				  struct iov_iter *to)
+{
+	size_t offset = offset_in_folio(folio, pos);
+
+	folio_mark_accessed(folio);
+	return copy_folio_to_iter(folio, offset,
+				  min_t(loff_t, end - pos,
+					folio_size(folio) - offset), to);
 }
 
 /**
@@ -317,340 +434,36 @@ static bool fuse_dax_cache_wants(struct kiocb *iocb, struct iov_iter *to)
  *
  * Context: i_rwsem held, no reference to a mapping. Takes page faults, and
  * invalidate_lock, shared. Waits for the server.
- * Return: bytes of one page; 0 if that cannot be done; or -errno.
+ * Return: bytes, up to the first page that is not there; 0 if that cannot be done;
+ * or -errno.
  */
 ssize_t fuse_dax_cache_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
-	pgoff_t index = iocb->ki_pos >> PAGE_SHIFT;
-	size_t offset = offset_in_page(iocb->ki_pos);
-	loff_t left = i_size_read(inode) - iocb->ki_pos;
-	struct folio *folio;
-	size_t len;
+	loff_t size = i_size_read(inode);
+	ssize_t done = 0;
 
-	if (left <= 0 || !fuse_dax_cache_allowed(iocb))
+	if (!fuse_dax_cache_allowed(iocb))
 		return 0;
-	folio = fuse_dax_cache_peek(inode, index);
-	if (!folio && fuse_dax_cache_wants(iocb, to))
-		folio = fuse_dax_cache_get(iocb->ki_filp, index);
-	/* Then by a request for the caller alone, which may say why */
-	if (IS_ERR_OR_NULL(folio))
-		return 0;
+	while (iocb->ki_pos < size && iov_iter_count(to)) {
+		pgoff_t index = iocb->ki_pos >> PAGE_SHIFT;
+		struct folio *folio = fuse_dax_cache_peek(inode, index);
+		size_t len;
 
-	folio_mark_accessed(folio);
-	len = copy_folio_to_iter(folio, offset,
-				 min_t(loff_t, left, PAGE_SIZE - offset), to);
-	folio_put(folio);
-	iocb->ki_pos += len;
-	return len ?: -EFAULT;
-}
-
-/**
- * fuse_dax_cache_flush - write back what a request asks about
- * @inode: a DAX file
- * @start: first byte
- * @last: last byte
- *
- * Errors are left to those who ask for them, by fsync() or close().
- */
-void fuse_dax_cache_flush(struct inode *inode, loff_t start, loff_t last)
-{
-	struct address_space *mapping = inode->i_mapping;
-
-	if (!fuse_dax_cache_any(inode))
-		return;
-	filemap_fdatawrite_range(mapping, start, last);
-	filemap_fdatawait_range_keep_errors(mapping, start, last);
-}
-
-/* Drops one page, which is locked; 0 or -errno */
-static int fuse_dax_cache_drop_folio(struct inode *inode, struct folio *folio,
-				     unsigned int how)
-{
-	struct address_space *mapping = inode->i_mapping;
-	int err;
-
-	folio_wait_writeback(folio);
-	unmap_mapping_range(mapping, folio_pos(folio), folio_size(folio), 0);
-	/*
-	 * Who gets hold of the page by page tables either has it pinned by now
-	 * or finds that it is not there any more.
-	 */
-	if (!(how & FUSE_DAX_DROP_PINNED) && folio_maybe_dma_pinned(folio))
-		return -EBUSY;
-	if (how & FUSE_DAX_DROP_WRITE) {
-		err = fuse_launder_folio(folio);
-		/* Not lost while it need not go */
-		if (err && !(how & FUSE_DAX_DROP_PINNED))
-			folio_mark_dirty(folio);
-		if (folio_test_dirty(folio) && !(how & FUSE_DAX_DROP_PINNED))
-			return err ?: -EBUSY;
-	}
-	return generic_error_remove_folio(mapping, folio);
-}
-
-/*
- * Drops pages from @first to @last, and leaves alone what the window shows.
- * The first error; it goes on all the same.
- */
-static int fuse_dax_cache_drop(struct inode *inode, pgoff_t first, pgoff_t last,
-			       unsigned int how)
-{
-	struct address_space *mapping = inode->i_mapping;
-	struct folio_batch batch;
-	unsigned int i;
-	int err = 0;
-
-	folio_batch_init(&batch);
-	while (first <= last &&
-	       filemap_get_folios(mapping, &first, last, &batch)) {
-		for (i = 0; i < folio_batch_count(&batch); i++) {
-			struct folio *folio = batch.folios[i];
-			int res = 0;
-
-			folio_lock(folio);
-			if (folio->mapping == mapping)
-				res = fuse_dax_cache_drop_folio(inode, folio,
-								how);
-			folio_unlock(folio);
-			err = err ?: res;
-		}
-		folio_batch_release(&batch);
+		if (!folio && !done && fuse_dax_cache_wants(iocb, to))
+			folio = fuse_dax_cache_get(iocb->ki_filp, index);
+		/* Then by a request for the caller alone, which may say why */
+		if (IS_ERR_OR_NULL(folio))
+			break;
+		len = fuse_dax_cache_copy(folio, iocb->ki_pos, size, to);
+		folio_put(folio);
+		if (!len)
+			return done ?: -EFAULT;
+		iocb->ki_pos += len;
+		done += len;
 		cond_resched();
 	}
-	return err;
-}
-
-/**
- * fuse_dax_cache_pinned - whether a page is in the way of a mapping
- * @inode: the file
- * @first: first page of what is to be mapped
- * @last: last page
- *
- * Return: true if a cached page there is pinned, so that nobody need give up a
- * range for that. A hint.
- */
-bool fuse_dax_cache_pinned(struct inode *inode, pgoff_t first, pgoff_t last)
-{
-	struct folio_batch batch;
-	bool pinned = false;
-	unsigned int i;
-
-	if (!fuse_dax_cache_any(inode))
-		return false;
-	folio_batch_init(&batch);
-	while (!pinned && first <= last &&
-	       filemap_get_folios(inode->i_mapping, &first, last, &batch)) {
-		for (i = 0; i < folio_batch_count(&batch); i++)
-			pinned |= folio_maybe_dma_pinned(batch.folios[i]);
-		folio_batch_release(&batch);
-		cond_resched();
-	}
-	return pinned;
-}
-
-/**
- * fuse_dax_cache_evict - drop what a mapping is going to show
- * @map: a placeholder in the tree, whose setup has not been sent
- *
- * Context: Takes invalidate_lock, killably, and waits for the server if there is
- * something to be written back.
- * Return: 0; -EDEADLK if a page cannot be dropped, for which nobody tries again,
- * unlike what servers answer; or -EINTR.
- */
-int fuse_dax_cache_evict(struct fuse_dax_map *map)
-{
-	struct address_space *mapping = map->inode->i_mapping;
-	int err;
-
-	if (!READ_ONCE(map->di->cached))
-		return 0;
-	/* Who has not seen the placeholder has added his page by then */
-	err = down_write_killable(&mapping->invalidate_lock);
-	if (err)
-		return err;
-	up_write(&mapping->invalidate_lock);
-	return fuse_dax_cache_drop(map->inode, map->itn.start, map->itn.last,
-				   FUSE_DAX_DROP_WRITE) ? -EDEADLK : 0;
-}
-
-/**
- * fuse_dax_cache_invalidate - drop pages because the server has newer ones
- * @inode: a DAX file
- * @first: first page
- * @last: last page
- *
- * A page that is pinned stays: somebody is about to store to it.
- *
- * Context: Locks pages, and waits for the server if there is something to be
- * written back.
- */
-void fuse_dax_cache_invalidate(struct inode *inode, pgoff_t first, pgoff_t last)
-{
-	if (fuse_dax_cache_any(inode))
-		fuse_dax_cache_drop(inode, first, last, FUSE_DAX_DROP_WRITE);
-}
-
-/**
- * fuse_dax_cache_grows - the file is larger on the server than is known here
- * @inode: a DAX file
- * @size: its size there, bytes
- *
- * Before i_size is set: the page with the end is written back up to there only,
- * and so not over what others have appended.
- *
- * Context: See fuse_dax_cache_invalidate().
- */
-void fuse_dax_cache_grows(struct inode *inode, loff_t size)
-{
-	loff_t known = i_size_read(inode);
-
-	if (size > known)
-		fuse_dax_cache_invalidate(inode, known >> PAGE_SHIFT, ULONG_MAX);
-}
-
-/**
- * fuse_dax_cache_discard - drop pages that the server is going to change
- * @inode: a DAX file
- * @start: first byte
- * @end: last byte
- *
- * Context: i_rwsem and invalidate_lock held for write. See
- * fuse_dax_cache_invalidate().
- */
-void fuse_dax_cache_discard(struct inode *inode, loff_t start, loff_t end)
-{
-	if (fuse_dax_cache_any(inode))
-		fuse_dax_cache_drop(inode, start >> PAGE_SHIFT,
-				    end >> PAGE_SHIFT, FUSE_DAX_DROP_WRITE |
-						       FUSE_DAX_DROP_PINNED);
-}
-
-/* Pages are zero behind the end of the file, and so will the file be if it grows */
-static void fuse_dax_cache_zero_tail(struct inode *inode, loff_t size)
-{
-	struct folio *folio;
-	size_t offset;
-
-	folio = filemap_lock_folio(inode->i_mapping, size >> PAGE_SHIFT);
-	if (IS_ERR(folio))
-		return;
-	offset = offset_in_folio(folio, size);
-	if (offset && folio_test_uptodate(folio))
-		folio_zero_segment(folio, offset, folio_size(folio));
-	folio_unlock(folio);
-	folio_put(folio);
-}
-
-/**
- * fuse_dax_cache_write_begin - drop what a write is going to change
- * @iocb: where
- * @from: data
- *
- * If the file will grow, that is the page with its end too: what is behind the end
- * in memory must not become part of the file.
- *
- * Context: i_rwsem held for write, so that no page is added before it is released.
- * Locks pages, and waits for the server if there is something to be written back.
- * Return: 0 or -EAGAIN, if the caller must not wait.
- */
-int fuse_dax_cache_write_begin(struct kiocb *iocb, struct iov_iter *from)
-{
-	struct inode *inode = file_inode(iocb->ki_filp);
-	loff_t start = iocb->ki_pos, size = i_size_read(inode);
-	loff_t last = start + iov_iter_count(from) - 1;
-
-	lockdep_assert_held_write(&inode->i_rwsem);
-	if (!fuse_dax_cache_any(inode))
-		return 0;
-	if (last >= size) {
-		start = min(start, size);
-		last = LLONG_MAX;
-	}
-	if ((iocb->ki_flags & IOCB_NOWAIT) &&
-	    filemap_range_has_page(inode->i_mapping, start, last))
-		return -EAGAIN;
-	fuse_dax_cache_invalidate(inode, start >> PAGE_SHIFT,
-				  last >> PAGE_SHIFT);
-	/* One that is pinned is still there */
-	if (last == LLONG_MAX)
-		fuse_dax_cache_zero_tail(inode, size);
-	return 0;
-}
-
-static void fuse_dax_cache_store_folio(struct file *file, struct folio *folio,
-				       loff_t pos, const void *data, size_t len)
-{
-	if (!folio_test_uptodate(folio))
-		return;
-	memcpy_to_folio(folio, offset_in_folio(folio, pos), data, len);
-	fuse_link_write_file(file);
-	folio_mark_dirty(folio);
-}
-
-/**
- * fuse_dax_cache_store - change pages as a request has changed the file
- * @file: by which
- * @pos: first byte
- * @data: what the server has there now
- * @len: bytes
- *
- * For those that fuse_dax_cache_write_begin() could not drop: they may have been
- * written back meanwhile with what was there before, so they are again.
- *
- * Context: i_rwsem held for write. Locks pages.
- */
-void fuse_dax_cache_store(struct file *file, loff_t pos, const void *data,
-			  size_t len)
-{
-	struct address_space *mapping = file->f_mapping;
-
-	if (!fuse_dax_cache_any(mapping->host))
-		return;
-
-	while (len) {
-		size_t nr = min(len, PAGE_SIZE - offset_in_page(pos));
-		struct folio *folio;
-
-		folio = filemap_lock_folio(mapping, pos >> PAGE_SHIFT);
-		if (!IS_ERR(folio)) {
-			fuse_dax_cache_store_folio(file, folio, pos, data, nr);
-			folio_unlock(folio);
-			folio_put(folio);
-		}
-		pos += nr;
-		data += nr;
-		len -= nr;
-	}
-}
-
-/**
- * fuse_dax_cache_size_set - drop what is past the end of the file
- * @inode: a DAX file
- * @size: its size, bytes
- *
- * Context: invalidate_lock held for write. Locks pages.
- */
-void fuse_dax_cache_size_set(struct inode *inode, loff_t size)
-{
-	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
-	if (!fuse_dax_cache_any(inode))
-		return;
-	fuse_dax_cache_zero_tail(inode, size);
-	fuse_dax_cache_drop(inode, DIV_ROUND_UP_ULL(size, PAGE_SIZE), ULONG_MAX,
-			    FUSE_DAX_DROP_PINNED);
-}
-
-/**
- * fuse_dax_cache_forget - drop clean pages that nobody has mapped
- * @inode: a DAX file
- * @first: first page
- * @last: last page
- */
-void fuse_dax_cache_forget(struct inode *inode, pgoff_t first, pgoff_t last)
-{
-	if (fuse_dax_cache_any(inode))
-		invalidate_mapping_pages(inode->i_mapping, first, last);
+	return done;
 }
 
 /**
@@ -666,23 +479,9 @@ vm_fault_t fuse_dax_cache_around(struct vm_fault *vmf, pgoff_t start,
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
 
-	if (!fuse_dax_cache_any(inode) ||
+	/* Pages of a small file may be there for those only who read it */
+	if (!fuse_dax_cache_any(inode) || fuse_dax_is_small(inode) ||
 	    READ_ONCE(fuse_dax_window_of(inode)->stopped))
 		return 0;
 	return filemap_map_pages(vmf, start, end);
-}
-
-/**
- * fuse_dax_cache_writepages - write dirty pages back
- * @mapping: of a DAX file
- * @wbc: which
- *
- * Return: 0 or -errno.
- */
-int fuse_dax_cache_writepages(struct address_space *mapping,
-			      struct writeback_control *wbc)
-{
-	if (!fuse_dax_cache_any(mapping->host))
-		return 0;
-	return fuse_writepages(mapping, wbc);
 }

@@ -112,7 +112,6 @@ void fuse_dax_inode_evict(struct inode *inode)
 		fuse_dax_window_bury(map);
 	}
 	up_write(&di->sem);
-	fuse_dax_copy_end(fuse_dax_window_of(inode), di);
 }
 
 /**
@@ -178,22 +177,15 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 	INIT_DELAYED_WORK(&win->retry_work, fuse_dax_reclaim_retry_work);
 	INIT_WORK(&win->disable_work, fuse_dax_conn_disable_work);
 	INIT_WORK(&win->put_work, fuse_dax_req_put_work);
-	err = fuse_dax_copies_init(&win->copies);
-	if (err)
-		goto out_free;
 	err = fuse_dax_sysfs_add(win, parent);
-	if (err)
-		goto out_exit;
+	if (err) {
+		fuse_dax_window_free(win);
+		return err;
+	}
 	if (parent)
 		fuse_dax_dump_add(win, kobject_name(parent));
 	fc->dax = win;
 	return 0;
-
-out_exit:
-	fuse_dax_copies_exit(&win->copies);
-out_free:
-	fuse_dax_window_free(win);
-	return err;
 }
 
 /**
@@ -290,7 +282,6 @@ void fuse_dax_conn_free(struct fuse_conn *fc)
 	if (!fc->dax)
 		return;
 	fuse_dax_conn_stop(fc);
-	fuse_dax_copies_exit(&fc->dax->copies);
 	fuse_dax_window_free(fc->dax);
 	fc->dax = NULL;
 }

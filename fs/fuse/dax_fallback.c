@@ -8,6 +8,7 @@
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
@@ -190,8 +191,9 @@ static ssize_t fuse_dax_fallback_send(struct kiocb *iocb, struct iov_iter *iter,
 	if (!write)
 		fuse_dax_cache_flush(inode, iocb->ki_pos,
 				     iocb->ki_pos + len - 1);
-	/* Cached pages that are pinned are changed too, from kernel memory */
-	if (!(write && fuse_dax_cache_any(inode)) &&
+	/* Cached pages that somebody holds are changed too, from kernel memory */
+	if (!(write && filemap_range_has_page(inode->i_mapping, iocb->ki_pos,
+					      iocb->ki_pos + len - 1)) &&
 	    fuse_dax_buffer_reachable(iter, len))
 		res = fuse_dax_fallback_direct(&io, iter, len, iocb->ki_pos,
 					       flags);
@@ -206,8 +208,8 @@ static ssize_t fuse_dax_fallback_read(struct kiocb *iocb, struct iov_iter *iter,
 {
 	ssize_t res = -ENOMEM;
 
-	if (fuse_dax_copy_begins(iocb, iter))
-		res = fuse_dax_copy_make(iocb, iter);
+	if (fuse_dax_small_begins(iocb, iter))
+		res = fuse_dax_small_read(iocb, iter);
 	if (res == -ENOMEM)
 		res = fuse_dax_fallback_send(iocb, iter, len);
 	fuse_invalidate_atime(file_inode(iocb->ki_filp));

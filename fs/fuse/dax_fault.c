@@ -15,11 +15,63 @@
 #include <linux/iomap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+
+/*
+ * Whether the page cache may show what the server does not map. Who can store to
+ * the file by this mapping shares it, with the host too, and would not see there
+ * what others store.
+ */
+static bool fuse_dax_fault_cacheable(struct vm_area_struct *vma)
+{
+	const struct fuse_file *ff = vma->vm_file->private_data;
+
+	return !(vma->vm_flags & VM_SHARED) &&
+	       !(ff->open_flags & FOPEN_DIRECT_IO);
+}
+
+/* Whether a fault is served from the page cache though it could be mapped */
+static bool fuse_dax_fault_serves(struct vm_fault *vmf, unsigned int want)
+{
+	struct vm_area_struct *vma = vmf->vma;
+
+	if (want & FUSE_DAX_WANT_MAPPED)
+		return false;
+	/* It has been tried, in vain */
+	if ((vmf->flags & FAULT_FLAG_TRIED) && fuse_dax_fault_cacheable(vma) &&
+	    fuse_dax_cache_has(file_inode(vma->vm_file), vmf->pgoff))
+		return true;
+	return fuse_dax_small_serves(vma, vmf->pgoff) ||
+	       fuse_dax_cache_serves(vma->vm_file, vmf->pgoff, want);
+}
+
+/*
+ * There is no mapping, for @error. What a fault is to return: 0 if the page cache
+ * is to serve it, unless that has been tried.
+ */
+static vm_fault_t fuse_dax_fault_unmapped(struct vm_fault *vmf,
+					  unsigned int want, int error)
+{
+	/* A cached page is in the way, which somebody holds; or there is no range */
+	if (error == -EDEADLK ||
+	    (error == -EAGAIN && (want & FUSE_DAX_WANT_BRIEF)))
+		return want & FUSE_DAX_WANT_MAPPED ? VM_FAULT_NOPAGE : 0;
+	if (error == -ENOTCONN || fatal_signal_pending(current) ||
+	    !fuse_dax_fault_cacheable(vmf->vma))
+		return VM_FAULT_SIGBUS;
+	if (!(want & FUSE_DAX_WANT_MAPPED))
+		return 0;
+	/* Somebody writes to the file: not this task, if the fault is a program's */
+	return vmf->flags & FAULT_FLAG_USER ? VM_FAULT_NOPAGE : VM_FAULT_SIGBUS;
+}
 
 /* Makes the mapping with no lock held and has the fault repeated */
 static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
 					  unsigned int want)
 {
+	bool cacheable = fuse_dax_fault_cacheable(vmf->vma);
+	/* Else the task may be writing to the file itself */
+	bool wait = vmf->flags & FAULT_FLAG_USER;
 	struct file *file = get_file(vmf->vma->vm_file);
 	pgoff_t index = vmf->pgoff;
 	struct fuse_dax_map *map;
@@ -30,6 +82,8 @@ static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
 				want | FUSE_DAX_WANT_ONCE);
 	if (!IS_ERR(map))
 		fuse_dax_map_put(map);
+	else if (cacheable && !fatal_signal_pending(current))
+		fuse_dax_cache_bring(file, index, wait);
 	fput(file);
 	return VM_FAULT_RETRY;
 }
@@ -54,14 +108,15 @@ static bool fuse_dax_fault_has_other_way(struct vm_fault *vmf)
  * Gets the mapping for a fault, with a reference in *@map, or NULL if the page
  * cache is to serve it: then 0, else what the fault is to return.
  *
- * Any failure is SIGBUS, never VM_FAULT_OOM: more guest memory would not help,
- * and the fault would be retried for ever.
+ * What nobody can serve is SIGBUS, never VM_FAULT_OOM: more guest memory would not
+ * help, and the fault would be retried for ever.
  */
 VISIBLE_IF_KUNIT
 vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 			      bool may_unlock, struct fuse_dax_map **map)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
+	int err;
 
 	if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
 		return VM_FAULT_SIGBUS;
@@ -75,8 +130,7 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 		want |= FUSE_DAX_WANT_RANDOM;
 	if (fuse_dax_fault_has_other_way(vmf))
 		want |= FUSE_DAX_WANT_BRIEF;
-	if (!(want & FUSE_DAX_WANT_MAPPED) &&
-	    fuse_dax_cache_serves(vmf->vma->vm_file, vmf->pgoff, want)) {
+	if (fuse_dax_fault_serves(vmf, want)) {
 		*map = NULL;
 		return 0;
 	}
@@ -89,13 +143,11 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 	if (vmf->flags & FAULT_FLAG_TRIED)
 		want |= FUSE_DAX_WANT_ONCE | FUSE_DAX_WANT_LEAST;
 	*map = fuse_dax_map_find(inode, vmf->pgoff, want);
-	/* A cached page is in the way, which is pinned; or there is no range */
-	if (*map == ERR_PTR(-EDEADLK) ||
-	    (*map == ERR_PTR(-EAGAIN) && (want & FUSE_DAX_WANT_BRIEF))) {
-		*map = NULL;
-		return want & FUSE_DAX_WANT_MAPPED ? VM_FAULT_NOPAGE : 0;
-	}
-	return IS_ERR(*map) ? VM_FAULT_SIGBUS : 0;
+	if (!IS_ERR(*map))
+		return 0;
+	err = PTR_ERR(*map);
+	*map = NULL;
+	return fuse_dax_fault_unmapped(vmf, want, err);
 }
 
 /*

@@ -15,6 +15,7 @@
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -29,10 +30,12 @@
 #define FUSE_DAX_RANGE_SIZE	BIT(FUSE_DAX_RANGE_SHIFT)
 #define FUSE_DAX_RANGE_PAGE_SHIFT (FUSE_DAX_RANGE_SHIFT - PAGE_SHIFT)
 
+/* Largest file that is cached whole when it is read, bytes */
+#define FUSE_DAX_SMALL_MAX	SZ_64K
+
 /* REMOVEMAPPING entries in one request: what one page holds, by the protocol */
 #define FUSE_DAX_REMOVE_BATCH	FUSE_REMOVEMAPPING_MAX_ENTRY
 
-struct fuse_dax_copy;
 struct fuse_dax_sysfs;
 struct fuse_dax_window;
 
@@ -118,6 +121,36 @@ struct fuse_dax_map {
 	refcount_t ref;
 };
 
+/** enum fuse_dax_small_state - whether pages of a small file are good */
+enum fuse_dax_small_state {
+	/** @FUSE_DAX_SMALL_NONE: there are none, of which anything is known */
+	FUSE_DAX_SMALL_NONE,
+	/** @FUSE_DAX_SMALL_KEPT: they are while the file is what was described */
+	FUSE_DAX_SMALL_KEPT,
+	/** @FUSE_DAX_SMALL_ENDS: they are not, and are being dropped */
+	FUSE_DAX_SMALL_ENDS,
+};
+
+/**
+ * struct fuse_dax_small - what a small file was before its pages were read
+ * @state: of its pages
+ * @attr_version: of the inode
+ * @size: bytes
+ * @mtime: of the file
+ * @ctime: of the file
+ * @settled: these tell of any later change
+ *
+ * Protected by &fuse_dax_inode.sem; READ_ONCE() of @state elsewhere.
+ */
+struct fuse_dax_small {
+	enum fuse_dax_small_state state;
+	u64 attr_version;
+	loff_t size;
+	struct timespec64 mtime;
+	struct timespec64 ctime;
+	bool settled;
+};
+
 /**
  * struct fuse_dax_notice - what the server has said of the data of a file
  * @lock: protects the fields below. Taken with &inode.i_lock held
@@ -151,11 +184,9 @@ struct fuse_dax_notice {
  *	server would not fill the holes of more. READ_ONCE() elsewhere
  * @cached: the file has or had pages in the page cache; set once. READ_ONCE()
  *	elsewhere
- * @epoch: changes with what may make a copy of the file out of date. Protected
- *	by &fuse_dax_copies.lock; READ_ONCE() elsewhere
  * @withdrawn: &fuse_dax_window.withdrawn when a fleeting mapping was last taken
  *	from the inode; 0: never. Protected by &fuse_dax_window.lock
- * @copy: of a small file, or NULL. Changed under &fuse_dax_copies.lock
+ * @small: how long its pages are good if it is a small file
  * @unmappable: the server has said that it cannot map the file; set once.
  *	READ_ONCE()
  * @writer: the task that holds i_rwsem to write the file, or NULL. READ_ONCE()
@@ -176,9 +207,8 @@ struct fuse_dax_inode {
 	unsigned int small_misses;
 	unsigned int sparse;
 	bool cached;
-	unsigned long epoch;
 	unsigned long withdrawn;
-	struct fuse_dax_copy __rcu *copy;
+	struct fuse_dax_small small;
 	bool unmappable;
 	struct task_struct *writer;
 	struct llist_node put;
@@ -203,7 +233,7 @@ enum fuse_dax_stat {
 	FUSE_DAX_FALLBACK_READS,
 	/** @FUSE_DAX_FALLBACK_WRITES: writes served by FUSE_WRITE */
 	FUSE_DAX_FALLBACK_WRITES,
-	/** @FUSE_DAX_CACHE_READS: pages read into the page cache */
+	/** @FUSE_DAX_CACHE_READS: pages read into the page cache, of small files too */
 	FUSE_DAX_CACHE_READS,
 	FUSE_DAX_NR_STATS,
 };
@@ -214,24 +244,6 @@ enum fuse_dax_stat {
  */
 struct fuse_dax_stats {
 	unsigned long nr[FUSE_DAX_NR_STATS];
-};
-
-/**
- * struct fuse_dax_copies - small files in memory of the guest
- * @lock: protects the fields below, up to @pages. Leaf; taken by memory reclaim
- * @lru: &struct fuse_dax_copy, the first to go first
- * @pages: what their data takes; READ_ONCE() elsewhere
- * @max: limit for @pages. Constant
- * @shrinker: drops them when memory is short. Constant
- */
-struct fuse_dax_copies {
-	/* protects what follows, up to @pages */
-	spinlock_t lock;
-	struct list_head lru;
-	long pages;
-
-	long max;
-	struct shrinker *shrinker;
 };
 
 /**
@@ -279,7 +291,6 @@ struct fuse_dax_copies {
  * @disable_work: drops the inodes from the caches once @disabled is set
  * @entries: body of the remove request, so that a remove allocates nothing.
  *	Used by @remove_work only
- * @copies: of small files
  * @sysfs: /sys/fs/virtiofs/<n>/dax, or NULL. Constant
  * @dump: the file of dax_dump.c, or NULL, or an ERR_PTR(). Constant
  */
@@ -325,7 +336,6 @@ struct fuse_dax_window {
 	struct work_struct put_work;
 	struct work_struct disable_work;
 	struct fuse_removemapping_one *entries;
-	struct fuse_dax_copies copies;
 	struct fuse_dax_sysfs *sysfs;
 	struct dentry *dump;
 };
@@ -382,6 +392,17 @@ static inline unsigned long fuse_dax_count(struct fuse_dax_window *win,
 					   enum fuse_dax_stat stat)
 {
 	return this_cpu_inc_return(win->stats->nr[stat]);
+}
+
+static inline void fuse_dax_count_add(struct fuse_dax_window *win,
+				      enum fuse_dax_stat stat, long nr)
+{
+	this_cpu_add(win->stats->nr[stat], nr);
+}
+
+static inline bool fuse_dax_is_small(struct inode *inode)
+{
+	return i_size_read(inode) <= FUSE_DAX_SMALL_MAX;
 }
 
 static inline struct fuse_dax_map *
@@ -579,30 +600,14 @@ void fuse_dax_reclaim_retry_work(struct work_struct *work);
 /* dax_end.c */
 void fuse_dax_conn_disable_work(struct work_struct *work);
 
-/* dax_copy.c */
-int fuse_dax_copies_init(struct fuse_dax_copies *copies);
-void fuse_dax_copies_exit(struct fuse_dax_copies *copies);
-void fuse_dax_copy_end(struct fuse_dax_window *win, struct fuse_dax_inode *di);
-void fuse_dax_copy_written(struct inode *inode);
-bool fuse_dax_cache_allowed(const struct kiocb *iocb);
-ssize_t fuse_dax_copy_read(struct kiocb *iocb, struct iov_iter *to);
-bool fuse_dax_copy_begins(struct kiocb *iocb, struct iov_iter *to);
-ssize_t fuse_dax_copy_make(struct kiocb *iocb, struct iov_iter *to);
-
-/* dax_cache.c */
-bool fuse_dax_cache_serves(struct file *file, pgoff_t index, unsigned int want);
-vm_fault_t fuse_dax_cache_fault(struct vm_fault *vmf);
-vm_fault_t fuse_dax_cache_mkwrite(struct vm_fault *vmf);
-vm_fault_t fuse_dax_cache_around(struct vm_fault *vmf, pgoff_t start,
-				 pgoff_t end);
-ssize_t fuse_dax_cache_read(struct kiocb *iocb, struct iov_iter *to);
+/* dax_drop.c */
 bool fuse_dax_cache_any(struct inode *inode);
+int fuse_dax_cache_evict(struct fuse_dax_map *map);
+bool fuse_dax_cache_held(struct inode *inode, pgoff_t first, pgoff_t last);
+void fuse_dax_cache_discard(struct inode *inode, loff_t start, loff_t end);
 int fuse_dax_cache_write_begin(struct kiocb *iocb, struct iov_iter *from);
 void fuse_dax_cache_store(struct file *file, loff_t pos, const void *data,
 			  size_t len);
-void fuse_dax_cache_discard(struct inode *inode, loff_t start, loff_t end);
-int fuse_dax_cache_evict(struct fuse_dax_map *map);
-bool fuse_dax_cache_pinned(struct inode *inode, pgoff_t first, pgoff_t last);
 void fuse_dax_cache_size_set(struct inode *inode, loff_t size);
 void fuse_dax_cache_forget(struct inode *inode, pgoff_t first, pgoff_t last);
 int fuse_dax_cache_writepages(struct address_space *mapping,
@@ -633,6 +638,27 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want);
 void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last);
 
+/* dax_cache.c */
+bool fuse_dax_cache_has(struct inode *inode, pgoff_t index);
+bool fuse_dax_cache_allowed(const struct kiocb *iocb);
+void fuse_dax_cache_bring(struct file *file, pgoff_t index, bool wait);
+int fuse_dax_cache_add_run(struct inode *inode, pgoff_t first,
+			   struct folio **folios, unsigned int max);
+void fuse_dax_cache_end_run(struct inode *inode, struct folio **folios,
+			    unsigned int nr, bool good);
+bool fuse_dax_cache_serves(struct file *file, pgoff_t index, unsigned int want);
+vm_fault_t fuse_dax_cache_fault(struct vm_fault *vmf);
+vm_fault_t fuse_dax_cache_mkwrite(struct vm_fault *vmf);
+vm_fault_t fuse_dax_cache_around(struct vm_fault *vmf, pgoff_t start,
+				 pgoff_t end);
+ssize_t fuse_dax_cache_read(struct kiocb *iocb, struct iov_iter *to);
+
+/* dax_small.c */
+bool fuse_dax_small_check(struct kiocb *iocb);
+bool fuse_dax_small_begins(struct kiocb *iocb, struct iov_iter *to);
+bool fuse_dax_small_serves(struct vm_area_struct *vma, pgoff_t index);
+ssize_t fuse_dax_small_read(struct kiocb *iocb, struct iov_iter *to);
+
 /* dax_fallback.c */
 ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter);
 
@@ -655,7 +681,8 @@ bool fuse_dax_write_extends(struct kiocb *iocb, struct iov_iter *from);
 ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
 			 int tries);
 bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter);
-ssize_t fuse_dax_copy_fetch(struct kiocb *iocb, void *data, size_t len);
+ssize_t fuse_dax_small_fetch(struct kiocb *iocb, struct iov_iter *iter,
+			     loff_t pos);
 vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 			      bool may_unlock, struct fuse_dax_map **map);
 #endif

@@ -83,7 +83,7 @@ static bool fuse_dax_once(struct kiocb *iocb, struct iov_iter *iter)
 		return false;
 	return iocb->ki_pos + iov_iter_count(iter) >=
 	       i_size_read(file_inode(iocb->ki_filp)) ||
-	       fuse_dax_copy_begins(iocb, iter);
+	       fuse_dax_small_begins(iocb, iter);
 }
 
 /* Maps the page that a copy stopped at; 0 or -errno */
@@ -116,8 +116,9 @@ static ssize_t fuse_dax_read_without(struct kiocb *iocb, struct iov_iter *iter)
 		return -EAGAIN;
 	if (iocb->ki_pos >= i_size_read(file_inode(iocb->ki_filp)))
 		return 0;
-	return fuse_dax_copy_read(iocb, iter) ?:
-	       fuse_dax_cache_read(iocb, iter) ?: -EAGAIN;
+	if (!fuse_dax_small_check(iocb))
+		return -EAGAIN;
+	return fuse_dax_cache_read(iocb, iter) ?: -EAGAIN;
 }
 
 /* Copies that may fail before the two sides are taken to exclude each other */
@@ -354,7 +355,6 @@ static ssize_t fuse_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	ret = fuse_dax_cache_write_begin(iocb, from);
 	if (ret)
 		return ret;
-	fuse_dax_copy_written(inode);
 
 	/*
 	 * Data and size change together on the server, and so do data and the

@@ -108,17 +108,28 @@ int fuse_dax_notify_wait(struct inode *inode)
 	return 0;
 }
 
-/* The first mapping from @first to @last, with a reference; or NULL */
-static struct fuse_dax_map *fuse_dax_notify_next(struct fuse_dax_inode *di,
-						 pgoff_t first, pgoff_t last)
+/*
+ * What has to be given up so that nothing is shown of some pages: whole ranges, and
+ * whole mappings where they go as a whole. Whether there is any.
+ */
+static bool fuse_dax_notify_widen(struct fuse_dax_window *win,
+				  struct fuse_dax_inode *di, pgoff_t *first,
+				  pgoff_t *last)
 {
+	pgoff_t end = *last | (fuse_dax_range_to_page(1) - 1);
 	struct fuse_dax_map *map;
 
+	*first = round_down(*first, fuse_dax_range_to_page(1));
 	guard(rwsem_read)(&di->sem);
-	map = fuse_dax_map_first(di, first, last);
-	if (map)
-		fuse_dax_map_get(map);
-	return map;
+	map = fuse_dax_map_first(di, *first, end);
+	*last = end;
+	if (!map || fuse_dax_window_splits(win))
+		return map;
+	*first = min(*first, map->itn.start);
+	while ((map = fuse_dax_map_first(di, end, end)) && map->itn.last > end)
+		end = map->itn.last;
+	*last = end;
+	return true;
 }
 
 /* Gives up what is mapped from @first to @last; false if some of it is in use */
@@ -126,26 +137,21 @@ static bool fuse_dax_notify_detach(struct inode *inode,
 				   struct fuse_dax_inode *di, pgoff_t first,
 				   pgoff_t last)
 {
-	struct fuse_dax_map *map;
-	bool all = true;
+	struct fuse_dax_window *win = fuse_dax_window_of(inode);
+	bool left = false;
 
 	if (first > last)
 		return true;
 	filemap_invalidate_lock(inode->i_mapping);
-	/* At once, and of what cannot be detached too */
-	unmap_mapping_pages(inode->i_mapping, first, last - first + 1, false);
-	while (first <= last && (map = fuse_dax_notify_next(di, first, last))) {
-		first = map->itn.last + 1;
-		if (!fuse_dax_reclaim_detach_locked(map))
-			fuse_dax_window_bury(map);
-		else
-			all = false;
-		fuse_dax_map_put(map);
-		if (!first)
-			break;
+	if (fuse_dax_notify_widen(win, di, &first, &last)) {
+		/* At once, and of what cannot be detached too */
+		unmap_mapping_pages(inode->i_mapping, first, last - first + 1,
+				    false);
+		fuse_dax_detach_range(di, first, last);
+		left = fuse_dax_notify_widen(win, di, &first, &last);
 	}
 	filemap_invalidate_unlock(inode->i_mapping);
-	return all;
+	return !left;
 }
 
 /*

@@ -100,8 +100,6 @@ int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 	map->itn.last = fuse_dax_range_to_page(plan->start + plan->nr) - 1;
 	interval_tree_insert(&map->itn, &di->tree);
 	di->next = plan->start + plan->nr;
-	/* What is mapped can be stored to */
-	fuse_dax_copy_end(map->win, di);
 	return 0;
 }
 

@@ -60,7 +60,6 @@ FUSE_DAX_SYSFS_RO(ranges_free, READ_ONCE(win->nr_free));
 FUSE_DAX_SYSFS_RO(ranges_bad, READ_ONCE(win->nr_bad));
 FUSE_DAX_SYSFS_RO(mappings_live, READ_ONCE(win->nr_live));
 FUSE_DAX_SYSFS_RO(mappings_max, min(READ_ONCE(win->max_runs), win->nr_ranges));
-FUSE_DAX_SYSFS_RO(copy_bytes, READ_ONCE(win->copies.pages) << PAGE_SHIFT);
 FUSE_DAX_SYSFS_STAT(setups, FUSE_DAX_SETUPS);
 FUSE_DAX_SYSFS_STAT(setup_errors, FUSE_DAX_SETUP_ERRORS);
 FUSE_DAX_SYSFS_STAT(removes, FUSE_DAX_REMOVES);
@@ -76,7 +75,6 @@ static struct attribute *fuse_dax_sysfs_attrs[] = {
 	&fuse_dax_sysfs_ranges_bad.attr,
 	&fuse_dax_sysfs_mappings_live.attr,
 	&fuse_dax_sysfs_mappings_max.attr,
-	&fuse_dax_sysfs_copy_bytes.attr,
 	&fuse_dax_sysfs_setups.attr,
 	&fuse_dax_sysfs_setup_errors.attr,
 	&fuse_dax_sysfs_removes.attr,

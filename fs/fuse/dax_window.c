@@ -96,8 +96,6 @@ struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
 	INIT_LIST_HEAD(&win->dying);
 	INIT_LIST_HEAD(&win->bad);
 	init_waitqueue_head(&win->wait);
-	spin_lock_init(&win->copies.lock);
-	INIT_LIST_HEAD(&win->copies.lru);
 	return win;
 }
 

@@ -296,10 +296,11 @@ static void io_iomap_end(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 1);
 }
 
+/* @own: the vma is private; @cached: the page cache is to serve the fault */
 struct fault_case {
 	const char *name;
 	unsigned int flags;
-	bool write, may_unlock, mapped, past_eof;
+	bool write, may_unlock, mapped, past_eof, own, cached;
 	int answer;
 	vm_fault_t ret;
 	unsigned int setups;
@@ -334,6 +335,14 @@ static const struct fault_case fault_cases[] = {
 	  .answer = -ENOMEM, .ret = VM_FAULT_SIGBUS, .setups = 3 },
 	{ "never repeated, no DAX", 0, .may_unlock = true,
 	  .answer = -ENOSYS, .ret = VM_FAULT_SIGBUS, .setups = 1 },
+	{ "private, no memory", AGAIN, .may_unlock = true, .own = true,
+	  .answer = -ENOMEM, .cached = true, .setups = 1 },
+	{ "private, refused", 0, .may_unlock = true, .own = true,
+	  .answer = -EACCES, .cached = true, .setups = 1 },
+	{ "private, no DAX", 0, .may_unlock = true, .own = true,
+	  .answer = -ENOSYS, .cached = true, .setups = 1 },
+	{ "private, no connection", 0, .may_unlock = true, .own = true,
+	  .answer = -ENOTCONN, .ret = VM_FAULT_SIGBUS, .setups = 1 },
 };
 
 KUNIT_ARRAY_PARAM_DESC(fault, fault_cases, name);
@@ -351,6 +360,7 @@ static void io_fault(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, vma);
 	vma->vm_file = fuse_dax_kunit_file(test, inode);
+	vm_flags_init(vma, c->own ? 0 : VM_SHARED | VM_MAYSHARE);
 	if (c->mapped)
 		fuse_dax_kunit_map(test, inode, 0, 0);
 	if (c->past_eof)
@@ -363,6 +373,9 @@ static void io_fault(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, ret == c->ret);
 	KUNIT_EXPECT_EQ(test, c->setups, kt->nr_setups);
 	if (ret)
+		return;
+	KUNIT_EXPECT_EQ(test, c->cached, !map);
+	if (!map)
 		return;
 	KUNIT_EXPECT_EQ(test, map->state, FUSE_DAX_LIVE);
 	KUNIT_EXPECT_TRUE(test, map->writable || !c->write);

@@ -227,6 +227,67 @@ TEST_F(cache, stored_then_mapped)
 }
 
 /*
+ * Rule: a page that somebody holds, to store to it or to read it, stays the file's.
+ * Wrong: it is dropped when its neighbours are mapped: what is stored to it then is
+ * lost, and who holds it sees no other store.
+ * Right: the same page for all, until it is let go; then its range can be mapped.
+ */
+TEST_F(cache, held_page_stays)
+{
+	char buf[PAGE];
+	int fds[2];
+
+	EXPECT_LONE(0, SEED);
+	ASSERT_EQ(0, pin_page(self->map + lone(0), fds));
+	MAP_AROUND(0);
+	pattern_fill(self->map + lone(0), lone(0), PAGE, OTHER);
+	ASSERT_EQ(PAGE, read(fds[0], buf, PAGE));
+	EXPECT_EQ(0, mem_is_pattern(buf, lone(0), PAGE, OTHER));
+	close(fds[0]);
+	close(fds[1]);
+
+	/* Those around it are cached by now */
+	ASSERT_EQ(0, trace_start());
+	ASSERT_LE(0, touch_read(self->map + lone(0) + 9 * PAGE));
+	EXPECT_REQUESTS(0, 1, 1);
+	EXPECT_LONE(0, OTHER);
+	EXPECT_EQ(0, file_is_pattern(self->fd, lone(0), PAGE, OTHER));
+}
+
+/* Pages of a range that are stored to, one by one, before it is mapped */
+#define STORED	120
+
+/*
+ * Rule: what was stored to a range is written back as one when it is mapped.
+ * Wrong: a request for each page, one after the other, in a page fault.
+ * Right: a few, and all that was stored is there.
+ */
+TEST_F(cache, stored_pages_leave_together)
+{
+	const off_t pos = FAR, far = FAR + 4 * RANGE;
+	const size_t len = STORED * PAGE;
+	int i;
+
+	for (i = 0; i < STORED; i++) {
+		const off_t at = pos + i * PAGE;
+
+		pattern_fill(self->map + at, at, PAGE, OTHER);
+		/* Else the next would be the second miss in turn */
+		ASSERT_LE(0, touch_read(self->map + far + i * PAGE));
+	}
+	EXPECT_REQUESTS(2 * STORED, 0, 0);
+	for (i = 1; i < 4; i++)
+		ASSERT_LE(0, touch_read(self->map + pos + len + i * PAGE));
+	EXPECT_EQ(0, trace_stop());
+	TH_LOG("%ld writes", trace_requests(OP_WRITE));
+	EXPECT_EQ(1, trace_requests(OP_SETUP));
+	EXPECT_LT(0, trace_requests(OP_WRITE));
+	EXPECT_GE(4, trace_requests(OP_WRITE));
+	EXPECT_EQ(0, mem_is_pattern(self->map + pos, pos, len, OTHER));
+	EXPECT_EQ(0, file_is_pattern(self->fd, pos, len, OTHER));
+}
+
+/*
  * Rule: a large read sees what was stored to single pages of it.
  * Wrong: the server is asked for what only the guest has.
  * Right: what was stored.

@@ -140,6 +140,58 @@ TEST_F(setup, fault_is_sigbus)
 	EXPECT_EQ(0, nothing_leaked(&self->fs, &self->file));
 }
 
+/*
+ * Rule: a file that cannot be mapped is shown by the page cache to those who only
+ * load from it, or store to pages of their own.
+ * Wrong: SIGBUS, though read() has the data.
+ * Right: the data, bounded; and memory once the server gives it. Who could store
+ * to the file by this mapping has what fault_is_sigbus says: what others, on the
+ * host, have in the same place would not be what he sees.
+ * in-tree 7.3: fails, SIGBUS.
+ */
+TEST_F(setup, load_is_cached)
+{
+	int fd = openat(self->fs.dirfd, "file", O_RDONLY);
+	char *own, *shared;
+	long before = 0, n;
+	int i;
+
+	ASSERT_LE(0, fd);
+	shared = map_file(fd, FAULT_SIZE, PROT_READ, MAP_SHARED);
+	own = map_file(self->file.fd, FAULT_SIZE, RW, MAP_PRIVATE);
+	ASSERT_NE(MAP_FAILED, shared);
+	ASSERT_NE(MAP_FAILED, own);
+	ASSERT_EQ(0, fault_set(&self->fs, "op=SETUPMAPPING count=0 errno=%d",
+			       variant->error));
+	for (i = 0; i < 3; i++) {
+		const off_t pos = i * (RANGE / 2 + PAGE) + 5;
+
+		EXPECT_EQ(ENDED_WELL, ended(go_load(shared, pos, SEED),
+					    SOON_MS, NULL));
+		n = refused(&self->fs, &before);
+		EXPECT_GE(BOUND, n);
+		EXPECT_EQ(ENDED_WELL, ended(go_load(own, pos, SEED), SOON_MS,
+					    NULL));
+		EXPECT_EQ(ENDED_WELL, ended(go_store(own, pos, 1), SOON_MS,
+					    NULL));
+		n = refused(&self->fs, &before);
+		EXPECT_GE(2 * BOUND, n);
+		EXPECT_EQ(ENDED_WELL, ended(go_load(shared, pos, SEED),
+					    SOON_MS, NULL));
+		n = refused(&self->fs, &before);
+		EXPECT_GE(BOUND, n);
+	}
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	EXPECT_EQ(ENDED_WELL, ended(go_load(self->file.map, 5, SEED), SOON_MS,
+				    NULL));
+	if (counter(&self->fs, "mappings_live") >= 0)
+		EXPECT_LE(1, counter(&self->fs, "mappings_live"));
+	munmap(shared, FAULT_SIZE);
+	munmap(own, FAULT_SIZE);
+	close(fd);
+	EXPECT_EQ(0, nothing_leaked(&self->fs, &self->file));
+}
+
 FIXTURE(limit)
 {
 	struct dax_fs fs;

@@ -87,7 +87,6 @@ END {
 	add(5, "fs_reclaim")
 	add(6, "&di->sem")
 	add(7, "&win->lock")
-	add(7, "&win->copies.lock")
 	print "1.." levels
 	for (level = 1; level <= levels; level++) {
 		why = locks[level] ? contradiction(level) : "it was not taken"

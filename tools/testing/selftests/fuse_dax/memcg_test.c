@@ -96,7 +96,7 @@ static int put(const char *path, const char *text)
 /* A number of a file of the group: the one behind @key, or the first; or -1. */
 static long get(const char *path, const char *key)
 {
-	char text[1024], *at = text;
+	char text[4096], *at = text;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t len;
 
@@ -473,6 +473,108 @@ TEST_F_TIMEOUT(memcg, limit, 900)
 	EXPECT_LT(3, outside->rounds);
 	EXPECT_GE(ROUND_MS, outside->longest);
 	EXPECT_EQ(0, all_ranges_come_back(&self->fs));
+}
+
+/* Many small files, which a group with little memory reads */
+#define SMALL		(64 * KiB)
+#define SMALL_ROOM	(16 * MiB)
+/* What else takes memory meanwhile */
+#define SMALL_SLACK	(12 * MiB)
+
+FIXTURE(small)
+{
+	struct dax_fs fs;
+	bool grouped;
+	int files;
+};
+
+static int small_make(struct dax_fs *fs, int files)
+{
+	char name[16];
+	int i, fd;
+
+	for (i = 0; i < files; i++) {
+		snprintf(name, sizeof(name), "small%d", i);
+		fd = file_make(fs, name, SMALL, SEED + i);
+		if (fd < 0)
+			return -1;
+		close(fd);
+	}
+	return 0;
+}
+
+FIXTURE_SETUP(small)
+{
+	FS_SETUP(&self->fs);
+	NEED_DAX(&self->fs);
+	NEED(group_make() == 0, "cannot make a cgroup with a limit of memory");
+	self->grouped = true;
+	self->files = scaled(175 * MiB) / SMALL;
+	if (self->files < 4 * (int)(SMALL_ROOM / SMALL))
+		self->files = 4 * SMALL_ROOM / SMALL;
+	ASSERT_EQ(0, small_make(&self->fs, self->files));
+	ASSERT_EQ(0, drop_caches(3));
+}
+
+FIXTURE_TEARDOWN(small)
+{
+	if (self->grouped) {
+		EXPECT_EQ(0, rmdir(GROUP));
+	}
+	FS_TEARDOWN(&self->fs);
+}
+
+/* The files from the first to the last, by a task of the group */
+static int small_read(struct dax_fs *fs, int files)
+{
+	static char buf[SMALL];
+	char name[16];
+	int i, fd;
+
+	if (put(GROUP "/cgroup.procs", "0"))
+		return -1;
+	for (i = 0; i < files; i++) {
+		snprintf(name, sizeof(name), "small%d", i);
+		fd = openat(fs->dirfd, name, O_RDONLY);
+		if (fd < 0 || read(fd, buf, SMALL) != SMALL ||
+		    mem_is_pattern(buf, 0, SMALL, SEED + i))
+			return -1;
+		close(fd);
+	}
+	return 0;
+}
+
+static long meminfo(const char *key)
+{
+	return get("/proc/meminfo", key) * KiB;
+}
+
+/*
+ * Rule: what a group keeps of small files is charged to it.
+ * Wrong: memory of the guest is used beyond the limit of the group.
+ * Right: as much as the group may have, and some of it is kept.
+ * in-tree 7.3: keeps nothing.
+ */
+TEST_F_TIMEOUT(small, charged, 300)
+{
+	long kept, file, before;
+	char text[32];
+	pid_t pid;
+
+	snprintf(text, sizeof(text), "%lu", SMALL_ROOM);
+	ASSERT_EQ(0, put(GROUP "/memory.max", text));
+	before = meminfo("MemFree:");
+	pid = fork();
+	if (!pid)
+		_exit(small_read(&self->fs, self->files) ? WRONG : WELL);
+	EXPECT_EQ(WELL, wait_within(pid, 200000));
+	kept = before - meminfo("MemFree:");
+	file = get(GROUP "/memory.stat", "file ");
+	TH_LOG("of %lu MiB are kept: %ld KiB, charged: %ld KiB",
+	       self->files * SMALL / MiB, kept / (long)KiB, file / (long)KiB);
+	EXPECT_GE((long)(SMALL_ROOM + SMALL_SLACK), kept);
+	EXPECT_LE((long)SMALL_ROOM / 4, file);
+	EXPECT_EQ(0, get(GROUP "/memory.events", "oom_kill "));
 }
 
 TEST_HARNESS_MAIN

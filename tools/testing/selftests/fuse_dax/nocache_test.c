@@ -77,7 +77,7 @@ TEST_F(nocache, lone_pages_are_mapped)
 }
 
 /*
- * Rule: small files are not copied either.
+ * Rule: small files are not cached either.
  * Wrong: the second read is served from the guest.
  * Right: a READ each time.
  */
@@ -91,7 +91,7 @@ TEST_F(nocache, small_file_is_asked_for)
 		EXPECT_EQ(0, file_is_pattern(fd, 0, 4 * PAGE, SEED));
 	EXPECT_EQ(0, trace_stop());
 	EXPECT_EQ(2, trace_requests(OP_READ));
-	EXPECT_EQ(0, counter(&self->fs, "copy_bytes"));
+	EXPECT_EQ(0, counter(&self->fs, "cache_reads"));
 	close(fd);
 }
 
