@@ -74,7 +74,7 @@ static void fuse_dax_req_drop(struct inode *inode)
  */
 void fuse_dax_req_put(struct inode *inode)
 {
-	atomic_inc(&get_fuse_mount(inode)->dax_setups);
+	atomic_inc(&get_fuse_mount(inode)->dax_holds);
 	fuse_dax_req_drop(inode);
 }
 

@@ -168,7 +168,7 @@ static void small_serves(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, small_server.reads);
 	KUNIT_EXPECT_EQ(test, SMALL_PAGES, inode->i_data.nrpages);
 	KUNIT_EXPECT_EQ(test, SMALL_PAGES,
-			atomic_long_read(&kt->win->stats[FUSE_DAX_CACHE_READS]));
+			fuse_dax_window_stat(kt->win, FUSE_DAX_CACHE_READS));
 
 	kt->win->stopped = true;
 	KUNIT_EXPECT_EQ(test, 0, small_read(test, inode, 0, SMALL_PIECE));
