@@ -94,6 +94,7 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 	if (!file)
 		return -ENOMEM;
 	file->refs = 1;
+	file->nodeid = nodeid;
 	file->shown = -1;
 	file->fd = -1;
 	err = pt_node_key(pt, nodeid, &file->key);

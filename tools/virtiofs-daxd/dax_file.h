@@ -20,6 +20,7 @@
 /**
  * struct dax_file - a file that can be mapped
  * @key: which file it is
+ * @nodeid: as what the guest knew it last; protected as @refs
  * @refs: users; protected by whoever keeps the file
  * @writable: may be mapped for writing; all its maps are, see dax_file_open()
  * @copy: @shown is a copy
@@ -34,6 +35,7 @@
  */
 struct dax_file {
 	struct pt_key key;
+	uint64_t nodeid;
 	unsigned int refs;
 	bool writable;
 	bool copy;

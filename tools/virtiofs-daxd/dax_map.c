@@ -67,6 +67,8 @@ static int map_get_file(struct dax_map *map, uint64_t nodeid, bool write,
 		return err;
 	pthread_mutex_lock(&map->lock);
 	*file = dax_files_get(&map->files, &key, write);
+	if (*file)
+		(*file)->nodeid = nodeid;
 	pthread_mutex_unlock(&map->lock);
 	if (*file)
 		return 0;

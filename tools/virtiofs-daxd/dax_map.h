@@ -214,7 +214,8 @@ void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
  * dax_map_take_reports - take what the library in the front-end has reported
  * @map: the table
  *
- * Pages which it could not have from their files are counted, and told once.
+ * Pages which it could not have from their files are counted, and logged once. The
+ * guest is told of each.
  * Does not wait for the front-end. To be called when vu_window_reports() is
  * readable.
  */

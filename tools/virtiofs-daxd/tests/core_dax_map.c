@@ -11,6 +11,7 @@
 
 #include "../backing.h"
 #include "../dax_map.h"
+#include "../notify.h"
 #include "../passthrough.h"
 #include "../vu_backend.h"
 #include "fs_tap.h"
@@ -83,6 +84,24 @@ uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset,
 	*shm_offset = reports[--num_reports];
 	*len = report_len;
 	return report_count;
+}
+
+/* What the guest is told, the last of it. */
+static struct { uint64_t nodeid; int64_t offset, len; } told;
+static int num_told;
+static bool told_all;
+
+void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
+{
+	told.nodeid = nodeid;
+	told.offset = offset;
+	told.len = len;
+	num_told++;
+}
+
+void notify_all_changed(void)
+{
+	told_all = true;
 }
 
 static void show(const struct vu_map *map)
@@ -579,10 +598,13 @@ static void all_that_is_lost_is_told(void)
 	for (int i = 1; i <= 3; i++)
 		CHECK(dax_map_setup(map, i, 0, 4 * PAGE, 8 * PAGE * i,
 				    true) == 0);
+	num_told = 0;
 	report_len = 16 * PAGE;
 	reports[0] = 8 * PAGE;
 	num_reports = 1;
 	CHECK(!lost(map, 3) && lost(map, 1) && lost(map, 2) && !lost(map, 1));
+	CHECK(num_told == 2 && told.nodeid == 2 && told.offset == 0 &&
+	      told.len == (int64_t)(4 * PAGE));
 	/* The map is gone before anybody has looked; another is there. */
 	report_len = PAGE;
 	reports[0] = 8 * PAGE;
@@ -593,7 +615,9 @@ static void all_that_is_lost_is_told(void)
 	report_count = 2;
 	reports[0] = 8 * PAGE;
 	num_reports = 1;
+	CHECK(!told_all);
 	CHECK(!lost(map, 1) && lost(map, 2) && lost(map, 3) && !lost(map, 3));
+	CHECK(told_all && num_told == 3);
 	report_count = 1;
 	dax_map_free(map);
 }

@@ -26,6 +26,11 @@
 #define IN_BUFFER BUFFERS
 #define OUT_BUFFER (16 << 20)
 #define PIECE 65536
+#define NOTE_BUFFER (IN_BUFFER / 2)
+#define NOTE_BYTES 4096
+
+/* VIRTIO_FS_F_NOTIFICATION */
+#define FE_F_NOTIFICATION 1
 
 const char *fe_daemon;
 const char *fe_base = "/tmp";
@@ -39,7 +44,8 @@ static void fe_paths(struct frontend *fe)
 {
 	memset(fe, 0, sizeof(*fe));
 	fe->conn = fe->back = fe->memory_fd = -1;
-	for (int i = 0; i < FE_QUEUES; i++)
+	fe->num_queues = FE_QUEUES;
+	for (int i = 0; i < FE_MAX_QUEUES; i++)
 		fe->queues[i].kick = fe->queues[i].call = -1;
 	snprintf(fe->dir, sizeof(fe->dir), "%s/daxd-test.XXXXXX", fe_base);
 	if (!mkdtemp(fe->dir))
@@ -198,7 +204,7 @@ int fe_end(struct frontend *fe)
 	}
 	if (status)
 		fe_each_line(fe, NULL, show_line);
-	for (int i = 0; i < FE_QUEUES; i++) {
+	for (int i = 0; i < FE_MAX_QUEUES; i++) {
 		close(fe->queues[i].kick);
 		close(fe->queues[i].call);
 	}
@@ -435,8 +441,11 @@ bool fe_handshake(struct frontend *fe)
 
 	if (fe_call(fe, VU_GET_FEATURES, NULL, 0, &value, 8) != 8 ||
 	    !(value & VU_F_PROTOCOL_FEATURES) ||
-	    fe_send(fe, VU_SET_FEATURES, &value, 8, -1, false) < 0 ||
-	    fe_call(fe, VU_GET_PROTOCOL_FEATURES, NULL, 0, &value, 8) != 8 ||
+	    fe_send(fe, VU_SET_FEATURES, &value, 8, -1, false) < 0)
+		return false;
+	if (value & FE_F_NOTIFICATION)
+		fe->num_queues = FE_MAX_QUEUES;
+	if (fe_call(fe, VU_GET_PROTOCOL_FEATURES, NULL, 0, &value, 8) != 8 ||
 	    fe_send(fe, VU_SET_PROTOCOL_FEATURES, &value, 8, -1, false) < 0 ||
 	    fe_send(fe, VU_SET_OWNER, NULL, 0, -1, false) < 0)
 		return false;
@@ -465,6 +474,18 @@ struct vring_avail *fe_avail(struct frontend *fe, unsigned int queue)
 static struct vring_used *fe_used(struct frontend *fe, unsigned int queue)
 {
 	return (void *)(fe_ring(fe, queue) + 32 * FE_QUEUE_SIZE);
+}
+
+static bool fe_notified(const struct frontend *fe)
+{
+	return fe->num_queues == FE_MAX_QUEUES;
+}
+
+static void fe_note_give(struct frontend *fe, unsigned int i)
+{
+	fe_desc(fe, 1, i, FE_GUEST_BASE + NOTE_BUFFER + i * NOTE_BYTES,
+		NOTE_BYTES, VRING_DESC_F_WRITE, 0);
+	fe_submit(fe, 1, i);
 }
 
 static void fe_start_queue(struct frontend *fe, unsigned int i, bool anew)
@@ -497,25 +518,27 @@ static void fe_start_queue(struct frontend *fe, unsigned int i, bool anew)
 
 void fe_start_queues(struct frontend *fe, bool anew)
 {
-	for (unsigned int i = 0; i < FE_QUEUES; i++)
+	for (unsigned int i = 0; i < fe->num_queues; i++)
 		fe_start_queue(fe, i, anew);
-	for (unsigned int i = 0; i < FE_QUEUES; i++) {
+	for (unsigned int i = 0; i < fe->num_queues; i++) {
 		struct vu_vring_state state = { i, 1 };
 
 		fe_send(fe, VU_SET_VRING_ENABLE, &state, sizeof(state), -1,
 			true);
 	}
+	for (unsigned int i = 0; anew && fe_notified(fe) && i < FE_NOTES; i++)
+		fe_note_give(fe, i);
 }
 
 bool fe_stop_queues(struct frontend *fe)
 {
-	for (unsigned int i = 0; i < FE_QUEUES; i++) {
+	for (unsigned int i = 0; i < fe->num_queues; i++) {
 		struct vu_vring_state state = { i, 0 };
 
 		fe_send(fe, VU_SET_VRING_ENABLE, &state, sizeof(state), -1,
 			false);
 	}
-	for (unsigned int i = 0; i < FE_QUEUES; i++) {
+	for (unsigned int i = 0; i < fe->num_queues; i++) {
 		struct vu_vring_state state = { i, 0 };
 
 		if (fe_call(fe, VU_GET_VRING_BASE, &state, sizeof(state),
@@ -676,11 +699,46 @@ static unsigned int fe_chain(struct frontend *fe, unsigned int queue,
 	return i;
 }
 
+static unsigned int fe_requests(const struct frontend *fe)
+{
+	return fe->num_queues - 1;
+}
+
+ssize_t fe_note(struct frontend *fe, void *msg, size_t max, unsigned int ms)
+{
+	int64_t len;
+
+	while (!fe_pending(fe, 1)) {
+		if (!ms--)
+			return -1;
+		usleep(1000);
+	}
+	len = fe_complete(fe, 1);
+	memcpy(msg, fe->memory + NOTE_BUFFER +
+	       fe->queues[1].head * NOTE_BYTES, max);
+	fe_note_give(fe, fe->queues[1].head);
+	return len;
+}
+
+bool fe_inval(struct frontend *fe, struct fuse_notify_inval_inode_out *inval)
+{
+	struct {
+		struct fuse_out_header header;
+		struct fuse_notify_inval_inode_out arg;
+	} msg;
+
+	if (fe_note(fe, &msg, sizeof(msg), 2000) != sizeof(msg) ||
+	    msg.header.error != FUSE_NOTIFY_INVAL_INODE)
+		return false;
+	*inval = msg.arg;
+	return true;
+}
+
 void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 		      const void *in, size_t in_len, size_t out_len)
 {
 	struct fuse_in_header *header = (void *)(fe->memory + IN_BUFFER);
-	unsigned int queue = opcode == FUSE_FORGET ? 0 : 1, i;
+	unsigned int queue = opcode == FUSE_FORGET ? 0 : fe_requests(fe), i;
 
 	*header = (struct fuse_in_header){
 		.len = sizeof(*header) + in_len,
@@ -708,7 +766,7 @@ void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 int fe_request_end(struct frontend *fe, void *out, size_t out_len, size_t *got)
 {
 	struct fuse_out_header *header = (void *)(fe->memory + OUT_BUFFER);
-	int64_t len = fe_complete(fe, 1);
+	int64_t len = fe_complete(fe, fe_requests(fe));
 	size_t body;
 
 	if (len < (int64_t)sizeof(*header) || header->len != len ||

@@ -20,6 +20,7 @@
 #define FE_GUEST_BASE UINT64_C(0x40000000)
 #define FE_WINDOW (UINT64_C(64) << 20)
 #define FE_QUEUES 2
+#define FE_MAX_QUEUES (FE_QUEUES + 1)
 #define FE_QUEUE_SIZE 256
 #define FE_MAX_MAPS 512
 
@@ -45,6 +46,8 @@ struct fe_queue {
  * @conn: front-end channel; @back: backend channel
  * @memory: the guest's memory, FE_MEMORY bytes from FE_GUEST_BASE on
  * @window: reservation of FE_WINDOW bytes
+ * @num_queues: FE_QUEUES; one more with --notifications: the second, as then the
+ *	last one has the requests
  * @lock: protects @maps and what follows
  * @hold: no message of the backend channel is answered while set
  * @held: one waits for @hold
@@ -61,7 +64,8 @@ struct frontend {
 	int memory_fd;
 	char *memory;
 	char *window;
-	struct fe_queue queues[FE_QUEUES];
+	struct fe_queue queues[FE_MAX_QUEUES];
+	unsigned int num_queues;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -138,6 +142,15 @@ int64_t fe_send(struct frontend *fe, uint32_t request, const void *payload,
 /* A message with an answer of its own; returns its length or -1. */
 ssize_t fe_call(struct frontend *fe, uint32_t request, const void *payload,
 		size_t len, void *reply, size_t max);
+
+/*
+ * The next notification, for which the guest has FE_NOTES buffers; its length,
+ * or -1 after @ms. Its buffer is given again.
+ */
+#define FE_NOTES 16
+ssize_t fe_note(struct frontend *fe, void *msg, size_t max, unsigned int ms);
+/* Likewise of an INVAL_INODE; false after two seconds, or of another message. */
+bool fe_inval(struct frontend *fe, struct fuse_notify_inval_inode_out *inval);
 
 /* A place in guest memory, by guest-physical address. */
 void *fe_ptr(struct frontend *fe, uint64_t addr);
