@@ -15,6 +15,7 @@
 
 #include "log.h"
 #include "util.h"
+#include "watch.h"
 
 #define PAGE_SIZE 4096
 
@@ -109,6 +110,7 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 		return err;
 	}
 	file->volatile_holes = is_on(file->fd, TMPFS_MAGIC);
+	file->watch = watch_add(&file->key, file->fd, nodeid);
 	if (!file->writable && backing)
 		close_fd(&file->fd);
 	*out = file;
@@ -117,6 +119,7 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 
 void dax_file_close(struct dax_file *file)
 {
+	watch_remove(file->watch);
 	if (file->shown != file->fd)
 		close_fd(&file->shown);
 	close_fd(&file->fd);

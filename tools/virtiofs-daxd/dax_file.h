@@ -30,6 +30,7 @@
  * @volatile_holes: even reading a hole takes space (tmpfs)
  * @fd: the file itself; may be -1 unless @writable
  * @shown: descriptor for the front-end; may be @fd
+ * @watch: what watches it, or NULL
  * @next: for whoever keeps the file, as is what follows
  * @regions: its maps
  */
@@ -44,6 +45,7 @@ struct dax_file {
 	bool volatile_holes;
 	int fd;
 	int shown;
+	struct watch *watch;
 	struct dax_file *next;
 	struct dax_region *regions;
 };

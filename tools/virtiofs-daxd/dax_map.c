@@ -7,6 +7,7 @@
 #include "dax_map_i.h"
 #include "log.h"
 #include "util.h"
+#include "watch.h"
 
 #define PAGE_BYTES (UINT64_C(1) << DAX_MAP_ALIGNMENT)
 
@@ -70,8 +71,10 @@ static int map_get_file(struct dax_map *map, uint64_t nodeid, bool write,
 	if (*file)
 		(*file)->nodeid = nodeid;
 	pthread_mutex_unlock(&map->lock);
-	if (*file)
+	if (*file) {
+		watch_rename((*file)->watch, nodeid);
 		return 0;
+	}
 	err = dax_file_open(map->opts.pt, backing, nodeid, write,
 			    map->opts.share_readonly, file);
 	if (err)

@@ -60,6 +60,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fanotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -377,7 +378,8 @@ static const int request_calls[] = {
 	CALL(fdatasync), CALL(fgetxattr), CALL(flock), CALL(fstatfs),
 	CALL(fsync), CALL(ftruncate), CALL(getdents64), CALL(getsockopt),
 	CALL(getxattr), CALL(linkat), CALL(listxattr), CALL(memfd_create),
-	CALL(mkdirat), CALL(mknodat), CALL(openat2), CALL(readahead),
+	CALL(mkdirat), CALL(mknodat), CALL(name_to_handle_at), CALL(openat2),
+	CALL(readahead),
 	CALL(readlinkat), CALL(recvfrom), CALL(recvmsg), CALL(removexattr),
 	CALL(renameat), CALL(renameat2), CALL(sendmsg), CALL(sendto),
 	CALL(setfsgid), CALL(setfsuid), CALL(setxattr), CALL(shutdown),
@@ -426,6 +428,10 @@ static int allow_partly(scmp_filter_ctx ctx)
 		{ CALL(unshare), SCMP_A0(SCMP_CMP_EQ, CLONE_FS) },
 		{ CALL(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
 		{ CALL(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
+		/* Single files, not all of a mount or file system. */
+		{ CALL(fanotify_mark), SCMP_A1(SCMP_CMP_MASKED_EQ,
+					       FAN_MARK_MOUNT |
+					       FAN_MARK_FILESYSTEM, 0) },
 		/* Its handler is what makes a violation end the process. */
 		{ CALL(rt_sigaction), SCMP_A0(SCMP_CMP_NE, SIGSYS) },
 		{ CALL(tgkill), SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid()) },

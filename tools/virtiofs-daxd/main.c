@@ -5,8 +5,9 @@
  *
  * Threads: this one serves the front-end and signals; a pool serves the high
  * priority queue, another the request queues; one serves the private mount of
- * backing.c, one tries locks again for those who wait, one writes the log, and
- * the statistics have one of their own while they are written.
+ * backing.c, one tries locks again for those who wait, one tells the guest of what
+ * others change, one writes the log, and the statistics have one of their own while
+ * they are written.
  *
  * Nothing here ever waits for the pools while the front-end waits for us, as a
  * request may be waiting for the front-end; and nothing waits for storage without
@@ -42,6 +43,7 @@
 #include "vhost_user.h"
 #include "vu_backend.h"
 #include "vu_socket.h"
+#include "watch.h"
 
 /* More than that would not make requests faster. */
 #define MALLOC_ARENAS 8
@@ -230,6 +232,21 @@ static bool step_failed(const char *what, int err)
 	return err != 0;
 }
 
+/* A guest that cannot be told of changes asks again in time, as any guest. */
+static void open_watch(const struct daemon *daemon)
+{
+	int err;
+
+	if (!daemon->opts.notifications)
+		return;
+	err = watch_open();
+	if (err)
+		log_warn("files are not watched for changes: fanotify: %s",
+			 strerror(-err));
+	else
+		log_info("files that the guest has mapped are watched for changes (fanotify)");
+}
+
 /*
  * What has a name outside of the share is opened before that is hidden. The
  * thread of the backing files takes along what is open when it starts, so what
@@ -253,6 +270,7 @@ static int open_outside(struct daemon *daemon)
 	err = open_signals(daemon) ?: sigbus_open();
 	if (failed("signals", err))
 		return err;
+	open_watch(daemon);
 	err = open_stats(daemon);
 	if (failed(opts->stats_file, err))
 		return err;
@@ -549,6 +567,7 @@ static void close_all(struct daemon *daemon)
 		pool_free(daemon->requests);
 	if (daemon->hiprio)
 		pool_free(daemon->hiprio);
+	watch_close();
 	/* The queues stay: requests that wait for locks may be answered still. */
 	if (daemon->map)
 		dax_map_free(daemon->map);
@@ -571,7 +590,8 @@ static int run(struct daemon *daemon)
 		return code;
 	if (isolate(daemon))
 		return EXIT_FAILED;
-	if (failed("log", log_start_writer()))
+	if (failed("log", log_start_writer()) ||
+	    failed("watch", watch_start()))
 		return EXIT_FAILED;
 	choose_way(daemon);
 	if (failed("window", open_window(daemon)) ||

@@ -10,7 +10,8 @@ CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_upgrade.c ../dax_report.c \
 CORE_MAP_SLOTS = core_map_slots.c ../map_slots.c
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
-	core_memory core_backing core_files core_retry core_pool core_locks
+	core_memory core_backing core_files core_retry core_pool core_locks \
+	core_watch
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized

@@ -14,6 +14,7 @@
 #include "../notify.h"
 #include "../passthrough.h"
 #include "../vu_backend.h"
+#include "../watch.h"
 #include "fs_tap.h"
 
 #define PAGE UINT64_C(4096)
@@ -102,6 +103,25 @@ void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
 void notify_all_changed(void)
 {
 	told_all = true;
+}
+
+struct watch *watch_add(const struct pt_key *key, int fd, uint64_t nodeid)
+{
+	(void)key;
+	(void)fd;
+	(void)nodeid;
+	return NULL;
+}
+
+void watch_rename(struct watch *watch, uint64_t nodeid)
+{
+	(void)watch;
+	(void)nodeid;
+}
+
+void watch_remove(struct watch *watch)
+{
+	(void)watch;
 }
 
 static void show(const struct vu_map *map)
