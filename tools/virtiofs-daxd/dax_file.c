@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "guard.h"
 #include "log.h"
 #include "util.h"
 #include "watch.h"
@@ -111,7 +112,8 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 	}
 	file->volatile_holes = is_on(file->fd, TMPFS_MAGIC);
 	file->watch = watch_add(&file->key, file->fd, nodeid);
-	if (!file->writable && backing)
+	file->guarded = guard_add(&file->key, file->fd);
+	if (!file->writable && backing && !file->guarded)
 		close_fd(&file->fd);
 	*out = file;
 	return 0;
@@ -120,6 +122,7 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 void dax_file_close(struct dax_file *file)
 {
 	watch_remove(file->watch);
+	guard_remove(file->guarded, file->fd);
 	if (file->shown != file->fd)
 		close_fd(&file->shown);
 	close_fd(&file->fd);

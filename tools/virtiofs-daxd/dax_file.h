@@ -31,6 +31,7 @@
  * @fd: the file itself; may be -1 unless @writable
  * @shown: descriptor for the front-end; may be @fd
  * @watch: what watches it, or NULL
+ * @guarded: what guards it, or NULL
  * @next: for whoever keeps the file, as is what follows
  * @regions: its maps
  */
@@ -46,6 +47,7 @@ struct dax_file {
 	int fd;
 	int shown;
 	struct watch *watch;
+	struct guarded *guarded;
 	struct dax_file *next;
 	struct dax_region *regions;
 };

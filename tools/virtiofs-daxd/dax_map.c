@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dax_map_i.h"
+#include "guard.h"
 #include "log.h"
 #include "util.h"
 #include "watch.h"
@@ -120,6 +121,7 @@ static struct dax_region map_delete(struct dax_map *map, unsigned int i)
 	count_copies(map, &region, -1);
 	map->stats.live = map->table.count;
 	pthread_mutex_unlock(&map->lock);
+	guard_removed();
 	return region;
 }
 
@@ -532,6 +534,21 @@ void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
 		dax_file_put(map, copies[i].file);
 	}
 	free(copies);
+}
+
+bool dax_map_shown(struct dax_map *map, const struct pt_key *key,
+		   uint64_t from)
+{
+	struct dax_file *file;
+	bool shown = false;
+
+	pthread_mutex_lock(&map->lock);
+	file = dax_files_first(&map->files, key);
+	for (; file && !shown; file = dax_files_next(file))
+		for (struct dax_region *r = file->regions; r; r = r->next)
+			shown |= r->offset + r->len > from;
+	pthread_mutex_unlock(&map->lock);
+	return shown;
 }
 
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)

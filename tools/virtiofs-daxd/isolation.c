@@ -311,6 +311,9 @@ static const unsigned int backing_caps[] = {
 	CAP_SYS_ADMIN, CAP_DAC_OVERRIDE,
 };
 
+/* What other processes do is theirs alone. */
+static const unsigned int guard_caps[] = { CAP_SYS_PTRACE };
+
 /* Of the wanted capabilities, keep those which there are. */
 static int keep_caps(const unsigned int *caps, size_t nr)
 {
@@ -340,6 +343,8 @@ int isolation_thread(enum isolation_role role)
 
 	if (role == ISOLATION_BACKING)
 		ret = keep_caps(backing_caps, ARRAY_SIZE(backing_caps));
+	else if (role == ISOLATION_GUARD)
+		ret = keep_caps(guard_caps, ARRAY_SIZE(guard_caps));
 	else
 		ret = keep_caps(request_caps, ARRAY_SIZE(request_caps));
 	if (ret)
@@ -472,6 +477,8 @@ static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
 		return ret;
 	if (role == ISOLATION_BACKING)
 		return allow_backing(ctx);
+	if (role == ISOLATION_GUARD)
+		return 0;
 	return allow(ctx, request_calls, ARRAY_SIZE(request_calls));
 }
 

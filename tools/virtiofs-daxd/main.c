@@ -6,7 +6,7 @@
  * Threads: this one serves the front-end and signals; a pool serves the high
  * priority queue, another the request queues; one serves the private mount of
  * backing.c, one tries locks again for those who wait, one tells the guest of what
- * others change, one writes the log, and the statistics have one of their own while
+ * others change, one answers who wants to, one writes the log, and the statistics have one of their own while
  * they are written.
  *
  * Nothing here ever waits for the pools while the front-end waits for us, as a
@@ -29,6 +29,7 @@
 
 #include "backing.h"
 #include "dax_map.h"
+#include "guard.h"
 #include "isolation.h"
 #include "log.h"
 #include "notify.h"
@@ -232,21 +233,6 @@ static bool step_failed(const char *what, int err)
 	return err != 0;
 }
 
-/* A guest that cannot be told of changes asks again in time, as any guest. */
-static void open_watch(const struct daemon *daemon)
-{
-	int err;
-
-	if (!daemon->opts.notifications)
-		return;
-	err = watch_open();
-	if (err)
-		log_warn("files are not watched for changes: fanotify: %s",
-			 strerror(-err));
-	else
-		log_info("files that the guest has mapped are watched for changes (fanotify)");
-}
-
 /*
  * What has a name outside of the share is opened before that is hidden. The
  * thread of the backing files takes along what is open when it starts, so what
@@ -270,7 +256,10 @@ static int open_outside(struct daemon *daemon)
 	err = open_signals(daemon) ?: sigbus_open();
 	if (failed("signals", err))
 		return err;
-	open_watch(daemon);
+	if (opts->notifications)
+		watch_open();
+	if (opts->guard)
+		guard_open(opts->guard_timeout);
 	err = open_stats(daemon);
 	if (failed(opts->stats_file, err))
 		return err;
@@ -563,6 +552,7 @@ static void close_all(struct daemon *daemon)
 	/* Now, as what follows may not come to an end. */
 	write_stats(daemon);
 	stats_close();
+	guard_close();
 	if (daemon->requests)
 		pool_free(daemon->requests);
 	if (daemon->hiprio)
@@ -598,6 +588,8 @@ static int run(struct daemon *daemon)
 	    failed("libfuse", transport_open(daemon->pt, daemon->map)) ||
 	    failed("queues", open_queues(daemon)))
 		return EXIT_FAILED;
+	if (daemon->map)
+		guard_start(dax_map_shown, daemon->map);
 	describe_device(daemon);
 	return serve(daemon);
 }

@@ -276,7 +276,7 @@ static void *watch_thread(void *arg)
 	}
 }
 
-int watch_open(void)
+static int open_group(void)
 {
 	const unsigned int flags = FAN_CLASS_NOTIF | FAN_REPORT_FID |
 				   FAN_CLOEXEC | FAN_NONBLOCK;
@@ -289,6 +289,17 @@ int watch_open(void)
 	if (watches.group < 0)
 		watches.group = fanotify_init(flags, 0);
 	return watches.group < 0 ? -errno : 0;
+}
+
+void watch_open(void)
+{
+	int err = open_group();
+
+	if (err)
+		log_warn("files are not watched for changes: fanotify: %s",
+			 strerror(-err));
+	else
+		log_info("files that the guest has mapped are watched for changes (fanotify)");
 }
 
 int watch_start(void)

@@ -22,9 +22,9 @@ struct watch;
 /**
  * watch_open - from now on files can be watched
  *
- * Return: 0; a negative errno if the kernel has no such group for us.
+ * Logs whether the kernel has such a group for us. If not, the guest is not told.
  */
-int watch_open(void);
+void watch_open(void);
 
 /**
  * watch_start - tell the guest of changes, by a thread which may do what the

@@ -11,6 +11,7 @@
 
 #include "../backing.h"
 #include "../dax_map.h"
+#include "../guard.h"
 #include "../notify.h"
 #include "../passthrough.h"
 #include "../vu_backend.h"
@@ -122,6 +123,23 @@ void watch_rename(struct watch *watch, uint64_t nodeid)
 void watch_remove(struct watch *watch)
 {
 	(void)watch;
+}
+
+struct guarded *guard_add(const struct pt_key *key, int fd)
+{
+	(void)key;
+	(void)fd;
+	return NULL;
+}
+
+void guard_remove(struct guarded *file, int fd)
+{
+	(void)file;
+	(void)fd;
+}
+
+void guard_removed(void)
+{
 }
 
 static void show(const struct vu_map *map)
