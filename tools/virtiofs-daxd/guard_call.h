@@ -60,7 +60,7 @@ bool guard_call_takes(const struct guard_call *call, bool open, uint64_t size,
 /**
  * guard_call_left - whether a thread has left a call
  * @proc: guard_call_open()
- * @call: the call; one that is not known counts as left
+ * @call: the call, which is known
  */
 bool guard_call_left(int proc, const struct guard_call *call);
 

@@ -437,6 +437,30 @@ static void nor_has_tmpfs(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static bool all_wait(void)
+{
+	bool done = waits(do_truncate, 4096, 4096);
+
+	fe_kill(&fe);
+	done &= waits(do_empty, 0, 0);
+	fe_kill(&fe);
+	return done;
+}
+
+static void it_waits_on_xfs(void)
+{
+	if (!fe_can_make("xfs"))
+		SKIP("no mkfs.xfs");
+	CHECK(fe_on_image("xfs", all_wait));
+}
+
+static void and_on_btrfs(void)
+{
+	if (!fe_can_make("btrfs"))
+		SKIP("no mkfs.btrfs");
+	CHECK(fe_on_image("btrfs", all_wait));
+}
+
 static const struct fs_test tests[] = {
 	TEST(a_truncation_waits),
 	TEST(so_does_an_open_that_empties),
@@ -451,6 +475,8 @@ static const struct fs_test tests[] = {
 	TEST(two_guests_wait_for_nobody),
 	TEST(another_user_has_none),
 	TEST(nor_has_tmpfs),
+	TEST(it_waits_on_xfs),
+	TEST(and_on_btrfs),
 };
 
 int main(int argc, char **argv)

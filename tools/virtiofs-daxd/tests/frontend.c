@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -936,4 +937,36 @@ bool fe_file(struct frontend *fe, const char *name, size_t size)
 	close(fd);
 	free(data);
 	return ok;
+}
+
+bool fe_can_make(const char *type)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "command -v mkfs.%s >/dev/null", type);
+	return !system(command);
+}
+
+bool fe_on_image(const char *type, bool (*run)(void))
+{
+	char dir[] = "/tmp/daxd-image.XXXXXX", command[512], mnt[64];
+	const char *base = fe_base;
+	bool done = false;
+
+	if (!mkdtemp(dir))
+		return false;
+	snprintf(mnt, sizeof(mnt), "%s/mnt", dir);
+	snprintf(command, sizeof(command),
+		 "cd %s && truncate -s 400M image && mkfs.%s image >log 2>&1 && mkdir mnt && mount -o loop image mnt",
+		 dir, type);
+	if (!system(command)) {
+		fe_base = mnt;
+		done = run();
+		fe_base = base;
+		if (umount(mnt))
+			printf("# %s is left mounted: %s\n", mnt,
+			       strerror(errno));
+	}
+	snprintf(command, sizeof(command), "rm -rf --one-file-system %s", dir);
+	return !system(command) && done;
 }

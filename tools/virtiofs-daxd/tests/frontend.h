@@ -205,6 +205,11 @@ void fe_release_held(struct frontend *fe);
 bool fe_shows(struct frontend *fe, uint64_t at, size_t offset, size_t len);
 bool fe_is_zero(struct frontend *fe, uint64_t at, size_t len);
 
+/* Whether there is a program that makes such a file system. */
+bool fe_can_make(const char *type);
+/* Makes one of 400 MiB, and has @run make shares on it; false if it says so. */
+bool fe_on_image(const char *type, bool (*run)(void));
+
 /* Files of the share, from outside. */
 bool fe_file(struct frontend *fe, const char *name, size_t size);
 const char *fe_path(struct frontend *fe, const char *name);
