@@ -28,6 +28,7 @@
  *	again; protected as @refs
  * @lost: stores to it may be lost, and to whom that was not told; protected as @refs
  * @volatile_holes: even reading a hole takes space (tmpfs)
+ * @unshares: what it shares with others can be made its own (xfs)
  * @fd: the file itself; may be -1 unless @writable
  * @shown: descriptor for the front-end; may be @fd
  * @watch: what watches it, or NULL
@@ -44,6 +45,7 @@ struct dax_file {
 	bool outdated;
 	unsigned int lost;
 	bool volatile_holes;
+	bool unshares;
 	int fd;
 	int shown;
 	struct watch *watch;
@@ -89,8 +91,10 @@ void dax_file_close(struct dax_file *file);
  * @most: bytes that may be filled
  * @write: the guest may write there
  *
- * A store to a hole which finds no space is a SIGBUS for the front-end, and the
- * end of the guest. So holes are filled before they are shown.
+ * A store which finds no space is a SIGBUS for the front-end, and the end of the
+ * guest. That can be one to a hole, or to what the file shares with others
+ * (reflinks). So holes are filled before they are shown, and on xfs blocks that are
+ * shared are copied.
  *
  * Return: 0 or a negative errno: ENOSPC, EDQUOT, ...; -E2BIG if there are holes in
  * more than @most bytes.

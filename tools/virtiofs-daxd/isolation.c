@@ -51,6 +51,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/fuse.h>
 #include <linux/mount.h>
 #include <linux/securebits.h>
@@ -479,7 +481,9 @@ static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
 		return allow_backing(ctx);
 	if (role == ISOLATION_GUARD)
 		return 0;
-	return allow(ctx, request_calls, ARRAY_SIZE(request_calls));
+	return allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
+	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
+				SCMP_A1(SCMP_CMP_EQ, FS_IOC_FIEMAP));
 }
 
 static int violation_fd = -1;
