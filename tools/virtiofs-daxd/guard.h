@@ -57,7 +57,8 @@ void guard_close(void);
  * @key: which file
  * @fd: the file
  *
- * Return: NULL if there is no guard, or none for this file system.
+ * Return: NULL if there is no guard, none for this file system, or the guest does
+ * not listen.
  */
 struct guarded *guard_add(const struct pt_key *key, int fd);
 

@@ -8,6 +8,7 @@
 #include <sys/fanotify.h>
 
 #include "log.h"
+#include "notify.h"
 #include "request.h"
 
 /* Which older headers do not know */
@@ -106,7 +107,7 @@ struct guarded *guard_add(const struct pt_key *key, int fd)
 	struct guarded *file = NULL;
 	int err = 0;
 
-	if (guard_files.group < 0)
+	if (guard_files.group < 0 || !notify_active())
 		return NULL;
 	pthread_mutex_lock(&guard_files.lock);
 	if (!guard_files.stop)

@@ -406,6 +406,17 @@ static void two_guests_wait_for_nobody(void)
 	CHECK(fe_end(&other) == 0 && fe_end(&fe) == 0);
 }
 
+static void a_guest_that_cannot_hear_is_not_waited_for(void)
+{
+	bool done;
+
+	fe_deaf = true;
+	done = fe_begin(&fe, options) && make_mapped("f");
+	fe_deaf = false;
+	CHECK(done && host_done(host(&fe, do_truncate), SOON) >= 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
 static void another_user_has_none(void)
 {
 	static const char *const args[] = {
@@ -473,6 +484,7 @@ static const struct fs_test tests[] = {
 	TEST(the_end_waits_for_nothing),
 	TEST(a_daemon_that_dies_lets_go),
 	TEST(two_guests_wait_for_nobody),
+	TEST(a_guest_that_cannot_hear_is_not_waited_for),
 	TEST(another_user_has_none),
 	TEST(nor_has_tmpfs),
 	TEST(it_waits_on_xfs),

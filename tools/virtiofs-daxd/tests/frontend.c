@@ -38,6 +38,7 @@ const char *fe_base = "/tmp";
 struct frontend *fe_beside;
 unsigned int fe_user;
 bool fe_window_socket;
+bool fe_deaf;
 
 /* ---- the daemon's process ---- */
 
@@ -441,8 +442,11 @@ bool fe_handshake(struct frontend *fe)
 	uint64_t value;
 
 	if (fe_call(fe, VU_GET_FEATURES, NULL, 0, &value, 8) != 8 ||
-	    !(value & VU_F_PROTOCOL_FEATURES) ||
-	    fe_send(fe, VU_SET_FEATURES, &value, 8, -1, false) < 0)
+	    !(value & VU_F_PROTOCOL_FEATURES))
+		return false;
+	if (fe_deaf)
+		value &= ~(uint64_t)FE_F_NOTIFICATION;
+	if (fe_send(fe, VU_SET_FEATURES, &value, 8, -1, false) < 0)
 		return false;
 	if (value & FE_F_NOTIFICATION)
 		fe->num_queues = FE_MAX_QUEUES;

@@ -98,6 +98,9 @@ extern unsigned int fe_user;
 /* What the daemon is told of the library's socket: "window" in the test's @dir. */
 extern bool fe_window_socket;
 
+/* The guest does not know of notifications, whatever the daemon offers. */
+extern bool fe_deaf;
+
 /*
  * Connects as a library would, and says ahead what it answers: to the base, and to
  * @more messages. Returns its socket, or -1.
