@@ -38,6 +38,7 @@
 #include "pool.h"
 #include "queue.h"
 #include "sigbus.h"
+#include "signals.h"
 #include "stats.h"
 #include "transport.h"
 #include "util.h"
@@ -126,36 +127,6 @@ static int confine_backing(void)
 	return isolation_thread(ISOLATION_BACKING) ?:
 	       isolation_syscalls(ISOLATION_BACKING, ISOLATION_KILL,
 				  STDERR_FILENO);
-}
-
-static sigset_t handled_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGUSR1);
-	return set;
-}
-
-/* Before any thread is started: all of them inherit it. */
-static void block_signals(void)
-{
-	const sigset_t set = handled_signals();
-
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	/* A guest that writes past RLIMIT_FSIZE gets EFBIG. */
-	signal(SIGXFSZ, SIG_IGN);
-}
-
-static int open_signals(struct daemon *daemon)
-{
-	const sigset_t set = handled_signals();
-
-	daemon->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return daemon->signals < 0 ? -errno : 0;
 }
 
 static int open_socket(struct daemon *daemon)
@@ -249,11 +220,12 @@ static int open_outside(struct daemon *daemon)
 	err = log_open(opts->log_level, opts->log_file, opts->syslog);
 	if (failed(opts->log_file ?: "log", err))
 		return err;
-	block_signals();
+	signals_block();
 	err = open_backing(daemon);
 	if (err)
 		return err;
-	err = open_signals(daemon) ?: sigbus_open();
+	daemon->signals = signals_open();
+	err = min(daemon->signals, 0) ?: sigbus_open();
 	if (failed("signals", err))
 		return err;
 	if (opts->notifications)
