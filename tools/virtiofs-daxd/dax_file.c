@@ -121,7 +121,7 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 	file->unshares = is_on(file->fd, XFS_SUPER_MAGIC);
 	file->watch = watch_add(&file->key, file->fd, nodeid);
 	file->guarded = guard_add(&file->key, file->fd);
-	if (!file->writable && backing && !file->guarded)
+	if (!file->writable && backing)
 		close_fd(&file->fd);
 	*out = file;
 	return 0;
@@ -130,7 +130,7 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 void dax_file_close(struct dax_file *file)
 {
 	watch_remove(file->watch);
-	guard_remove(file->guarded, file->fd);
+	guard_remove(file->guarded);
 	if (file->shown != file->fd)
 		close_fd(&file->shown);
 	close_fd(&file->fd);

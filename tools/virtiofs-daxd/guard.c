@@ -22,10 +22,12 @@
 
 /* What waits is looked at this often, ms. */
 #define LOOK_MS 1
+/* Files that are idle are looked for this often, ms. */
+#define SWEEP_MS 500
 /* A call that was let go on is watched as long as this, ms. */
 #define CALL_MS 1000
 /* Of a thread that cannot be looked at it is not known whether it has left, ms. */
-#define UNKNOWN_MS 20
+#define UNKNOWN_MS 100
 
 /**
  * struct change - a change by somebody else
@@ -265,17 +267,22 @@ static bool change_add(const struct fanotify_event_metadata *event)
 
 static void take_events(void)
 {
-	_Alignas(struct fanotify_event_metadata) static char buf[8192];
-	const struct fanotify_event_metadata *event = (void *)buf;
+	static char buf[8192];
 	ssize_t left = read(guard_files.group, buf, sizeof(buf));
+	struct fanotify_event_metadata event;
+	const char *pos = buf;
 
-	for (; FAN_EVENT_OK(event, left); event = FAN_EVENT_NEXT(event, left)) {
-		if (event->fd < 0)
-			continue;
-		if (change_add(event))
-			continue;
-		answer(event->fd);
-		close(event->fd);
+	while (left >= (ssize_t)sizeof(event)) {
+		/* They follow each other without being aligned. */
+		memcpy(&event, pos, sizeof(event));
+		if (!FAN_EVENT_OK(&event, left))
+			break;
+		if (event.fd >= 0 && !change_add(&event)) {
+			answer(event.fd);
+			close(event.fd);
+		}
+		pos += event.event_len;
+		left -= event.event_len;
 	}
 }
 
@@ -308,12 +315,19 @@ static void guard_serve(void)
 		{ .fd = guard_files.wake, .events = POLLIN },
 		{ .fd = guard_files.group, .events = POLLIN },
 	};
+	int64_t swept = 0;
+	bool idle = false;
 	eventfd_t count;
 
 	while (!stops()) {
 		bool waits = step_changes();
 
-		if (poll(fds, ARRAY_SIZE(fds), waits ? LOOK_MS : -1) < 0)
+		if (swept + SWEEP_MS <= now_ms()) {
+			idle = guard_files_sweep();
+			swept = now_ms();
+		}
+		if (poll(fds, ARRAY_SIZE(fds), waits ? LOOK_MS :
+			 idle ? SWEEP_MS : -1) < 0)
 			continue;
 		if (fds[0].revents)
 			eventfd_read(guard_files.wake, &count);

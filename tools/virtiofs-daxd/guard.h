@@ -65,9 +65,8 @@ struct guarded *guard_add(const struct pt_key *key, int fd);
 /**
  * guard_remove - as often as guard_add() returned it
  * @file: the file, or NULL
- * @fd: the file
  */
-void guard_remove(struct guarded *file, int fd);
+void guard_remove(struct guarded *file);
 
 /**
  * guard_enter - a part of a file is to be shown

@@ -2,14 +2,17 @@
 #include "guard_i.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
+#include <time.h>
 
 #include "log.h"
 #include "notify.h"
 #include "request.h"
+#include "util.h"
 
 /* Which older headers do not know */
 #ifndef FAN_PRE_ACCESS
@@ -17,11 +20,22 @@
 #endif
 #define GUARD_MASK (FAN_PRE_ACCESS | FAN_OPEN_PERM)
 
+/* How long a file stays marked that is not mapped any more. */
+#define IDLE_MS 1000
+
 struct guard_files guard_files = {
 	.group = -1,
 	.wake = -1,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
+
+static int64_t now_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
+}
 
 /* ---- caller holds the lock ---- */
 
@@ -50,6 +64,7 @@ struct guarded *guard_files_get(const struct pt_key *key)
 		if (!file)
 			return NULL;
 		file->key = *key;
+		file->fd = -1;
 		file->next = *chain(key);
 		*chain(key) = file;
 	}
@@ -102,6 +117,24 @@ static int mark(int fd, unsigned int what)
 	       -errno : 0;
 }
 
+/* Caller holds the lock. */
+static int file_mark(struct guarded *file, int fd)
+{
+	int err;
+
+	if (file->fd >= 0) {
+		guard_files.num_idle -= !file->marks;
+		return 0;
+	}
+	file->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	err = file->fd < 0 ? -errno : mark(fd, FAN_MARK_ADD);
+	if (err)
+		close_fd(&file->fd);
+	else
+		file->refs++;
+	return err;
+}
+
 struct guarded *guard_add(const struct pt_key *key, int fd)
 {
 	struct guarded *file = NULL;
@@ -112,8 +145,8 @@ struct guarded *guard_add(const struct pt_key *key, int fd)
 	pthread_mutex_lock(&guard_files.lock);
 	if (!guard_files.stop)
 		file = guard_files_get(key);
-	if (file && !file->marks)
-		err = mark(fd, FAN_MARK_ADD);
+	if (file)
+		err = file_mark(file, fd);
 	if (file && !err)
 		file->marks++;
 	if (err) {
@@ -127,15 +160,49 @@ struct guarded *guard_add(const struct pt_key *key, int fd)
 	return file;
 }
 
-void guard_remove(struct guarded *file, int fd)
+/*
+ * The mark stays for now: who changes a file over and over would else find it
+ * without one whenever the guest has let go, and be past that when it is shown again.
+ */
+void guard_remove(struct guarded *file)
 {
 	if (!file)
 		return;
 	pthread_mutex_lock(&guard_files.lock);
-	if (!--file->marks && guard_files.group >= 0)
-		mark(fd, FAN_MARK_REMOVE);
+	if (!--file->marks) {
+		file->idle = now_ms();
+		guard_files.num_idle++;
+	}
 	guard_files_put(file);
 	pthread_mutex_unlock(&guard_files.lock);
+	wake();
+}
+
+static void file_unmark(struct guarded *file)
+{
+	mark(file->fd, FAN_MARK_REMOVE);
+	close_fd(&file->fd);
+	guard_files.num_idle--;
+	guard_files_put(file);
+}
+
+bool guard_files_sweep(void)
+{
+	int64_t old = now_ms() - IDLE_MS;
+	bool more;
+
+	pthread_mutex_lock(&guard_files.lock);
+	for (size_t i = 0; guard_files.num_idle &&
+			   i < ARRAY_SIZE(guard_files.heads); i++)
+		for (struct guarded *file = guard_files.heads[i], *next; file;
+		     file = next) {
+			next = file->next;
+			if (file->fd >= 0 && !file->marks && file->idle <= old)
+				file_unmark(file);
+		}
+	more = guard_files.num_idle;
+	pthread_mutex_unlock(&guard_files.lock);
+	return more;
 }
 
 /* Caller holds the lock. */

@@ -20,6 +20,8 @@
  * @nodeid: as what the guest knows it, 0 if it does not
  * @refs: users of this: marks, setups, changes
  * @marks: see guard_add()
+ * @fd: of the file while it is marked, else -1
+ * @idle: since when it need not be any more, ms
  * @setups: setups that are being served
  * @own: our guest's changes that are being served
  * @changes: changes by others, from the event until they are done
@@ -30,6 +32,8 @@ struct guarded {
 	uint64_t nodeid;
 	unsigned int refs;
 	unsigned int marks;
+	int fd;
+	int64_t idle;
 	unsigned int setups;
 	unsigned int own;
 	unsigned int changes;
@@ -43,6 +47,7 @@ struct guarded {
  * @lock: protects what follows; that of the window's table is taken within it
  * @stop: the end
  * @heads: files
+ * @num_idle: those that are marked and need not be
  * @parked: requests, the last first
  * @num_parked: their number
  */
@@ -52,6 +57,7 @@ struct guard_files {
 	pthread_mutex_t lock;
 	bool stop;
 	struct guarded *heads[1 << GUARD_BITS];
+	unsigned int num_idle;
 	struct request *parked;
 	unsigned int num_parked;
 };
@@ -74,6 +80,13 @@ struct guarded *guard_files_get(const struct pt_key *key);
  * Context: guard_files.lock is held.
  */
 void guard_files_put(struct guarded *file);
+
+/**
+ * guard_files_sweep - take the marks from files that were idle for long
+ *
+ * Return: whether there are more that are idle.
+ */
+bool guard_files_sweep(void);
 
 /**
  * guard_files_unpark - requests whose files are not being changed any more

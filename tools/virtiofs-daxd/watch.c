@@ -195,13 +195,13 @@ static int tell_due(void)
 
 /* ---- events ---- */
 
-/* The handle in an event, or NULL. */
+/* The handle in an event whose copy is @event, or NULL. */
 static const struct file_handle *
-event_handle(const struct fanotify_event_metadata *event)
+event_handle(const struct fanotify_event_metadata *event, const char *pos)
 {
-	const char *end = (const char *)event + event->event_len;
-	const char *pos = (const char *)event + event->metadata_len;
+	const char *end = pos + event->event_len;
 
+	pos += event->metadata_len;
 	while (pos + sizeof(struct fanotify_event_info_header) <= end) {
 		const struct fanotify_event_info_fid *info = (const void *)pos;
 
@@ -215,9 +215,10 @@ event_handle(const struct fanotify_event_metadata *event)
 }
 
 /* Returns whether it was our own doing. Caller holds the lock. */
-static bool take_event(const struct fanotify_event_metadata *event)
+static bool take_event(const struct fanotify_event_metadata *event,
+		       const char *pos)
 {
-	const struct file_handle *handle = event_handle(event);
+	const struct file_handle *handle = event_handle(event, pos);
 	bool own = event->pid == getpid();
 	struct watch *watch;
 
@@ -240,15 +241,21 @@ static bool take_event(const struct fanotify_event_metadata *event)
 /* Returns whether there was any, and all were our own doing. */
 static bool take_events(void)
 {
-	_Alignas(struct fanotify_event_metadata) static char buf[16384];
-	const struct fanotify_event_metadata *event = (void *)buf;
+	static _Alignas(struct file_handle) char buf[16384];
 	ssize_t left = read(watches.group, buf, sizeof(buf));
+	struct fanotify_event_metadata event;
+	const char *pos = buf;
 	bool own = left > 0;
 
 	pthread_mutex_lock(&watches.lock);
-	while (FAN_EVENT_OK(event, left)) {
-		own &= take_event(event);
-		event = FAN_EVENT_NEXT(event, left);
+	while (left >= (ssize_t)sizeof(event)) {
+		/* They follow each other without being aligned. */
+		memcpy(&event, pos, sizeof(event));
+		if (!FAN_EVENT_OK(&event, left))
+			break;
+		own &= take_event(&event, pos);
+		pos += event.event_len;
+		left -= event.event_len;
 	}
 	pthread_mutex_unlock(&watches.lock);
 	return own;

@@ -132,10 +132,9 @@ struct guarded *guard_add(const struct pt_key *key, int fd)
 	return NULL;
 }
 
-void guard_remove(struct guarded *file, int fd)
+void guard_remove(struct guarded *file)
 {
 	(void)file;
-	(void)fd;
 }
 
 void guard_removed(void)
