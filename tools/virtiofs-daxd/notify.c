@@ -12,6 +12,9 @@
 /* FUSE_NOTIFY_INC_EPOCH, which older headers do not know */
 #define NOTIFY_INC_EPOCH 8
 
+/* Buffers filled in one go: as many as wait, and all that a ring may hold. */
+#define PUMP_MAX (NOTIFY_MAX_WAITING + VIRTQ_MAX_SIZE)
+
 /**
  * struct message - a message that waits for a buffer of the guest
  * @next: the one to be said after it
@@ -30,8 +33,7 @@ struct message {
  * @first: what waits
  * @end: where the next one goes
  * @waiting: their number
- * @lost: there was more than that: one message for all comes first
- * @ticket: for the buffer that is being filled
+ * @lost: something could not be said: one message for all is what waits
  */
 static struct {
 	pthread_mutex_t lock;
@@ -41,7 +43,6 @@ static struct {
 	struct message **end;
 	unsigned int waiting;
 	bool lost;
-	struct queue_ticket ticket;
 } notify = { .lock = PTHREAD_MUTEX_INITIALIZER, .end = &notify.first };
 
 static void drop_all(void)
@@ -56,43 +57,61 @@ static void drop_all(void)
 	notify.waiting = 0;
 }
 
-/* The buffer is filled at once. */
-static bool fetch(struct queue_ticket *ticket)
+static void forget(void)
 {
-	(void)ticket;
-	return true;
+	drop_all();
+	notify.lost = false;
 }
 
-static bool say(const void *data, size_t len)
+static void lose(void)
 {
-	const struct iovec iov = { (void *)data, len };
-
-	if (!queue_take(notify.queue, &notify.ticket, fetch))
-		return false;
-	queue_give(&notify.ticket, &iov, 1, 0);
-	return true;
+	drop_all();
+	notify.lost = true;
 }
 
-/* Says what waits, as far as the guest has buffers. Caller holds the lock. */
-static void pump(void)
+static void first_is_said(void)
 {
-	const struct fuse_out_header all = {
+	struct message *msg = notify.first;
+
+	notify.first = msg->next;
+	if (!notify.first)
+		notify.end = &notify.first;
+	notify.waiting--;
+	free(msg);
+}
+
+static int say_next(void)
+{
+	static const struct fuse_out_header all = {
 		.len = sizeof(all),
 		.error = NOTIFY_INC_EPOCH,
 	};
 
-	if (notify.lost && say(&all, sizeof(all)))
-		notify.lost = false;
-	while (notify.first && !notify.lost) {
-		struct message *msg = notify.first;
+	if (notify.lost)
+		return queue_say(notify.queue, &all, sizeof(all));
+	return queue_say(notify.queue, notify.first->data, notify.first->len);
+}
 
-		if (!say(msg->data, msg->len))
+/*
+ * Says what waits, as far as the guest has buffers. One that gives ever more that
+ * are too small is not followed for ever. Caller holds the lock.
+ */
+static void pump(void)
+{
+	for (unsigned int n = 0; n < PUMP_MAX; n++) {
+		int err;
+
+		if (!notify.lost && !notify.first)
 			return;
-		notify.first = msg->next;
-		if (!notify.first)
-			notify.end = &notify.first;
-		notify.waiting--;
-		free(msg);
+		err = say_next();
+		if (err == -EAGAIN)
+			return;
+		if (err)
+			lose();
+		else if (notify.lost)
+			notify.lost = false;
+		else
+			first_is_said();
 	}
 }
 
@@ -118,16 +137,16 @@ void notify_negotiated(bool on)
 	notify.on = on && notify.queue;
 	if (notify.queue)
 		queue_set_refilled(notify.queue, notify.on ? refilled : NULL);
-	drop_all();
-	notify.lost = false;
+	/* A front-end says it at each start: what waited over a stop still does. */
+	if (!notify.on)
+		forget();
 	pthread_mutex_unlock(&notify.lock);
 }
 
 void notify_forget(void)
 {
 	pthread_mutex_lock(&notify.lock);
-	drop_all();
-	notify.lost = false;
+	forget();
 	pthread_mutex_unlock(&notify.lock);
 }
 
@@ -139,12 +158,6 @@ bool notify_active(void)
 	on = notify.on;
 	pthread_mutex_unlock(&notify.lock);
 	return on;
-}
-
-static void lose(void)
-{
-	drop_all();
-	notify.lost = true;
 }
 
 /* Caller holds the lock. */

@@ -266,6 +266,8 @@ void transport_stopped(void)
 void transport_reset(void)
 {
 	__atomic_store_n(&transport.reset, true, __ATOMIC_RELEASE);
+	/* Before there are buffers of who comes next. */
+	notify_forget();
 }
 
 static void to_libfuse(void *buf, size_t len)

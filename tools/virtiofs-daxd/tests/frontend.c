@@ -486,7 +486,7 @@ static bool fe_notified(const struct frontend *fe)
 	return fe->num_queues == FE_MAX_QUEUES;
 }
 
-static void fe_note_give(struct frontend *fe, unsigned int i)
+void fe_note_give(struct frontend *fe, unsigned int i)
 {
 	fe_desc(fe, 1, i, FE_GUEST_BASE + NOTE_BUFFER + i * NOTE_BYTES,
 		NOTE_BYTES, VRING_DESC_F_WRITE, 0);

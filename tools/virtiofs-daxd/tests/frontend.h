@@ -152,6 +152,8 @@ ssize_t fe_call(struct frontend *fe, uint32_t request, const void *payload,
  */
 #define FE_NOTES 16
 ssize_t fe_note(struct frontend *fe, void *msg, size_t max, unsigned int ms);
+/* Gives it buffer @i, of FE_NOTES. */
+void fe_note_give(struct frontend *fe, unsigned int i);
 /* Likewise of an INVAL_INODE; false after two seconds, or of another message. */
 bool fe_inval(struct frontend *fe, struct fuse_notify_inval_inode_out *inval);
 
