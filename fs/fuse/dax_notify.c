@@ -27,6 +27,7 @@
  * @inode: a DAX file
  *
  * Context: Any.
+ * Return: true if so.
  */
 bool fuse_dax_notify_pending(const struct inode *inode)
 {
