@@ -89,15 +89,15 @@ uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset,
 }
 
 /* What the guest is told, the last of it. */
-static struct { uint64_t nodeid; int64_t offset, len; } told;
+static struct { uint64_t nodeid; int64_t offset, len; } last_told;
 static int num_told;
 static bool told_all;
 
 void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
 {
-	told.nodeid = nodeid;
-	told.offset = offset;
-	told.len = len;
+	last_told.nodeid = nodeid;
+	last_told.offset = offset;
+	last_told.len = len;
 	num_told++;
 }
 
@@ -641,8 +641,8 @@ static void all_that_is_lost_is_told(void)
 	reports[0] = 8 * PAGE;
 	num_reports = 1;
 	CHECK(!lost(map, 3) && lost(map, 1) && lost(map, 2) && !lost(map, 1));
-	CHECK(num_told == 2 && told.nodeid == 2 && told.offset == 0 &&
-	      told.len == (int64_t)(4 * PAGE));
+	CHECK(num_told == 2 && last_told.nodeid == 2 && last_told.offset == 0 &&
+	      last_told.len == (int64_t)(4 * PAGE));
 	/* The map is gone before anybody has looked; another is there. */
 	report_len = PAGE;
 	reports[0] = 8 * PAGE;
