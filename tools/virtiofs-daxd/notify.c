@@ -63,14 +63,34 @@ static bool fetch(struct queue_ticket *ticket)
 	return true;
 }
 
+static void lose(void)
+{
+	drop_all();
+	notify.lost = true;
+}
+
+static bool has_room(struct virtq_chain *chain, size_t len)
+{
+	return !chain->fault &&
+	       iov_size(virtq_chain_in(chain), chain->in_count) >= len;
+}
+
+/*
+ * What there is no room for is not said in part; all is to be asked anew. A second
+ * buffer is not tried: a guest could have more of them, for as long as it likes.
+ */
 static bool say(const void *data, size_t len)
 {
 	const struct iovec iov = { (void *)data, len };
+	bool room;
 
 	if (!queue_take(notify.queue, &notify.ticket, fetch))
 		return false;
-	queue_give(&notify.ticket, &iov, 1, 0);
-	return true;
+	room = has_room(&notify.ticket.chain, len);
+	queue_give(&notify.ticket, &iov, room, 0);
+	if (!room)
+		lose();
+	return room;
 }
 
 /* Says what waits, as far as the guest has buffers. Caller holds the lock. */
@@ -81,19 +101,19 @@ static void pump(void)
 		.error = NOTIFY_INC_EPOCH,
 	};
 
-	if (notify.lost && say(&all, sizeof(all)))
-		notify.lost = false;
-	while (notify.first && !notify.lost) {
+	while (notify.first) {
 		struct message *msg = notify.first;
 
 		if (!say(msg->data, msg->len))
-			return;
+			break;
 		notify.first = msg->next;
 		if (!notify.first)
 			notify.end = &notify.first;
 		notify.waiting--;
 		free(msg);
 	}
+	if (notify.lost && say(&all, sizeof(all)))
+		notify.lost = false;
 }
 
 /* The guest has given buffers. */
@@ -118,8 +138,11 @@ void notify_negotiated(bool on)
 	notify.on = on && notify.queue;
 	if (notify.queue)
 		queue_set_refilled(notify.queue, notify.on ? refilled : NULL);
-	drop_all();
-	notify.lost = false;
+	/* The front-end says it after a stop, too, by which nothing is forgotten. */
+	if (!notify.on) {
+		drop_all();
+		notify.lost = false;
+	}
 	pthread_mutex_unlock(&notify.lock);
 }
 
@@ -139,12 +162,6 @@ bool notify_active(void)
 	on = notify.on;
 	pthread_mutex_unlock(&notify.lock);
 	return on;
-}
-
-static void lose(void)
-{
-	drop_all();
-	notify.lost = true;
 }
 
 /* Caller holds the lock. */
