@@ -156,7 +156,8 @@ int pt_file_key(struct pt *pt, uint64_t fh, struct pt_key *key);
  * @flags: O_RDONLY or O_RDWR
  *
  * Return: a descriptor the caller closes; -ENOENT for an unknown node, -EINVAL
- * if it is no regular file, -EROFS, or what open() says.
+ * if it is no regular file, -EROFS, -EMFILE if too few would be left, or what
+ * open() says.
  */
 int pt_node_open(struct pt *pt, uint64_t nodeid, int flags);
 

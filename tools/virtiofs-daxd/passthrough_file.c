@@ -525,7 +525,10 @@ int pt_node_open(struct pt *pt, uint64_t nodeid, int flags)
 	else if (node)
 		fd = node_reopen(pt, node, flags & O_ACCMODE);
 	node_put(pt, node);
-	return fd;
+	if (fd < 0 || !fd_spared_by_window(fd))
+		return fd;
+	close(fd);
+	return -EMFILE;
 }
 
 int pt_syncfs(struct pt *pt, uint64_t nodeid)

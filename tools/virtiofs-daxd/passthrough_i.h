@@ -175,6 +175,16 @@ static inline struct proc_name proc_name(int fd)
 int fd_spared(int fd);
 
 /**
+ * fd_spared_by_window - the same for a file of which a part is to be shown
+ * @fd: one that was just opened for it
+ *
+ * These leave half of what others leave: a guest may show very many files.
+ *
+ * Return: 0 or -EMFILE.
+ */
+int fd_spared_by_window(int fd);
+
+/**
  * fd_probe - whether what is about to be created can be looked up then
  *
  * Return: 0 or -EMFILE.

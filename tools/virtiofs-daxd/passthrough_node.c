@@ -256,15 +256,25 @@ static int fd_stat(int fd, struct stat *st, uint64_t *mnt)
 	return 0;
 }
 
-int fd_spared(int fd)
+/* The lowest that is free is taken, so the number tells how many are not. */
+static int fd_leaves(int fd, rlim_t part, rlim_t most)
 {
 	struct rlimit limit;
 
-	/* The lowest that is free is taken, so the number tells how many are not */
 	if (getrlimit(RLIMIT_NOFILE, &limit) ||
-	    (rlim_t)fd < limit.rlim_cur - min(limit.rlim_cur / 4, FD_RESERVE))
+	    (rlim_t)fd < limit.rlim_cur - min(limit.rlim_cur / part, most))
 		return 0;
 	return -EMFILE;
+}
+
+int fd_spared(int fd)
+{
+	return fd_leaves(fd, 4, FD_RESERVE);
+}
+
+int fd_spared_by_window(int fd)
+{
+	return fd_leaves(fd, 8, FD_RESERVE / 2);
 }
 
 int fd_probe(const struct pt *pt)

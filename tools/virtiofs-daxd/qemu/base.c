@@ -59,6 +59,26 @@ static void *new_array(size_t len)
 	return array == MAP_FAILED ? NULL : array;
 }
 
+static void free_array(void *array, size_t len)
+{
+	if (array)
+		raw_munmap(array, len);
+}
+
+/* All or none. */
+static bool new_arrays(struct window *window, size_t num)
+{
+	window->generations = new_array(num * sizeof(*window->generations));
+	window->shown = new_array(num * sizeof(*window->shown));
+	window->zeros = new_array(num * sizeof(*window->zeros));
+	if (window->generations && window->shown && window->zeros)
+		return true;
+	free_array(window->generations, num * sizeof(*window->generations));
+	free_array(window->shown, num * sizeof(*window->shown));
+	free_array(window->zeros, num * sizeof(*window->zeros));
+	return false;
+}
+
 int base_set(struct window *window, uint64_t len, int base_fd, int report_fd)
 {
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
@@ -77,10 +97,7 @@ int base_set(struct window *window, uint64_t len, int base_fd, int report_fd)
 	if (getsockopt(report_fd, SOL_SOCKET, SO_TYPE, &type, &size) ||
 	    type != SOCK_SEQPACKET)
 		return -EBADF;
-	window->generations = new_array(len / WINDOW_HUGE * sizeof(uint32_t));
-	window->shown = new_array(len / WINDOW_HUGE);
-	window->zeros = new_array(len / WINDOW_HUGE * sizeof(uint16_t));
-	if (!window->generations || !window->shown || !window->zeros)
+	if (!new_arrays(window, len / WINDOW_HUGE))
 		return -ENOMEM;
 	window->base_fd = base_fd;
 	window->dev = st.st_dev;

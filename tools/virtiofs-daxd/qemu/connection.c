@@ -128,13 +128,13 @@ static bool serve_message(struct window *window, int sock)
 	ssize_t n;
 
 	n = fd_receive(sock, &in, sizeof(in.msg) + 1, fds, &num_fds);
-	if (n <= 0)
-		return false;
 	if (n == sizeof(in.msg))
 		reply.error = serve(window, &in.msg, fds, num_fds);
+	/* They come with an empty message, too. */
 	for (unsigned int i = 0; i < num_fds; i++)
 		close_fd(&fds[i]);
-	return send(sock, &reply, sizeof(reply), MSG_NOSIGNAL) == sizeof(reply);
+	return n > 0 && send(sock, &reply, sizeof(reply), MSG_NOSIGNAL) ==
+			sizeof(reply);
 }
 
 /* What a daemon that has gone has shown stays. */

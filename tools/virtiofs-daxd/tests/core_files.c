@@ -4,15 +4,18 @@
  * request acts on, what was negotiated meanwhile, access times, and files that
  * cannot be written to everywhere.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "../util.h"
 #include "fe_main.h"
 
 #define RANGE (UINT64_C(2) << 20)
@@ -505,6 +508,48 @@ static void copies_do_not_come_back(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static unsigned int descriptors(void)
+{
+	unsigned int count = 0;
+	char path[32];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", fe.child);
+	dir = opendir(path);
+	while (dir && readdir(dir))
+		count++;
+	if (dir)
+		closedir(dir);
+	return count - 2;
+}
+
+/* Files in the window leave descriptors for the VMM, and for whoever else asks. */
+static void the_window_leaves_descriptors(void)
+{
+	const struct rlimit limit = { 128, 128 };
+	uint64_t nodes[24];
+	int err = 0;
+	char name[8];
+
+	CHECK(fe_begin(&fe, with_window));
+	for (unsigned int i = 0; i < ARRAY_SIZE(nodes); i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		CHECK(fe_file(&fe, name, 4096));
+		nodes[i] = fe_lookup(&fe, name, NULL);
+	}
+	CHECK(!prlimit(fe.child, RLIMIT_NOFILE, &limit, NULL));
+	/* Opened files have their own bound, and are not all. */
+	while (!err)
+		fe_open(&fe, nodes[0], O_RDWR, &err);
+	CHECK(err == -EMFILE && descriptors() < limit.rlim_cur - 24);
+	err = 0;
+	for (unsigned int i = 0; !err && i < ARRAY_SIZE(nodes); i++)
+		err = fe_setup(&fe, nodes[i], 0, 4096, i * RANGE, true);
+	CHECK(err == -EMFILE);
+	CHECK(descriptors() < limit.rlim_cur - 8);
+	CHECK(fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(lengths_have_bounds),
 	TEST(removals_have_a_bound),
@@ -516,6 +561,7 @@ static const struct fs_test tests[] = {
 	TEST(append_only_files_grow),
 	TEST(copies_follow_writes),
 	TEST(copies_do_not_come_back),
+	TEST(the_window_leaves_descriptors),
 };
 
 int main(int argc, char **argv)

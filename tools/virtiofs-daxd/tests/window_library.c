@@ -3,6 +3,7 @@
  * The library in QEMU, driven through its socket. Arguments: the stand-in for
  * QEMU, the stand-in for KVM, and the library if it is not linked with the first.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -993,6 +994,42 @@ static void garbage(void)
 	CHECK(end() == 0);
 }
 
+static unsigned int descriptors(void)
+{
+	unsigned int count = 0;
+	char path[32];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", child);
+	dir = opendir(path);
+	while (dir && readdir(dir))
+		count++;
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+/* A message that says nothing ends the connection, as the daemon's end does. */
+static void no_descriptor_stays(void)
+{
+	const int file = make_file(1, 8), fds[] = { file, file, file };
+	struct pollfd pollfd;
+	unsigned int before;
+
+	CHECK(begin());
+	before = descriptors();
+	CHECK(map(file, 0, 8 * PAGE, 0) == 0 && descriptors() == before);
+	CHECK(send_raw(0, "", 1, fds, 3) == -EINVAL && descriptors() == before);
+	CHECK(send_raw(0, "", 0, fds, 3) == 1);
+	pollfd = (struct pollfd){ .fd = conns[0], .events = POLLIN };
+	CHECK(poll(&pollfd, 1, 5000) == 1 && pollfd.revents & POLLHUP);
+	for (int i = 0; i < 100 && descriptors() >= before; i++)
+		usleep(10000);
+	CHECK(descriptors() == before - 1);
+	CHECK(get(7 * PAGE) == 8 && end() == 0);
+	close(file);
+}
+
 /* As many maps as Linux allows: QEMU lives, and they can be given back. */
 static void maps_run_out(void)
 {
@@ -1160,6 +1197,7 @@ static const struct fs_test tests[] = {
 	TEST(it_may_fork),
 	TEST(a_qemu_without_the_daemon),
 	TEST(garbage),
+	TEST(no_descriptor_stays),
 	TEST(maps_run_out),
 	TEST(thousands_of_pages_are_lost),
 	TEST(zeros_are_bounded),
