@@ -10,7 +10,6 @@
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "guard_call.h"
@@ -83,14 +82,6 @@ static struct {
 	.cond = PTHREAD_COND_INITIALIZER,
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
-}
-
 /* ---- changes; by the thread ---- */
 
 static void answer(int fd)
@@ -112,7 +103,7 @@ static void allow(struct change *change)
 {
 	answer(change->fd);
 	change->allowed = true;
-	change->until = now_ms() + (change->call.number < 0 ? UNKNOWN_MS :
+	change->until = clock_ms() + (change->call.number < 0 ? UNKNOWN_MS :
 				    CALL_MS);
 }
 
@@ -128,7 +119,7 @@ static void look_for_owed(void)
 static void try_allow(struct change *change)
 {
 	struct guarded *file = change->file;
-	bool late = now_ms() >= change->until;
+	bool late = clock_ms() >= change->until;
 
 	/* What is served now may show a part of it in a moment. */
 	if (file->setups && !late)
@@ -161,7 +152,7 @@ static bool is_done(const struct change *change)
 
 	return (change->call.number >= 0 &&
 		guard_call_left(guard.proc, &change->call)) ||
-	       now_ms() >= change->until ||
+	       clock_ms() >= change->until ||
 	       (!fstat(change->fd, &st) && (uint64_t)st.st_size != change->size);
 }
 
@@ -250,7 +241,7 @@ static bool change_add(const struct fanotify_event_metadata *event)
 	change->call = call;
 	change->from = from;
 	change->size = st.st_size;
-	change->until = now_ms() + guard.timeout;
+	change->until = clock_ms() + guard.timeout;
 	pthread_mutex_lock(&guard_files.lock);
 	change->file = guard_files_get(&key);
 	if (change->file)
@@ -322,9 +313,9 @@ static void guard_serve(void)
 	while (!stops()) {
 		bool waits = step_changes();
 
-		if (swept + SWEEP_MS <= now_ms()) {
+		if (swept + SWEEP_MS <= clock_ms()) {
 			idle = guard_files_sweep();
-			swept = now_ms();
+			swept = clock_ms();
 		}
 		if (poll(fds, ARRAY_SIZE(fds), waits ? LOOK_MS :
 			 idle ? SWEEP_MS : -1) < 0)

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
-#include <time.h>
 
 #include "log.h"
 #include "notify.h"
@@ -28,14 +27,6 @@ struct guard_files guard_files = {
 	.wake = -1,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
-}
 
 /* ---- caller holds the lock ---- */
 
@@ -170,7 +161,7 @@ void guard_remove(struct guarded *file)
 		return;
 	pthread_mutex_lock(&guard_files.lock);
 	if (!--file->marks) {
-		file->idle = now_ms();
+		file->idle = clock_ms();
 		guard_files.num_idle++;
 	}
 	guard_files_put(file);
@@ -188,7 +179,7 @@ static void file_unmark(struct guarded *file)
 
 bool guard_files_sweep(void)
 {
-	int64_t old = now_ms() - IDLE_MS;
+	int64_t old = clock_ms() - IDLE_MS;
 	bool more;
 
 	pthread_mutex_lock(&guard_files.lock);

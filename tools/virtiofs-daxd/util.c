@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static int suffix_shift(const char *suffix)
@@ -146,4 +147,12 @@ size_t iov_slice(struct iovec **iov, unsigned int *count, size_t skip,
 	*iov = vec;
 	*count = i;
 	return kept;
+}
+
+int64_t clock_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
 }

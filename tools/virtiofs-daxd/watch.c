@@ -84,14 +84,6 @@ static struct {
 	.due_end = &watches.due,
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
-}
-
 static struct watch **chain(const struct file_handle *handle)
 {
 	uint32_t hash = handle->handle_type;
@@ -130,7 +122,7 @@ static void tell(struct watch *watch)
 	bool shrunk;
 
 	watch->due = false;
-	watch->pause = now_ms() + WATCH_PAUSE_MS;
+	watch->pause = clock_ms() + WATCH_PAUSE_MS;
 	if (!look(watch->fd, &stx))
 		stx.stx_size = 0;
 	shrunk = stx.stx_size < watch->size;
@@ -171,7 +163,7 @@ static void note_change(struct watch *watch)
 {
 	if (watch->due)
 		return;
-	if (watch->pause <= now_ms())
+	if (watch->pause <= clock_ms())
 		tell(watch);
 	else
 		due_add(watch);
@@ -183,7 +175,7 @@ static int tell_due(void)
 	struct watch *watch;
 
 	while ((watch = watches.due)) {
-		int64_t left = watch->pause - now_ms();
+		int64_t left = watch->pause - clock_ms();
 
 		if (left > 0)
 			return left;

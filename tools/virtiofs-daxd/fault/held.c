@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "../log.h"
+#include "../util.h"
 
 /*
  * Answers are sent with the lock held, so that who drops those of a queue knows
@@ -23,14 +24,6 @@ static struct {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.once = PTHREAD_ONCE_INIT,
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* The link to the answer that is to be sent first; NULL if none has a time. */
 static struct fault_reply **first_due(void)
@@ -61,7 +54,7 @@ static void *send_in_time(void *arg)
 
 		if (!first) {
 			pthread_cond_wait(&held.changed, &held.lock);
-		} else if ((*first)->due <= now_ms()) {
+		} else if ((*first)->due <= clock_ms()) {
 			fault_reply_send(unlink_reply(first));
 		} else {
 			until.tv_sec = (*first)->due / 1000;
@@ -93,7 +86,7 @@ void fault_held_add(struct fault_reply *reply, uint64_t rule, int64_t ms)
 	pthread_once(&held.once, start);
 	queue_suspend(&reply->ticket);
 	reply->rule = rule;
-	reply->due = ms == FAULT_HELD_FOREVER ? ms : now_ms() + ms;
+	reply->due = ms == FAULT_HELD_FOREVER ? ms : clock_ms() + ms;
 	pthread_mutex_lock(&held.lock);
 	reply->next = held.last;
 	held.last = reply;

@@ -428,14 +428,6 @@ static bool execute(const char *name, off_t size)
 	return !system(command);
 }
 
-static int set_size(uint64_t node, uint64_t size)
-{
-	struct fuse_setattr_in in = { .valid = FATTR_SIZE, .size = size };
-
-	return fe_request(&fe, FUSE_SETATTR, node, &in, sizeof(in), NULL,
-			  sizeof(struct fuse_attr_out), NULL);
-}
-
 /* As fe_open(), by the name of a file that is there, which is emptied. */
 static int create_anew(const char *name)
 {
@@ -474,13 +466,13 @@ static void copies_follow_writes(void)
 	CHECK(write_byte(node, fh, st.st_size, 0) == 0);
 	CHECK(window_is_file("prog", st.st_size + 1));
 	/* What was cut off does not come back, however it was. */
-	CHECK(set_size(node, 5001) == 0 && set_size(node, 6000) == 0);
+	CHECK(fe_set_size(&fe, node, 5001) == 0 && fe_set_size(&fe, node, 6000) == 0);
 	CHECK(window_is_file("prog", 6000));
 	fe_open(&fe, node, O_WRONLY | O_TRUNC, &err);
-	CHECK(err == 0 && set_size(node, 6000) == 0);
+	CHECK(err == 0 && fe_set_size(&fe, node, 6000) == 0);
 	CHECK(window_is_file("prog", 6000));
 	CHECK(write_byte(node, fh, 100, 0) == 0 && fe.window[100] == 'x');
-	CHECK(create_anew("prog") == 0 && set_size(node, 6000) == 0);
+	CHECK(create_anew("prog") == 0 && fe_set_size(&fe, node, 6000) == 0);
 	CHECK(window_is_file("prog", 6000));
 	CHECK(fe_end(&fe) == 0);
 }

@@ -205,15 +205,6 @@ static void nothing_else_waits(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
-static int set_size(uint64_t node, uint64_t size)
-{
-	struct fuse_setattr_in in = { .valid = FATTR_SIZE, .size = size };
-	struct fuse_attr_out out;
-
-	return fe_request(&fe, FUSE_SETATTR, node, &in, sizeof(in), &out,
-			  sizeof(out), NULL);
-}
-
 static void the_guest_waits_for_nobody(void)
 {
 	uint64_t node;
@@ -223,7 +214,7 @@ static void the_guest_waits_for_nobody(void)
 	CHECK(fe_begin(&fe, options));
 	node = make_mapped("f");
 	start = now_ms();
-	CHECK(node && set_size(node, 5000) == 0);
+	CHECK(node && fe_set_size(&fe, node, 5000) == 0);
 	fe_open(&fe, node, O_RDWR | O_TRUNC, &err);
 	CHECK(!err && now_ms() - start < SOON && fe_end(&fe) == 0);
 }

@@ -165,15 +165,6 @@ static void what_was_changed_just_before(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
-static int set_size(uint64_t node, uint64_t size)
-{
-	struct fuse_setattr_in in = { .valid = FATTR_SIZE, .size = size };
-	struct fuse_attr_out out;
-
-	return fe_request(&fe, FUSE_SETATTR, node, &in, sizeof(in), &out,
-			  sizeof(out), NULL);
-}
-
 static void its_own_changes_are_not(void)
 {
 	struct fuse_write_in write = { .size = 5, .offset = 60000 };
@@ -185,7 +176,7 @@ static void its_own_changes_are_not(void)
 	CHECK(fe_begin(&fe, options));
 	node = make_mapped("f", 0);
 	write.fh = alloc.fh = fe_open(&fe, node, O_RDWR, &err);
-	CHECK(!err && set_size(node, 20000) == 0);
+	CHECK(!err && fe_set_size(&fe, node, 20000) == 0);
 	CHECK(fe_write(&fe, node, &write, "hello", 5, &written) == 0 &&
 	      written == 5);
 	CHECK(fe_request(&fe, FUSE_FALLOCATE, node, &alloc, sizeof(alloc),

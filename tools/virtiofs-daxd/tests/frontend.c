@@ -889,6 +889,15 @@ int fe_write(struct frontend *fe, uint64_t nodeid,
 	return err;
 }
 
+int fe_set_size(struct frontend *fe, uint64_t nodeid, uint64_t size)
+{
+	struct fuse_setattr_in in = { .valid = FATTR_SIZE, .size = size };
+	struct fuse_attr_out out;
+
+	return fe_request(fe, FUSE_SETATTR, nodeid, &in, sizeof(in), &out,
+			  sizeof(out), NULL);
+}
+
 bool fe_wait_held(struct frontend *fe, bool held)
 {
 	for (int i = 0; i < 2000 && fe->held != held; i++)

@@ -201,6 +201,8 @@ int fe_write(struct frontend *fe, uint64_t nodeid,
 	     const struct fuse_write_in *in, const void *data, size_t len,
 	     uint32_t *written);
 
+int fe_set_size(struct frontend *fe, uint64_t nodeid, uint64_t size);
+
 /* Waits two seconds at most until a message is held, or none is. */
 bool fe_wait_held(struct frontend *fe, bool held);
 /* Answers it. */

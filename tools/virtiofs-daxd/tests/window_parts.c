@@ -240,13 +240,7 @@ static const struct fs_test tests[] = {
 	TEST_ALONE(a_remove_that_fails_leaves_all),
 };
 
-/* Arguments: the daemon, and the name of a single test. */
 int main(int argc, char **argv)
 {
-	if (argc < 2)
-		return 2;
-	fe_daemon = argv[1];
-	signal(SIGPIPE, SIG_IGN);
-	return run_tests(tests, sizeof(tests) / sizeof(tests[0]),
-			 argc > 2 ? argv[2] : NULL);
+	return window_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
 }

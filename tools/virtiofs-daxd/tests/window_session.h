@@ -72,4 +72,15 @@ static void in_child(void (*run)(void))
 	CHECK(status == 0);
 }
 
+/* main(); arguments: the daemon, and the name of a single test. */
+static inline int window_main(int argc, char **argv, const struct fs_test *tests,
+			      size_t nr)
+{
+	if (argc < 2)
+		return 2;
+	fe_daemon = argv[1];
+	signal(SIGPIPE, SIG_IGN);
+	return run_tests(tests, nr, argc > 2 ? argv[2] : NULL);
+}
+
 #endif
