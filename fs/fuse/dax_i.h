@@ -161,6 +161,7 @@ struct fuse_dax_small {
  * @work: gives it up
  */
 struct fuse_dax_notice {
+	/* protects what follows */
 	spinlock_t lock;
 	struct inode *inode;
 	pgoff_t first;
