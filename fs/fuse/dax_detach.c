@@ -21,12 +21,16 @@
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
-/* What stays of a mapping, as one of its own; NULL if there is no memory */
+/*
+ * What stays of a mapping, as one of its own; NULL if there is no memory. Without
+ * a look for memory in inodes: reclaim may hold up the eviction of this one, which
+ * would wait for us here.
+ */
 static struct fuse_dax_map *fuse_dax_detach_rest(struct fuse_dax_map *map,
 						 unsigned int first,
 						 unsigned int nr)
 {
-	struct fuse_dax_map *rest = kzalloc_obj(*rest);
+	struct fuse_dax_map *rest = kzalloc_obj(*rest, GFP_NOFS);
 
 	if (!rest)
 		return NULL;

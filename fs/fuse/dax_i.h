@@ -196,7 +196,8 @@ struct fuse_dax_notice {
  * @notice: what the server has said of the data
  * @reclaimers: tasks that try to detach or unmap a mapping which they found
  *	through the window, and so without a reference to the inode: eviction
- *	waits for zero with wait_var_event(). Raised under &fuse_dax_window.lock
+ *	waits for zero with wait_var_event(), and any allocation may lead to it
+ *	that is not GFP_NOFS. Raised under &fuse_dax_window.lock
  */
 struct fuse_dax_inode {
 	struct rw_semaphore sem;
