@@ -17,7 +17,7 @@ build_selftests() {
 selftest_group() {
 	local kernel=$1 name=$2 window=$3 append=$4 mount=$5 timeout=$6 programs=$7 daemon_args=$8
 	local daemon=$BUILD/virtiofs-daxd/${9:-virtiofs-daxd} options=${11:-}
-	local adds=() also=() file share hand i status=0 mem=1G require=1
+	local adds=() also=() file share i status=0 mem=1G require=1
 	for file in "$BUILD"/selftests/* "$TREE/$SELFTESTS"/*.sh; do
 		[ ! -f "$file" ] || [ ! -x "$file" ] || adds+=(--add "$file")
 	done
@@ -31,12 +31,9 @@ selftest_group() {
 		mkdir "$share.$i"
 		also+=(--also "$share.$i")
 	done
-	# It must not outlive this, nor keep what this holds open.
-	setpriv --pdeathsig KILL "$TOP/scripts/host-hand" "$share" >&2 &
-	hand=$!
 	echo "# group $name on $kernel"
 	# shellcheck disable=SC2086
-	"$TOP/scripts/vm" $options --kernel "$kernel" --share "$share" --window "$window" --mem $mem \
+	"$TOP/scripts/vm" $options --hand --kernel "$kernel" --share "$share" --window "$window" --mem $mem \
 		--mount "$mount" --append "$append" --timeout "$timeout" \
 		--daemon "$daemon" --daemon-args "$daemon_args" "${adds[@]}" "${also[@]}" -- \
 		"run_guest.sh FUSE_DAX_TIMEOUT=$((timeout - 30)) FUSE_DAX_REQUIRE=$require FUSE_DAX_HOST_HAND=1 $programs" || status=$?
@@ -46,5 +43,4 @@ selftest_group() {
 	126) echo "Bail out! group $name: the VM could not be run" ;;
 	esac
 	rm -rf "$share" "$share".*
-	wait $hand || true
 }

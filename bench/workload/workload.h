@@ -96,8 +96,8 @@ void *allocate(size_t size);
  * @size: of a block, bytes
  *
  * QEMU's TLB without KVM is direct mapped and as small as 64 pages: to copy between
- * addresses that differ by a multiple of that takes 30 times as long, two misses for
- * each access. A window starts with 2 MiB as a large malloc() may. So this starts in
+ * addresses that differ by a multiple of that took 30 times as long, for two misses at
+ * each access, as it seems. A window starts with 2 MiB as a large malloc() may. So this starts in
  * the middle of 128 KiB, and blocks of a file do not conflict with it which are a
  * multiple of that.
  *

@@ -52,7 +52,7 @@ void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
 
 void fuse_dax_cache_flush(struct inode *inode, loff_t start, loff_t last);
 void fuse_dax_cache_grows(struct inode *inode, loff_t size);
-void fuse_dax_cache_invalidate(struct inode *inode, pgoff_t first, pgoff_t last);
+int fuse_dax_cache_invalidate(struct inode *inode, pgoff_t first, pgoff_t last);
 
 int fuse_dax_times_send(struct inode *inode, struct fuse_file *ff);
 void fuse_dax_times_flush(struct inode *inode);
@@ -136,9 +136,10 @@ static inline void fuse_dax_cache_grows(struct inode *inode, loff_t size)
 {
 }
 
-static inline void fuse_dax_cache_invalidate(struct inode *inode,
-					     pgoff_t first, pgoff_t last)
+static inline int fuse_dax_cache_invalidate(struct inode *inode,
+					    pgoff_t first, pgoff_t last)
 {
+	return 0;
 }
 
 static inline int fuse_dax_times_send(struct inode *inode,

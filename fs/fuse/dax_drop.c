@@ -270,11 +270,13 @@ int fuse_dax_cache_evict(struct fuse_dax_map *map)
  *
  * Context: Locks pages, and waits for the server if there is something to be
  * written back.
+ * Return: 0, or -errno if a page has stayed.
  */
-void fuse_dax_cache_invalidate(struct inode *inode, pgoff_t first, pgoff_t last)
+int fuse_dax_cache_invalidate(struct inode *inode, pgoff_t first, pgoff_t last)
 {
-	if (fuse_dax_cache_any(inode))
-		fuse_dax_cache_drop(inode, first, last, FUSE_DAX_DROP_WRITE);
+	if (!fuse_dax_cache_any(inode))
+		return 0;
+	return fuse_dax_cache_drop(inode, first, last, FUSE_DAX_DROP_WRITE);
 }
 
 /**

@@ -19,23 +19,29 @@
 
 /*
  * A copy of @len bytes has ended. One that takes long is not waited for when the
- * window goes, see fuse_dax_conn_cut(), and an emptied window is not the file.
+ * window goes, see fuse_dax_conn_cut(), and an emptied window is not the file. Nor
+ * may be what was read while the server said that data changes: -EINPROGRESS.
  */
 static ssize_t fuse_dax_transferred(struct kiocb *iocb, struct iov_iter *iter,
 				    ssize_t len)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
+	int err = -ENOTCONN;
 
 	/*
 	 * First the copy, loads and stores, then this look: the window is
 	 * stopped, then emptied. Pairs with fuse_dax_window_stop().
 	 */
 	smp_mb();
-	if (likely(!READ_ONCE(fuse_dax_window_of(inode)->stopped)))
-		return len;
+	if (likely(!READ_ONCE(fuse_dax_window_of(inode)->stopped))) {
+		if (iov_iter_rw(iter) == WRITE ||
+		    likely(!fuse_dax_notify_pending(inode)))
+			return len;
+		err = -EINPROGRESS;
+	}
 	iocb->ki_pos -= len;
 	iov_iter_revert(iter, len);
-	return -ENOTCONN;
+	return err;
 }
 
 /*
@@ -227,6 +233,18 @@ static inline int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
 	return fuse_dax_update_size(iocb, iter);
 }
 
+/* Waits until the size is known again, if the server has said that data changes */
+static int fuse_dax_settle(struct kiocb *iocb)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+
+	if (likely(!fuse_dax_notify_pending(inode)))
+		return 0;
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		return -EAGAIN;
+	return fuse_dax_notify_wait(inode);
+}
+
 /*
  * Reads or writes through memory where it is mapped and by request where it is
  * not. Bytes done, or -errno if none.
@@ -238,8 +256,10 @@ static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 	int tries = 0;
 
 	while (iov_iter_count(iter)) {
+		ret = fuse_dax_settle(iocb);
 		/* No store where the file has ended */
-		ret = write ? fuse_dax_revalidate(iocb, iter) : 0;
+		if (!ret && write)
+			ret = fuse_dax_revalidate(iocb, iter);
 		if (ret)
 			break;
 		if (write && fuse_dax_past_eof(iocb, iter)) {
@@ -247,7 +267,7 @@ static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 			ret = fuse_dax_fallback(iocb, iter);
 		} else {
 			ret = fuse_dax_transfer_mapped(iocb, iter);
-			if (ret < 0)
+			if (ret < 0 && ret != -EINPROGRESS)
 				ret = fuse_dax_unblock(iocb, iter, ret,
 						       ++tries);
 			if (ret == -EINPROGRESS)

@@ -27,6 +27,7 @@
  * @inode: a DAX file
  *
  * Context: Any.
+ * Return: true if so.
  */
 bool fuse_dax_notify_pending(const struct inode *inode)
 {
@@ -79,6 +80,8 @@ void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last)
 	if (!di)
 		return;
 	guard(spinlock)(&di->notice.lock);
+	/* Again: the end of an earlier look may have cleared it */
+	set_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
 	fuse_dax_notice_add(&di->notice, first, last);
 	fuse_dax_notice_queue(inode, di);
 }

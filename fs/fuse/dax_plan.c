@@ -223,9 +223,10 @@ static unsigned int fuse_dax_plan_run(struct fuse_dax_window *win,
  * @plan: filled in
  *
  * One range, if the caller wants no more. Else, while there is room: the whole
- * file, if that is no more than a file's share; as much as the share from @range on, if the rest of the file fits too. Else a run
- * that starts small and doubles with each miss right behind the last one. A miss
- * elsewhere, for which others have to go, is not worth more than a small one.
+ * file, if that is no more than a file's share; as much as the share from @range
+ * on, if the rest of the file fits too. Else a run that starts small and doubles
+ * with each miss right behind the last one. A miss elsewhere, for which others have
+ * to go, is not worth more than a small one.
  *
  * Context: &fuse_dax_inode.sem held for write.
  * Return: 0; -EAGAIN if the miss is to fall back; -EEXIST if the tree has a

@@ -52,9 +52,11 @@ static void fuse_dax_req_drop(struct inode *inode)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	struct fuse_dax_window *win = get_fuse_conn(inode)->dax;
+	struct fuse_mount *fm = get_fuse_mount(inode);
 
+	/* From here on who has the last reference may free the inode */
 	if (atomic_add_unless(&inode->i_count, -1, 1)) {
-		fuse_dax_req_gone(get_fuse_mount(inode));
+		fuse_dax_req_gone(fm);
 		return;
 	}
 	/* Nobody else can have the last one, so @di is on the list once */

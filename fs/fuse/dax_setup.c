@@ -153,10 +153,20 @@ static void fuse_dax_map_answered(struct fuse_dax_map *map, int error)
 	}
 }
 
+/*
+ * What the driver says to itself by these is not the server's to say: it would
+ * have it try again for ever. What is shown after such an answer nobody knows.
+ */
+static int fuse_dax_error_foreign(int error)
+{
+	return error == -EEXIST || error == -EDEADLK ? -EIO : error;
+}
+
 static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 {
 	struct fuse_dax_window *win = map->win;
 
+	error = fuse_dax_error_foreign(error);
 	/*
 	 * That a file is full says nothing of others, and to replace a mapping
 	 * takes no resources that the server has not got already.

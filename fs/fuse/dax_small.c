@@ -94,7 +94,8 @@ static bool fuse_dax_small_good(struct inode *inode)
  *
  * Context: i_rwsem held. Takes &fuse_dax_inode.sem, locks pages, and waits for the
  * server if there is something to be written back.
- * Return: false if there may be some that are not good, and the caller must not wait.
+ * Return: false if there may be some that are not good: the caller must not wait, or
+ * somebody else holds one.
  */
 bool fuse_dax_small_check(struct kiocb *iocb)
 {
@@ -116,7 +117,9 @@ bool fuse_dax_small_check(struct kiocb *iocb)
 	 */
 	scoped_guard(rwsem_write, &di->sem)
 		WRITE_ONCE(di->small.state, FUSE_DAX_SMALL_ENDS);
-	fuse_dax_cache_invalidate(inode, 0, ULONG_MAX);
+	/* One that stays would be taken for what the file is by then */
+	if (fuse_dax_cache_invalidate(inode, 0, ULONG_MAX))
+		return false;
 	guard(rwsem_write)(&di->sem);
 	if (di->small.state == FUSE_DAX_SMALL_ENDS)
 		WRITE_ONCE(di->small.state, FUSE_DAX_SMALL_NONE);

@@ -47,6 +47,17 @@ static int fuse_dax_times_protect(struct inode *inode)
 					   &wbc);
 }
 
+/* Whether the times are those of an answer */
+static bool fuse_dax_times_known(struct inode *inode,
+				 const struct fuse_attr *attr)
+{
+	struct timespec64 mtime = inode_get_mtime(inode);
+	struct timespec64 ctime = inode_get_ctime(inode);
+
+	return mtime.tv_sec == attr->mtime && mtime.tv_nsec == attr->mtimensec &&
+	       ctime.tv_sec == attr->ctime && ctime.tv_nsec == attr->ctimensec;
+}
+
 /* Applies the answer: a modification of our own makes no cached page old */
 static void fuse_dax_times_learn(struct inode *inode, struct fuse_attr_out *out,
 				 u64 version)
@@ -60,6 +71,9 @@ static void fuse_dax_times_learn(struct inode *inode, struct fuse_attr_out *out,
 	spin_unlock(&fi->lock);
 	fuse_change_attributes(inode, &out->attr, NULL, ATTR_TIMEOUT(out),
 			       version);
+	/* An answer to somebody else, of before the store, may have come first */
+	if (!fuse_dax_times_known(inode, &out->attr))
+		fuse_invalidate_attr_mask(inode, FUSE_STATX_MODIFY);
 }
 
 /**

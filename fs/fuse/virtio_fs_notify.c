@@ -40,11 +40,13 @@
  * struct virtio_fs_note - a buffer for one message
  * @list: on &virtio_fs_notify.slow while the message waits for the worker
  * @len: bytes of the message
+ * @code: what it says. Read once: a device can write to @msg at any time
  * @msg: a page of its own, the message at its start
  */
 struct virtio_fs_note {
 	struct list_head list;
 	unsigned int len;
+	int code;
 	struct fuse_out_header *msg;
 };
 
@@ -117,18 +119,17 @@ static bool virtio_fs_note_valid(const struct virtio_fs_notify *notify,
 	if (len < sizeof(*oh) || len > notify->size)
 		return false;
 	note->len = READ_ONCE(oh->len);
+	note->code = READ_ONCE(oh->error);
 	return note->len >= sizeof(*oh) && note->len <= len && !oh->unique &&
-	       virtio_fs_notify_knows(READ_ONCE(oh->error));
+	       virtio_fs_notify_knows(note->code);
 }
 
 /* Marks at once; true if nothing is left to be done for a message */
 static bool virtio_fs_note_mark(struct virtio_fs_notify *notify,
 				struct virtio_fs_note *note)
 {
-	const struct fuse_out_header *oh = note->msg;
-
-	return fuse_notify_mark(notify->fc, oh->error, oh + 1,
-				note->len - sizeof(*oh));
+	return fuse_notify_mark(notify->fc, note->code, note->msg + 1,
+				note->len - sizeof(*note->msg));
 }
 
 /*
@@ -231,12 +232,10 @@ static void virtio_fs_notify_slow_work(struct work_struct *work)
 	struct fuse_conn *fc;
 
 	while ((note = virtio_fs_notify_next(notify, &fc))) {
-		const struct fuse_out_header *oh = note->msg;
-
 		if (fc) {
 			/* There is nobody to tell that it made no sense */
-			fuse_notify_page(fc, oh->error, note->msg + 1,
-					 note->len - sizeof(*oh));
+			fuse_notify_page(fc, note->code, note->msg + 1,
+					 note->len - sizeof(*note->msg));
 			fuse_conn_put(fc);
 		}
 		scoped_guard(spinlock, &notify->lock)

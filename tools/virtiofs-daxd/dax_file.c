@@ -3,20 +3,29 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/mman.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "guard.h"
 #include "log.h"
 #include "util.h"
+#include "watch.h"
 
 #define PAGE_SIZE 4096
+
+/* Of which the kernel tells at once. */
+#define EXTENTS 32
 
 static bool nobody_may_write(int err)
 {
@@ -94,6 +103,7 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 	if (!file)
 		return -ENOMEM;
 	file->refs = 1;
+	file->nodeid = nodeid;
 	file->shown = -1;
 	file->fd = -1;
 	err = pt_node_key(pt, nodeid, &file->key);
@@ -108,6 +118,9 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 		return err;
 	}
 	file->volatile_holes = is_on(file->fd, TMPFS_MAGIC);
+	file->unshares = is_on(file->fd, XFS_SUPER_MAGIC);
+	file->watch = watch_add(&file->key, file->fd, nodeid);
+	file->guarded = guard_add(&file->key, file->fd);
 	if (!file->writable && backing)
 		close_fd(&file->fd);
 	*out = file;
@@ -116,6 +129,8 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 
 void dax_file_close(struct dax_file *file)
 {
+	watch_remove(file->watch);
+	guard_remove(file->guarded);
 	if (file->shown != file->fd)
 		close_fd(&file->shown);
 	close_fd(&file->fd);
@@ -154,6 +169,37 @@ static bool may_have_hole(const struct dax_file *file, const struct stat *st,
 	return lseek(file->fd, start, SEEK_HOLE) < end;
 }
 
+/* Whether others have some of it too; what cannot be asked they may have. */
+static bool may_be_shared(int fd, uint64_t start, uint64_t end)
+{
+	struct {
+		struct fiemap head;
+		struct fiemap_extent extents[EXTENTS];
+	} map;
+
+	while (start < end) {
+		const struct fiemap_extent *last = NULL;
+
+		map.head = (struct fiemap){
+			.fm_start = start,
+			.fm_length = end - start,
+			.fm_extent_count = EXTENTS,
+		};
+		if (ioctl(fd, FS_IOC_FIEMAP, &map.head))
+			return true;
+		for (unsigned int i = 0; i < map.head.fm_mapped_extents; i++) {
+			last = &map.extents[i];
+			if (last->fe_flags & FIEMAP_EXTENT_SHARED)
+				return true;
+		}
+		if (!last || last->fe_flags & FIEMAP_EXTENT_LAST ||
+		    last->fe_logical + last->fe_length <= start)
+			return false;
+		start = last->fe_logical + last->fe_length;
+	}
+	return false;
+}
+
 static int file_fallocate(int fd, int mode, uint64_t offset, uint64_t len)
 {
 	unsigned int tries = 0;
@@ -168,6 +214,7 @@ int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 		     uint64_t len, uint64_t size, uint64_t most, bool write)
 {
 	struct stat st;
+	bool shared;
 	uint64_t end;
 	int err;
 
@@ -179,12 +226,16 @@ int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 		size = st.st_size;
 	end = min(offset + len, size);
 	/* The end of the file counts as a hole, and so does what is behind. */
-	if (offset >= end || !may_have_hole(file, &st, offset, end))
+	if (offset >= end)
+		return 0;
+	shared = file->unshares && may_be_shared(file->fd, offset, end);
+	if (!shared && !may_have_hole(file, &st, offset, end))
 		return 0;
 	if (end - offset > most)
 		return -E2BIG;
 	/* Keeping the size: a truncation meanwhile must not be undone. */
-	err = file_fallocate(file->fd, FALLOC_FL_KEEP_SIZE, offset,
+	err = file_fallocate(file->fd, FALLOC_FL_KEEP_SIZE |
+			     (shared ? FALLOC_FL_UNSHARE_RANGE : 0), offset,
 			     end - offset);
 	return err == -EOPNOTSUPP ? 0 : err;
 }

@@ -20,6 +20,7 @@
 /**
  * struct dax_file - a file that can be mapped
  * @key: which file it is
+ * @nodeid: as what the guest knew it last; protected as @refs
  * @refs: users; protected by whoever keeps the file
  * @writable: may be mapped for writing; all its maps are, see dax_file_open()
  * @copy: @shown is a copy
@@ -27,21 +28,28 @@
  *	again; protected as @refs
  * @lost: stores to it may be lost, and to whom that was not told; protected as @refs
  * @volatile_holes: even reading a hole takes space (tmpfs)
+ * @unshares: what it shares with others can be made its own (xfs)
  * @fd: the file itself; may be -1 unless @writable
  * @shown: descriptor for the front-end; may be @fd
+ * @watch: what watches it, or NULL
+ * @guarded: what guards it, or NULL
  * @next: for whoever keeps the file, as is what follows
  * @regions: its maps
  */
 struct dax_file {
 	struct pt_key key;
+	uint64_t nodeid;
 	unsigned int refs;
 	bool writable;
 	bool copy;
 	bool outdated;
 	unsigned int lost;
 	bool volatile_holes;
+	bool unshares;
 	int fd;
 	int shown;
+	struct watch *watch;
+	struct guarded *guarded;
 	struct dax_file *next;
 	struct dax_region *regions;
 };
@@ -83,8 +91,10 @@ void dax_file_close(struct dax_file *file);
  * @most: bytes that may be filled
  * @write: the guest may write there
  *
- * A store to a hole which finds no space is a SIGBUS for the front-end, and the
- * end of the guest. So holes are filled before they are shown.
+ * A store which finds no space is a SIGBUS for the front-end, and the end of the
+ * guest. That can be one to a hole, or to what the file shares with others
+ * (reflinks). So holes are filled before they are shown, and on xfs blocks that are
+ * shared are copied.
  *
  * Return: 0 or a negative errno: ENOSPC, EDQUOT, ...; -E2BIG if there are holes in
  * more than @most bytes.

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "dax_map_i.h"
+#include "guard.h"
 #include "log.h"
 #include "util.h"
+#include "watch.h"
 
 #define PAGE_BYTES (UINT64_C(1) << DAX_MAP_ALIGNMENT)
 
@@ -67,9 +69,13 @@ static int map_get_file(struct dax_map *map, uint64_t nodeid, bool write,
 		return err;
 	pthread_mutex_lock(&map->lock);
 	*file = dax_files_get(&map->files, &key, write);
-	pthread_mutex_unlock(&map->lock);
 	if (*file)
+		(*file)->nodeid = nodeid;
+	pthread_mutex_unlock(&map->lock);
+	if (*file) {
+		watch_rename((*file)->watch, nodeid);
 		return 0;
+	}
 	err = dax_file_open(map->opts.pt, backing, nodeid, write,
 			    map->opts.share_readonly, file);
 	if (err)
@@ -115,6 +121,7 @@ static struct dax_region map_delete(struct dax_map *map, unsigned int i)
 	count_copies(map, &region, -1);
 	map->stats.live = map->table.count;
 	pthread_mutex_unlock(&map->lock);
+	guard_removed();
 	return region;
 }
 
@@ -527,6 +534,21 @@ void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
 		dax_file_put(map, copies[i].file);
 	}
 	free(copies);
+}
+
+bool dax_map_shown(struct dax_map *map, const struct pt_key *key,
+		   uint64_t from)
+{
+	struct dax_file *file;
+	bool shown = false;
+
+	pthread_mutex_lock(&map->lock);
+	file = dax_files_first(&map->files, key);
+	for (; file && !shown; file = dax_files_next(file))
+		for (struct dax_region *r = file->regions; r; r = r->next)
+			shown |= r->offset + r->len > from;
+	pthread_mutex_unlock(&map->lock);
+	return shown;
 }
 
 void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)

@@ -211,10 +211,22 @@ void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
 		     uint64_t offset);
 
 /**
+ * dax_map_shown - whether a part of a file is in the window
+ * @map: the table
+ * @key: the file
+ * @from: first byte of the part, which goes on for ever
+ *
+ * Does not wait for the front-end.
+ */
+bool dax_map_shown(struct dax_map *map, const struct pt_key *key,
+		   uint64_t from);
+
+/**
  * dax_map_take_reports - take what the library in the front-end has reported
  * @map: the table
  *
- * Pages which it could not have from their files are counted, and told once.
+ * Pages which it could not have from their files are counted, and logged once. The
+ * guest is told of each.
  * Does not wait for the front-end. To be called when vu_window_reports() is
  * readable.
  */

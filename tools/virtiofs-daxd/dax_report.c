@@ -5,7 +5,20 @@
  */
 #include "dax_map_i.h"
 #include "log.h"
+#include "notify.h"
 #include "util.h"
+
+/* The guest asks what there is instead of zeros. Caller holds map->lock. */
+static void tell_lost(const struct dax_region *region, uint64_t start,
+		      uint64_t end)
+{
+	if (start < region->start)
+		start = region->start;
+	end = min(end, region_end(region));
+	notify_inval_inode(region->file->nodeid,
+			   region->offset + (start - region->start),
+			   end - start);
+}
 
 /*
  * The most that are taken at once: the socket holds some 280. A guest may make new
@@ -39,8 +52,12 @@ static void note_report(struct dax_map *map, uint64_t start, uint64_t len,
 			file->lost = DAX_LOST_ALL;
 		map->any_lost |= file->writable;
 		key = file->key;
+		if (count == 1)
+			tell_lost(table->regions[i], start, end);
 	}
 	pthread_mutex_unlock(&map->lock);
+	if (count > 1)
+		notify_all_changed();
 	if (key.ino)
 		log_warn_once("window: file %lu of device %#lx lacks a page: the guest sees zeros (told once; counted as dax_lost)",
 			      key.ino, key.dev);

@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 
+#include "guard.h"
 #include "util.h"
 
 /*
@@ -156,6 +157,28 @@ static void serve_write(const struct direct *direct, struct request *req)
 	request_reply(req, n < 0 ? n : 0, &reply, 1);
 }
 
+/*
+ * What is about to be taken away by others is not shown. It is shown when that is
+ * done, by the same request.
+ */
+static int setup_guarded(const struct direct *direct, struct request *req)
+{
+	const struct fuse_setupmapping_in *in = (void *)req->body;
+	struct pt_key key;
+	int err;
+
+	err = pt_node_key(direct->pt, req->header.nodeid, &key);
+	if (!err)
+		err = guard_enter(&key, req->header.nodeid, req);
+	if (err)
+		return err;
+	err = dax_map_setup(direct->map, req->header.nodeid, in->foffset,
+			    in->len, in->moffset,
+			    in->flags & FUSE_SETUPMAPPING_FLAG_WRITE);
+	guard_leave(&key);
+	return err;
+}
+
 static void serve_setupmapping(const struct direct *direct,
 			       struct request *req)
 {
@@ -169,10 +192,9 @@ static void serve_setupmapping(const struct direct *direct,
 	else if (in->flags & ~known)
 		err = -EINVAL;
 	else
-		err = dax_map_setup(direct->map, req->header.nodeid,
-				    in->foffset, in->len, in->moffset,
-				    in->flags & FUSE_SETUPMAPPING_FLAG_WRITE);
-	request_reply(req, err, NULL, 0);
+		err = setup_guarded(direct, req);
+	if (err != -EINPROGRESS)
+		request_reply(req, err, NULL, 0);
 }
 
 /* Entries follow a structure of four bytes, so they are not aligned. */

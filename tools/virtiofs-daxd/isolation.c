@@ -51,6 +51,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/fuse.h>
 #include <linux/mount.h>
 #include <linux/securebits.h>
@@ -60,6 +62,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fanotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -310,6 +313,9 @@ static const unsigned int backing_caps[] = {
 	CAP_SYS_ADMIN, CAP_DAC_OVERRIDE,
 };
 
+/* What other processes do is theirs alone. */
+static const unsigned int guard_caps[] = { CAP_SYS_PTRACE };
+
 /* Of the wanted capabilities, keep those which there are. */
 static int keep_caps(const unsigned int *caps, size_t nr)
 {
@@ -339,6 +345,8 @@ int isolation_thread(enum isolation_role role)
 
 	if (role == ISOLATION_BACKING)
 		ret = keep_caps(backing_caps, ARRAY_SIZE(backing_caps));
+	else if (role == ISOLATION_GUARD)
+		ret = keep_caps(guard_caps, ARRAY_SIZE(guard_caps));
 	else
 		ret = keep_caps(request_caps, ARRAY_SIZE(request_caps));
 	if (ret)
@@ -377,7 +385,8 @@ static const int request_calls[] = {
 	CALL(fdatasync), CALL(fgetxattr), CALL(flock), CALL(fstatfs),
 	CALL(fsync), CALL(ftruncate), CALL(getdents64), CALL(getsockopt),
 	CALL(getxattr), CALL(linkat), CALL(listxattr), CALL(memfd_create),
-	CALL(mkdirat), CALL(mknodat), CALL(openat2), CALL(readahead),
+	CALL(mkdirat), CALL(mknodat), CALL(name_to_handle_at), CALL(openat2),
+	CALL(readahead),
 	CALL(readlinkat), CALL(recvfrom), CALL(recvmsg), CALL(removexattr),
 	CALL(renameat), CALL(renameat2), CALL(sendmsg), CALL(sendto),
 	CALL(setfsgid), CALL(setfsuid), CALL(setxattr), CALL(shutdown),
@@ -426,6 +435,10 @@ static int allow_partly(scmp_filter_ctx ctx)
 		{ CALL(unshare), SCMP_A0(SCMP_CMP_EQ, CLONE_FS) },
 		{ CALL(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
 		{ CALL(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
+		/* Single files, not all of a mount or file system. */
+		{ CALL(fanotify_mark), SCMP_A1(SCMP_CMP_MASKED_EQ,
+					       FAN_MARK_MOUNT |
+					       FAN_MARK_FILESYSTEM, 0) },
 		/* Its handler is what makes a violation end the process. */
 		{ CALL(rt_sigaction), SCMP_A0(SCMP_CMP_NE, SIGSYS) },
 		{ CALL(tgkill), SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid()) },
@@ -466,7 +479,11 @@ static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
 		return ret;
 	if (role == ISOLATION_BACKING)
 		return allow_backing(ctx);
-	return allow(ctx, request_calls, ARRAY_SIZE(request_calls));
+	if (role == ISOLATION_GUARD)
+		return 0;
+	return allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
+	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
+				SCMP_A1(SCMP_CMP_EQ, FS_IOC_FIEMAP));
 }
 
 static int violation_fd = -1;

@@ -31,6 +31,7 @@ enum isolation_sandbox {
 enum isolation_role {
 	ISOLATION_REQUESTS,
 	ISOLATION_BACKING,
+	ISOLATION_GUARD,
 };
 
 /**

@@ -5,8 +5,9 @@
  *
  * Threads: this one serves the front-end and signals; a pool serves the high
  * priority queue, another the request queues; one serves the private mount of
- * backing.c, one tries locks again for those who wait, one writes the log, and
- * the statistics have one of their own while they are written.
+ * backing.c, one tries locks again for those who wait, one tells the guest of what
+ * others change, one answers who wants to, one writes the log, and the statistics have one of their own while
+ * they are written.
  *
  * Nothing here ever waits for the pools while the front-end waits for us, as a
  * request may be waiting for the front-end; and nothing waits for storage without
@@ -28,6 +29,7 @@
 
 #include "backing.h"
 #include "dax_map.h"
+#include "guard.h"
 #include "isolation.h"
 #include "log.h"
 #include "notify.h"
@@ -36,12 +38,14 @@
 #include "pool.h"
 #include "queue.h"
 #include "sigbus.h"
+#include "signals.h"
 #include "stats.h"
 #include "transport.h"
 #include "util.h"
 #include "vhost_user.h"
 #include "vu_backend.h"
 #include "vu_socket.h"
+#include "watch.h"
 
 /* More than that would not make requests faster. */
 #define MALLOC_ARENAS 8
@@ -123,36 +127,6 @@ static int confine_backing(void)
 	return isolation_thread(ISOLATION_BACKING) ?:
 	       isolation_syscalls(ISOLATION_BACKING, ISOLATION_KILL,
 				  STDERR_FILENO);
-}
-
-static sigset_t handled_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGUSR1);
-	return set;
-}
-
-/* Before any thread is started: all of them inherit it. */
-static void block_signals(void)
-{
-	const sigset_t set = handled_signals();
-
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	/* A guest that writes past RLIMIT_FSIZE gets EFBIG. */
-	signal(SIGXFSZ, SIG_IGN);
-}
-
-static int open_signals(struct daemon *daemon)
-{
-	const sigset_t set = handled_signals();
-
-	daemon->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return daemon->signals < 0 ? -errno : 0;
 }
 
 static int open_socket(struct daemon *daemon)
@@ -246,13 +220,18 @@ static int open_outside(struct daemon *daemon)
 	err = log_open(opts->log_level, opts->log_file, opts->syslog);
 	if (failed(opts->log_file ?: "log", err))
 		return err;
-	block_signals();
+	signals_block();
 	err = open_backing(daemon);
 	if (err)
 		return err;
-	err = open_signals(daemon) ?: sigbus_open();
+	daemon->signals = signals_open();
+	err = min(daemon->signals, 0) ?: sigbus_open();
 	if (failed("signals", err))
 		return err;
+	if (opts->notifications)
+		watch_open();
+	if (opts->guard)
+		guard_open(opts->guard_timeout);
 	err = open_stats(daemon);
 	if (failed(opts->stats_file, err))
 		return err;
@@ -545,10 +524,12 @@ static void close_all(struct daemon *daemon)
 	/* Now, as what follows may not come to an end. */
 	write_stats(daemon);
 	stats_close();
+	guard_close();
 	if (daemon->requests)
 		pool_free(daemon->requests);
 	if (daemon->hiprio)
 		pool_free(daemon->hiprio);
+	watch_close();
 	/* The queues stay: requests that wait for locks may be answered still. */
 	if (daemon->map)
 		dax_map_free(daemon->map);
@@ -571,13 +552,16 @@ static int run(struct daemon *daemon)
 		return code;
 	if (isolate(daemon))
 		return EXIT_FAILED;
-	if (failed("log", log_start_writer()))
+	if (failed("log", log_start_writer()) ||
+	    failed("watch", watch_start()))
 		return EXIT_FAILED;
 	choose_way(daemon);
 	if (failed("window", open_window(daemon)) ||
 	    failed("libfuse", transport_open(daemon->pt, daemon->map)) ||
 	    failed("queues", open_queues(daemon)))
 		return EXIT_FAILED;
+	if (daemon->map)
+		guard_start(dax_map_shown, daemon->map);
 	describe_device(daemon);
 	return serve(daemon);
 }

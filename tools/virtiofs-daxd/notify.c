@@ -12,6 +12,9 @@
 /* FUSE_NOTIFY_INC_EPOCH, which older headers do not know */
 #define NOTIFY_INC_EPOCH 8
 
+/* Buffers filled in one go: as many as wait, and all that a ring may hold. */
+#define PUMP_MAX (NOTIFY_MAX_WAITING + VIRTQ_MAX_SIZE)
+
 /**
  * struct message - a message that waits for a buffer of the guest
  * @next: the one to be said after it
@@ -30,8 +33,7 @@ struct message {
  * @first: what waits
  * @end: where the next one goes
  * @waiting: their number
- * @lost: there was more than that: one message for all comes first
- * @ticket: for the buffer that is being filled
+ * @lost: something could not be said: one message for all is what waits
  */
 static struct {
 	pthread_mutex_t lock;
@@ -41,7 +43,6 @@ static struct {
 	struct message **end;
 	unsigned int waiting;
 	bool lost;
-	struct queue_ticket ticket;
 } notify = { .lock = PTHREAD_MUTEX_INITIALIZER, .end = &notify.first };
 
 static void drop_all(void)
@@ -56,11 +57,10 @@ static void drop_all(void)
 	notify.waiting = 0;
 }
 
-/* The buffer is filled at once. */
-static bool fetch(struct queue_ticket *ticket)
+static void forget(void)
 {
-	(void)ticket;
-	return true;
+	drop_all();
+	notify.lost = false;
 }
 
 static void lose(void)
@@ -69,51 +69,50 @@ static void lose(void)
 	notify.lost = true;
 }
 
-static bool has_room(struct virtq_chain *chain, size_t len)
+static void first_is_said(void)
 {
-	return !chain->fault &&
-	       iov_size(virtq_chain_in(chain), chain->in_count) >= len;
+	struct message *msg = notify.first;
+
+	notify.first = msg->next;
+	if (!notify.first)
+		notify.end = &notify.first;
+	notify.waiting--;
+	free(msg);
 }
 
-/*
- * What there is no room for is not said in part; all is to be asked anew. A second
- * buffer is not tried: a guest could have more of them, for as long as it likes.
- */
-static bool say(const void *data, size_t len)
+static int say_next(void)
 {
-	const struct iovec iov = { (void *)data, len };
-	bool room;
-
-	if (!queue_take(notify.queue, &notify.ticket, fetch))
-		return false;
-	room = has_room(&notify.ticket.chain, len);
-	queue_give(&notify.ticket, &iov, room, 0);
-	if (!room)
-		lose();
-	return room;
-}
-
-/* Says what waits, as far as the guest has buffers. Caller holds the lock. */
-static void pump(void)
-{
-	const struct fuse_out_header all = {
+	static const struct fuse_out_header all = {
 		.len = sizeof(all),
 		.error = NOTIFY_INC_EPOCH,
 	};
 
-	while (notify.first) {
-		struct message *msg = notify.first;
+	if (notify.lost)
+		return queue_say(notify.queue, &all, sizeof(all));
+	return queue_say(notify.queue, notify.first->data, notify.first->len);
+}
 
-		if (!say(msg->data, msg->len))
-			break;
-		notify.first = msg->next;
-		if (!notify.first)
-			notify.end = &notify.first;
-		notify.waiting--;
-		free(msg);
+/*
+ * Says what waits, as far as the guest has buffers. One that gives ever more that
+ * are too small is not followed for ever. Caller holds the lock.
+ */
+static void pump(void)
+{
+	for (unsigned int n = 0; n < PUMP_MAX; n++) {
+		int err;
+
+		if (!notify.lost && !notify.first)
+			return;
+		err = say_next();
+		if (err == -EAGAIN)
+			return;
+		if (err)
+			lose();
+		else if (notify.lost)
+			notify.lost = false;
+		else
+			first_is_said();
 	}
-	if (notify.lost && say(&all, sizeof(all)))
-		notify.lost = false;
 }
 
 /* The guest has given buffers. */
@@ -138,19 +137,16 @@ void notify_negotiated(bool on)
 	notify.on = on && notify.queue;
 	if (notify.queue)
 		queue_set_refilled(notify.queue, notify.on ? refilled : NULL);
-	/* The front-end says it after a stop, too, by which nothing is forgotten. */
-	if (!notify.on) {
-		drop_all();
-		notify.lost = false;
-	}
+	/* A front-end says it at each start: what waited over a stop still does. */
+	if (!notify.on)
+		forget();
 	pthread_mutex_unlock(&notify.lock);
 }
 
 void notify_forget(void)
 {
 	pthread_mutex_lock(&notify.lock);
-	drop_all();
-	notify.lost = false;
+	forget();
 	pthread_mutex_unlock(&notify.lock);
 }
 

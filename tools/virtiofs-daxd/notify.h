@@ -6,7 +6,7 @@
  *
  * Nobody who says something waits for the guest. What it has no buffer for waits
  * here. That is bounded: what would be too much is said by one message, that the
- * guest has to ask everything anew.
+ * guest has to ask everything anew. So is what a buffer had no room for.
  */
 #ifndef VIRTIOFS_DAXD_NOTIFY_H
 #define VIRTIOFS_DAXD_NOTIFY_H
@@ -29,7 +29,7 @@
 void notify_open(struct queue *queue);
 
 /**
- * notify_negotiated - what the guest has agreed to
+ * notify_negotiated - what the guest has agreed to, also what it had before
  * @on: the queue is for notifications; else it is one more for requests
  */
 void notify_negotiated(bool on);

@@ -18,6 +18,7 @@
 #define MAX_WINDOW (UINT64_C(1) << 46)
 #define MAX_QUEUES 64
 #define MAX_THREADS 256
+#define MAX_GUARD_TIMEOUT 60000
 
 enum {
 	OPT_SHARED_DIR = 256,
@@ -30,6 +31,8 @@ enum {
 	OPT_DAX_READONLY_WINDOW,
 	OPT_WINDOW_SOCKET,
 	OPT_NOTIFICATIONS,
+	OPT_GUARD,
+	OPT_GUARD_TIMEOUT,
 	OPT_NUM_QUEUES,
 	OPT_THREAD_POOL_SIZE,
 	OPT_SANDBOX,
@@ -56,6 +59,8 @@ static const struct option long_options[] = {
 	{ "dax-readonly-window", no_argument, NULL, OPT_DAX_READONLY_WINDOW },
 	{ "window-socket", required_argument, NULL, OPT_WINDOW_SOCKET },
 	{ "notifications", no_argument, NULL, OPT_NOTIFICATIONS },
+	{ "guard", required_argument, NULL, OPT_GUARD },
+	{ "guard-timeout", required_argument, NULL, OPT_GUARD_TIMEOUT },
 	{ "num-queues", required_argument, NULL, OPT_NUM_QUEUES },
 	{ "thread-pool-size", required_argument, NULL, OPT_THREAD_POOL_SIZE },
 	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
@@ -88,6 +93,9 @@ static const char usage[] =
 "      --window-socket PATH     the socket to which the library in the VMM connects\n"
 "      --notifications          tell the guest what changes here: needs one more\n"
 "                               virtqueue, and config_size=44, on QEMU's command line\n"
+"      --guard WHAT             none, or truncate: what takes something away from a\n"
+"                               mapped file waits until the guest has let go (none)\n"
+"      --guard-timeout MS       but no longer than this (1000)\n"
 "      --num-queues N           request queues (1)\n"
 "      --thread-pool-size N     threads that serve requests (4)\n"
 "      --sandbox MODE           none, namespace or chroot (namespace)\n"
@@ -168,6 +176,12 @@ static bool parse_dax_attr(const char *arg, uint64_t *min_size)
 	return true;
 }
 
+static bool parse_guard(const char *arg, bool *guard)
+{
+	*guard = !strcmp(arg, "truncate");
+	return *guard || !strcmp(arg, "none");
+}
+
 static bool parse_count(const char *arg, unsigned int max, unsigned int *count)
 {
 	return parse_uint(arg, max, count) && *count;
@@ -219,6 +233,11 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 	case OPT_NOTIFICATIONS:
 		opts->notifications = true;
 		return true;
+	case OPT_GUARD:
+		return parse_guard(arg, &opts->guard);
+	case OPT_GUARD_TIMEOUT:
+		return parse_count(arg, MAX_GUARD_TIMEOUT,
+				   &opts->guard_timeout);
 	case OPT_XATTR:
 		opts->xattr = true;
 		return true;
@@ -260,6 +279,10 @@ static const char *wanted(int opt)
 		return "1 to " TEXT(MAX_THREADS);
 	case OPT_SANDBOX:
 		return "none, namespace or chroot";
+	case OPT_GUARD:
+		return "none or truncate";
+	case OPT_GUARD_TIMEOUT:
+		return "1 to " TEXT(MAX_GUARD_TIMEOUT) " milliseconds";
 	case OPT_LOG_LEVEL:
 		return "error, warn, info or debug";
 	}
@@ -299,6 +322,8 @@ static int check_options(const struct options *opts)
 	if (opts->window && opts->readonly && !opts->dax_readonly_window &&
 	    !opts->window_socket)
 		return wrong("--readonly with --dax-window: the VMM lets the guest write to what it maps; use --window-socket, or say --dax-readonly-window if it may");
+	if (opts->guard && !(opts->window && opts->notifications))
+		return wrong("--guard needs --dax-window and --notifications");
 	if (opts->dax_readonly_window && !(opts->readonly && opts->window))
 		return wrong("--dax-readonly-window needs --readonly and --dax-window");
 	return -1;
@@ -312,6 +337,7 @@ int options_parse(struct options *opts, int argc, char **argv)
 		.tag = "myfs",
 		.num_queues = 1,
 		.num_threads = 4,
+		.guard_timeout = 1000,
 		.sandbox = ISOLATION_NAMESPACE,
 		.log_level = LOG_LEVEL_INFO,
 	};

@@ -33,6 +33,8 @@ struct options {
 	bool dax_readonly_window;
 	const char *window_socket;
 	bool notifications;
+	bool guard;
+	unsigned int guard_timeout;
 	unsigned int num_queues;
 	unsigned int num_threads;
 	enum isolation_sandbox sandbox;

@@ -23,9 +23,9 @@
  * struct pool - threads
  * @queues: to serve; constant, like @num_queues and the descriptors
  * @num_queues: their number
- * @epoll: for the kicks of all queues, and @stop_event
- * @stop_event: eventfd, readable once the pool is to end
- * @stop: likewise, to be looked at between requests
+ * @epoll: for the kicks of all queues, and @wake
+ * @wake: eventfd: there is something in the list, or @stop is set
+ * @stop: the pool is to end; to be looked at between requests
  * @lead: held by the thread that leads; protects @next
  * @next: queue to look into first
  * @num_workers: how many threads may serve what is not urgent; constant
@@ -42,7 +42,7 @@ struct pool {
 	struct queue *queues;
 	unsigned int num_queues;
 	int epoll;
-	int stop_event;
+	int wake;
 	bool stop;
 	pthread_mutex_t lead;
 	unsigned int next;
@@ -56,6 +56,25 @@ struct pool {
 	pthread_t threads[];
 };
 
+/* Caller holds pool->lock. */
+static void waiting_add(struct pool *pool, struct request *req)
+{
+	req->next = NULL;
+	*pool->end = req;
+	pool->end = &req->next;
+	pool->waiting++;
+}
+
+static void pool_again(struct request *req)
+{
+	struct pool *pool = req->pool;
+
+	pthread_mutex_lock(&pool->lock);
+	waiting_add(pool, req);
+	pthread_mutex_unlock(&pool->lock);
+	eventfd_write(pool->wake, 1);
+}
+
 /* One round over the queues, beginning with another one each time. */
 static struct request *pool_look(struct pool *pool)
 {
@@ -67,8 +86,11 @@ static struct request *pool_look(struct pool *pool)
 		if (queue_refilled(queue))
 			continue;
 		req = request_take(queue);
-		if (req)
+		if (req) {
+			req->pool = pool;
+			req->again = pool_again;
 			return req;
+		}
 	}
 	return NULL;
 }
@@ -76,9 +98,14 @@ static struct request *pool_look(struct pool *pool)
 static void pool_wait(struct pool *pool)
 {
 	struct epoll_event event;
+	eventfd_t count;
 
-	if (epoll_wait(pool->epoll, &event, 1, -1) == 1 && event.data.ptr)
+	if (epoll_wait(pool->epoll, &event, 1, -1) != 1)
+		return;
+	if (event.data.ptr)
 		queue_drain_kick(event.data.ptr);
+	else
+		eventfd_read(pool->wake, &count);
 }
 
 static bool pool_stops(const struct pool *pool)
@@ -87,13 +114,10 @@ static bool pool_stops(const struct pool *pool)
 }
 
 /* Caller holds pool->lock. */
-static void waiting_add(struct pool *pool, struct request *req)
+static void pool_suspend(struct pool *pool, struct request *req)
 {
 	request_suspend(req);
-	req->next = NULL;
-	*pool->end = req;
-	pool->end = &req->next;
-	pool->waiting++;
+	waiting_add(pool, req);
 }
 
 static struct request *waiting_remove(struct pool *pool, struct request **link)
@@ -136,7 +160,7 @@ static bool pool_admit(struct pool *pool, struct request *req)
 	if (now)
 		pool->serving++;
 	else
-		waiting_add(pool, req);
+		pool_suspend(pool, req);
 	pthread_mutex_unlock(&pool->lock);
 	return now;
 }
@@ -209,10 +233,10 @@ static int pool_open(struct pool *pool)
 	struct epoll_event event = { .events = EPOLLIN };
 
 	pool->epoll = epoll_create1(EPOLL_CLOEXEC);
-	pool->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (pool->epoll < 0 || pool->stop_event < 0)
+	pool->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pool->epoll < 0 || pool->wake < 0)
 		return -errno;
-	if (epoll_ctl(pool->epoll, EPOLL_CTL_ADD, pool->stop_event, &event))
+	if (epoll_ctl(pool->epoll, EPOLL_CTL_ADD, pool->wake, &event))
 		return -errno;
 	for (unsigned int i = 0; i < pool->num_queues; i++)
 		queue_watch(&pool->queues[i], pool->epoll);
@@ -251,8 +275,8 @@ struct pool *pool_new(struct queue *queues, unsigned int num_queues,
 void pool_free(struct pool *pool)
 {
 	__atomic_store_n(&pool->stop, true, __ATOMIC_RELEASE);
-	if (pool->stop_event >= 0)
-		eventfd_write(pool->stop_event, 1);
+	if (pool->wake >= 0)
+		eventfd_write(pool->wake, 1);
 	for (unsigned int i = 0; i < pool->num_threads; i++)
 		pthread_join(pool->threads[i], NULL);
 	while (pool->first)
@@ -260,7 +284,7 @@ void pool_free(struct pool *pool)
 	for (unsigned int i = 0; i < pool->num_queues; i++)
 		queue_watch(&pool->queues[i], -1);
 	close_fd(&pool->epoll);
-	close_fd(&pool->stop_event);
+	close_fd(&pool->wake);
 	pthread_mutex_destroy(&pool->lock);
 	pthread_mutex_destroy(&pool->lead);
 	free(pool);

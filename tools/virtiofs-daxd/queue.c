@@ -516,6 +516,27 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 	queue_drop(ticket);
 }
 
+/* Its buffer is filled at once. */
+static bool say_fetch(struct queue_ticket *ticket)
+{
+	(void)ticket;
+	return true;
+}
+
+int queue_say(struct queue *queue, const void *data, size_t len)
+{
+	const struct iovec iov = { (void *)data, len };
+	struct queue_ticket ticket;
+	bool fits;
+
+	if (!queue_take(queue, &ticket, say_fetch))
+		return -EAGAIN;
+	fits = !ticket.chain.fault && iov_size(virtq_chain_in(&ticket.chain),
+					       ticket.chain.in_count) >= len;
+	queue_give(&ticket, &iov, fits, 0);
+	return fits ? 0 : -EMSGSIZE;
+}
+
 bool queue_given_up(const struct queue_ticket *ticket)
 {
 	return ticket->busy && guest_mem_closed(ticket->mem);

@@ -281,6 +281,17 @@ void queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		unsigned int count, size_t written);
 
 /**
+ * queue_say - fill the next chain with what nobody has asked for
+ * @queue: the queue, of which nobody else takes chains
+ * @data: what it is to hold
+ * @len: bytes
+ *
+ * Return: 0; -EAGAIN if there is no chain, and the guest was asked to kick;
+ * -EMSGSIZE if the chain makes no sense or is too small, and went back empty.
+ */
+int queue_say(struct queue *queue, const void *data, size_t len);
+
+/**
  * queue_given_up - whether the chain's memory was taken away from who touched it
  * @ticket: the chain
  *

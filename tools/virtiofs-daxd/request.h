@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "passthrough.h"
 #include "queue.h"
 
 /* Room for the largest extended attribute and two names of any length. */
@@ -30,6 +31,10 @@
  * @generation: likewise
  * @unique: the guest's name for it
  * @interrupted: the guest does not want to wait for it any more
+ * @parked_for: the file for whose change it waits
+ * @pool: the pool that serves it
+ * @again: has it served once more, after request_suspend(); it is not the caller's
+ *	any more
  * @tried_once: it was not let wait: EAGAIN shall be ENOLCK
  * @buf: the request, then zeroes
  * @header: its header, in @buf; @header.len is not larger than @len, unless the
@@ -43,6 +48,9 @@ struct request {
 	uint32_t slot;
 	uint32_t generation;
 	uint64_t unique;
+	struct pt_key parked_for;
+	struct pool *pool;
+	void (*again)(struct request *req);
 	bool interrupted;
 	bool tried_once;
 	union {

@@ -13,6 +13,7 @@
 
 #include "direct.h"
 #include "fuse_complete.h"
+#include "guard.h"
 #include "log.h"
 #include "notify.h"
 #include "stats.h"
@@ -265,6 +266,8 @@ void transport_stopped(void)
 void transport_reset(void)
 {
 	__atomic_store_n(&transport.reset, true, __ATOMIC_RELEASE);
+	/* Before there are buffers of who comes next. */
+	notify_forget();
 }
 
 static void to_libfuse(void *buf, size_t len)
@@ -346,13 +349,27 @@ static bool prepare_wait(struct request *req)
 	return false;
 }
 
+/*
+ * Whether a request changes the size of a file, for which the guest has let go of
+ * what it has mapped there.
+ */
+static bool own_change(const struct request *req, struct pt_key *key)
+{
+	uint64_t offset;
+
+	return changed_file(req, key, &offset) ||
+	       (req->header.opcode == FUSE_OPEN &&
+		emptied_file(req, NULL, key));
+}
+
 static void serve_by_libfuse(struct request *req)
 {
 	static _Thread_local char buf[REQUEST_MAX_LEN + REQUEST_PADDING]
 		__attribute__((aligned(8)));
 	size_t len = req->header.len;
+	struct pt_key key;
 	uint64_t number;
-	bool waits;
+	bool waits, own;
 	int err;
 
 	waits = prepare_wait(req);
@@ -362,10 +379,15 @@ static void serve_by_libfuse(struct request *req)
 		request_reply(req, err ?: -EBUSY, NULL, 0);
 		return;
 	}
+	own = own_change(req, &key);
+	if (own)
+		guard_own(&key, true);
 	/* The request may be answered, and reused, while it is still read. */
 	req->header.unique = number;
 	memcpy(buf, req->buf, len + REQUEST_PADDING);
 	to_libfuse(buf, len);
+	if (own)
+		guard_own(&key, false);
 	/* libfuse may not have known it when the interrupt came. */
 	if (waits && request_interrupted(number))
 		interrupt(number);

@@ -32,8 +32,8 @@ void transport_serve(struct request *req);
 void transport_stopped(void);
 
 /**
- * transport_reset - the device was reset: end the session before the next
- * request. Does not wait for anything.
+ * transport_reset - the device was reset: say nothing more of what the guest knew,
+ * and end the session before the next request. Does not wait for anything.
  */
 void transport_reset(void);
 

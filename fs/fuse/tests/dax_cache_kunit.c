@@ -346,6 +346,30 @@ static void small_goes_on(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, fuse_dax_small_begins(&io->iocb, &io->iter));
 }
 
+/* What somebody holds of a file that has changed is nobody else's */
+static void small_held(struct kunit *test)
+{
+	struct inode *inode = small_inode(test, 0);
+	struct small_io *io = small_io_new(test, inode, 0, 10);
+	struct folio *folio;
+
+	small_make(test, inode, 0, SMALL_SIZE);
+	folio = filemap_get_folio(&inode->i_data, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(folio));
+	KUNIT_EXPECT_TRUE(test, fuse_dax_small_check(&io->iocb));
+	inode_set_mtime(inode, 200, 1);
+	for (int i = 0; i < 2; i++) {
+		KUNIT_EXPECT_FALSE(test, fuse_dax_small_check(&io->iocb));
+		KUNIT_EXPECT_FALSE(test, fuse_dax_small_begins(&io->iocb,
+							       &io->iter));
+		KUNIT_EXPECT_PTR_EQ(test, folio->mapping, &inode->i_data);
+		KUNIT_EXPECT_EQ(test, 1, inode->i_data.nrpages);
+	}
+	folio_put(folio);
+	KUNIT_EXPECT_TRUE(test, fuse_dax_small_check(&io->iocb));
+	KUNIT_EXPECT_EQ(test, 0, inode->i_data.nrpages);
+}
+
 struct serves_case {
 	const char *name;
 	vm_flags_t flags;
@@ -478,6 +502,7 @@ static struct kunit_case fuse_dax_small_cases[] = {
 	KUNIT_CASE(small_changes),
 	KUNIT_CASE_PARAM(small_begins, begins_gen_params),
 	KUNIT_CASE(small_goes_on),
+	KUNIT_CASE(small_held),
 	KUNIT_CASE_PARAM(small_serves_fault, serves_gen_params),
 	{}
 };

@@ -166,6 +166,7 @@ static void conn_answered(struct kunit *test)
 	struct fuse_dax_kunit *kt = test->priv;
 	struct fuse_dax_window *win = kt->win;
 
+	fuse_dax_conn_answered(&kt->fc, 0);
 	KUNIT_EXPECT_FALSE(test, fuse_dax_conn_replaces(win));
 	KUNIT_EXPECT_FALSE(test, fuse_dax_conn_removes_parts(win));
 	fuse_dax_conn_answered(&kt->fc, FUSE_MAP_REPLACE);

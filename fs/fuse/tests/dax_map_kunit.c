@@ -141,6 +141,8 @@ struct error_case {
 	/* The limit is in force, and known */
 	bool limit, budget;
 	bool disabled, unmappable, buried;
+	/* What the caller gets, if that is another error */
+	int told;
 };
 
 static const struct error_case error_cases[] = {
@@ -174,6 +176,12 @@ static const struct error_case error_cases[] = {
 	{ "not this file, fault", -EOPNOTSUPP, FUSE_DAX_WANT_WAIT, 1,
 	  .unmappable = true },
 	{ "unknown outcome", -EIO, 0, 1, .buried = true },
+	{ "somebody was faster", -EEXIST, 0, 1, .buried = true, .told = -EIO },
+	{ "somebody was faster, fault", -EEXIST,
+	  FUSE_DAX_WANT_WRITE | FUSE_DAX_WANT_WAIT, 1, .buried = true,
+	  .told = -EIO },
+	{ "a page is in the way", -EDEADLK, FUSE_DAX_WANT_WAIT, 1,
+	  .buried = true, .told = -EIO },
 	{ "end of the connection", -ENOTCONN, FUSE_DAX_WANT_WAIT, 1,
 	  .buried = true },
 };
@@ -189,7 +197,8 @@ static void map_setup_error(struct kunit *test)
 
 	for (int i = 0; i < FUSE_DAX_KUNIT_REQUESTS; i++)
 		kt->setup_errors[i] = c->error;
-	KUNIT_EXPECT_EQ(test, c->error, map_error(inode, 0, c->want));
+	KUNIT_EXPECT_EQ(test, c->told ?: c->error,
+			map_error(inode, 0, c->want));
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, c->setups);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 0);
 	KUNIT_EXPECT_EQ(test, win->max_runs, c->limit ? 1 : UINT_MAX);

@@ -15,8 +15,9 @@ $(O)/fault:
 
 -include $(FAULT_OBJECTS:.o=.d)
 
-# Both print TAP; a failure is told once both have run.
-FAULT_TESTS = $(O)/tests/fault_rule $(O)/tests/fault_daemon
+# All print TAP; a failure is told once all have run.
+FAULT_PROCESS = fault_daemon fault_notify
+FAULT_TESTS = $(O)/tests/fault_rule $(FAULT_PROCESS:%=$(O)/tests/%)
 .PHONY: check-fault fault-sanitized
 check: check-fault
 
@@ -24,8 +25,10 @@ check-fault: $(FAULT_TESTS) $(O)/virtiofs-daxd-fault fault-sanitized
 	@ret=0; \
 	for d in $(O) $(O)/sanitize; do \
 		echo "# fault_rule $$d"; $$d/tests/fault_rule || ret=1; \
-		echo "# fault_daemon $$d"; ASAN_OPTIONS=detect_leaks=0 \
-			$(O)/tests/fault_daemon $$d/virtiofs-daxd-fault || ret=1; \
+		for t in $(FAULT_PROCESS); do \
+			echo "# $$t $$d"; ASAN_OPTIONS=detect_leaks=0 \
+				$(O)/tests/$$t $$d/virtiofs-daxd-fault || ret=1; \
+		done; \
 	done; exit $$ret
 
 fault-sanitized: core-sanitized
@@ -35,6 +38,6 @@ $(O)/tests/fault_rule: tests/fault_rule.c tests/fs_tap.h $(O)/fault/rule.o \
 		$(filter-out $(O)/main.o,$(OBJECTS)) | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c %.o,$^) $(LIBS)
 
-$(O)/tests/fault_daemon: tests/fault_daemon.c tests/frontend.c $(wildcard tests/*.h) \
-		util.c log.c | $(O)/tests
+$(FAULT_PROCESS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c \
+		$(wildcard *.h fault/*.h tests/*.h) util.c log.c | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)

@@ -11,7 +11,8 @@ CORE_MAP_SLOTS = core_map_slots.c ../map_slots.c
 CORE_NOTIFY = core_notify.c ../notify.c $(filter ../%,$(CORE_VIRTQ))
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
-	core_memory core_backing core_files core_retry core_pool core_locks
+	core_memory core_backing core_files core_retry core_pool core_locks \
+	core_watch core_guard core_full
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized

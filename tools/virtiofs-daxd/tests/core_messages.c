@@ -57,6 +57,11 @@ static void wrong_values(void)
 		"--dax-window", "1Z");
 	REFUSED(2, "--dax-attr takes none, all or a size, as in 64K, not '?'",
 		"--dax-attr", "?");
+	REFUSED(2, "--guard takes none or truncate, not 'all'", "--guard", "all");
+	REFUSED(2, "--guard needs --dax-window and --notifications",
+		"--guard=truncate", "--dax-window", "64M");
+	REFUSED(2, "--guard-timeout takes 1 to 60000 milliseconds, not '0'",
+		"--guard-timeout", "0");
 	REFUSED(2, "--sandbox takes none, namespace or chroot, not 'jail'",
 		"--sandbox", "jail");
 	REFUSED(2, "--log-level takes error, warn, info or debug, not 'all'",

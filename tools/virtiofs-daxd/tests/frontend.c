@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,12 +27,18 @@
 #define IN_BUFFER BUFFERS
 #define OUT_BUFFER (16 << 20)
 #define PIECE 65536
+#define NOTE_BUFFER (IN_BUFFER / 2)
+#define NOTE_BYTES 4096
+
+/* VIRTIO_FS_F_NOTIFICATION */
+#define FE_F_NOTIFICATION 1
 
 const char *fe_daemon;
 const char *fe_base = "/tmp";
 struct frontend *fe_beside;
 unsigned int fe_user;
 bool fe_window_socket;
+bool fe_deaf;
 
 /* ---- the daemon's process ---- */
 
@@ -39,7 +46,8 @@ static void fe_paths(struct frontend *fe)
 {
 	memset(fe, 0, sizeof(*fe));
 	fe->conn = fe->back = fe->memory_fd = -1;
-	for (int i = 0; i < FE_QUEUES; i++)
+	fe->num_queues = FE_QUEUES;
+	for (int i = 0; i < FE_MAX_QUEUES; i++)
 		fe->queues[i].kick = fe->queues[i].call = -1;
 	snprintf(fe->dir, sizeof(fe->dir), "%s/daxd-test.XXXXXX", fe_base);
 	if (!mkdtemp(fe->dir))
@@ -198,7 +206,7 @@ int fe_end(struct frontend *fe)
 	}
 	if (status)
 		fe_each_line(fe, NULL, show_line);
-	for (int i = 0; i < FE_QUEUES; i++) {
+	for (int i = 0; i < FE_MAX_QUEUES; i++) {
 		close(fe->queues[i].kick);
 		close(fe->queues[i].call);
 	}
@@ -434,9 +442,15 @@ bool fe_handshake(struct frontend *fe)
 	uint64_t value;
 
 	if (fe_call(fe, VU_GET_FEATURES, NULL, 0, &value, 8) != 8 ||
-	    !(value & VU_F_PROTOCOL_FEATURES) ||
-	    fe_send(fe, VU_SET_FEATURES, &value, 8, -1, false) < 0 ||
-	    fe_call(fe, VU_GET_PROTOCOL_FEATURES, NULL, 0, &value, 8) != 8 ||
+	    !(value & VU_F_PROTOCOL_FEATURES))
+		return false;
+	if (fe_deaf)
+		value &= ~(uint64_t)FE_F_NOTIFICATION;
+	if (fe_send(fe, VU_SET_FEATURES, &value, 8, -1, false) < 0)
+		return false;
+	if (value & FE_F_NOTIFICATION)
+		fe->num_queues = FE_MAX_QUEUES;
+	if (fe_call(fe, VU_GET_PROTOCOL_FEATURES, NULL, 0, &value, 8) != 8 ||
 	    fe_send(fe, VU_SET_PROTOCOL_FEATURES, &value, 8, -1, false) < 0 ||
 	    fe_send(fe, VU_SET_OWNER, NULL, 0, -1, false) < 0)
 		return false;
@@ -465,6 +479,18 @@ struct vring_avail *fe_avail(struct frontend *fe, unsigned int queue)
 static struct vring_used *fe_used(struct frontend *fe, unsigned int queue)
 {
 	return (void *)(fe_ring(fe, queue) + 32 * FE_QUEUE_SIZE);
+}
+
+static bool fe_notified(const struct frontend *fe)
+{
+	return fe->num_queues == FE_MAX_QUEUES;
+}
+
+void fe_note_give(struct frontend *fe, unsigned int i)
+{
+	fe_desc(fe, 1, i, FE_GUEST_BASE + NOTE_BUFFER + i * NOTE_BYTES,
+		NOTE_BYTES, VRING_DESC_F_WRITE, 0);
+	fe_submit(fe, 1, i);
 }
 
 static void fe_start_queue(struct frontend *fe, unsigned int i, bool anew)
@@ -497,25 +523,27 @@ static void fe_start_queue(struct frontend *fe, unsigned int i, bool anew)
 
 void fe_start_queues(struct frontend *fe, bool anew)
 {
-	for (unsigned int i = 0; i < FE_QUEUES; i++)
+	for (unsigned int i = 0; i < fe->num_queues; i++)
 		fe_start_queue(fe, i, anew);
-	for (unsigned int i = 0; i < FE_QUEUES; i++) {
+	for (unsigned int i = 0; i < fe->num_queues; i++) {
 		struct vu_vring_state state = { i, 1 };
 
 		fe_send(fe, VU_SET_VRING_ENABLE, &state, sizeof(state), -1,
 			true);
 	}
+	for (unsigned int i = 0; anew && fe_notified(fe) && i < FE_NOTES; i++)
+		fe_note_give(fe, i);
 }
 
 bool fe_stop_queues(struct frontend *fe)
 {
-	for (unsigned int i = 0; i < FE_QUEUES; i++) {
+	for (unsigned int i = 0; i < fe->num_queues; i++) {
 		struct vu_vring_state state = { i, 0 };
 
 		fe_send(fe, VU_SET_VRING_ENABLE, &state, sizeof(state), -1,
 			false);
 	}
-	for (unsigned int i = 0; i < FE_QUEUES; i++) {
+	for (unsigned int i = 0; i < fe->num_queues; i++) {
 		struct vu_vring_state state = { i, 0 };
 
 		if (fe_call(fe, VU_GET_VRING_BASE, &state, sizeof(state),
@@ -676,11 +704,46 @@ static unsigned int fe_chain(struct frontend *fe, unsigned int queue,
 	return i;
 }
 
+static unsigned int fe_requests(const struct frontend *fe)
+{
+	return fe->num_queues - 1;
+}
+
+ssize_t fe_note(struct frontend *fe, void *msg, size_t max, unsigned int ms)
+{
+	int64_t len;
+
+	while (!fe_pending(fe, 1)) {
+		if (!ms--)
+			return -1;
+		usleep(1000);
+	}
+	len = fe_complete(fe, 1);
+	memcpy(msg, fe->memory + NOTE_BUFFER +
+	       fe->queues[1].head * NOTE_BYTES, max);
+	fe_note_give(fe, fe->queues[1].head);
+	return len;
+}
+
+bool fe_inval(struct frontend *fe, struct fuse_notify_inval_inode_out *inval)
+{
+	struct {
+		struct fuse_out_header header;
+		struct fuse_notify_inval_inode_out arg;
+	} msg;
+
+	if (fe_note(fe, &msg, sizeof(msg), 2000) != sizeof(msg) ||
+	    msg.header.error != FUSE_NOTIFY_INVAL_INODE)
+		return false;
+	*inval = msg.arg;
+	return true;
+}
+
 void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 		      const void *in, size_t in_len, size_t out_len)
 {
 	struct fuse_in_header *header = (void *)(fe->memory + IN_BUFFER);
-	unsigned int queue = opcode == FUSE_FORGET ? 0 : 1, i;
+	unsigned int queue = opcode == FUSE_FORGET ? 0 : fe_requests(fe), i;
 
 	*header = (struct fuse_in_header){
 		.len = sizeof(*header) + in_len,
@@ -708,7 +771,7 @@ void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 int fe_request_end(struct frontend *fe, void *out, size_t out_len, size_t *got)
 {
 	struct fuse_out_header *header = (void *)(fe->memory + OUT_BUFFER);
-	int64_t len = fe_complete(fe, 1);
+	int64_t len = fe_complete(fe, fe_requests(fe));
 	size_t body;
 
 	if (len < (int64_t)sizeof(*header) || header->len != len ||
@@ -878,4 +941,36 @@ bool fe_file(struct frontend *fe, const char *name, size_t size)
 	close(fd);
 	free(data);
 	return ok;
+}
+
+bool fe_can_make(const char *type)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "command -v mkfs.%s >/dev/null", type);
+	return !system(command);
+}
+
+bool fe_on_image(const char *type, bool (*run)(void))
+{
+	char dir[] = "/tmp/daxd-image.XXXXXX", command[512], mnt[64];
+	const char *base = fe_base;
+	bool done = false;
+
+	if (!mkdtemp(dir))
+		return false;
+	snprintf(mnt, sizeof(mnt), "%s/mnt", dir);
+	snprintf(command, sizeof(command),
+		 "cd %s && truncate -s 400M image && mkfs.%s image >log 2>&1 && mkdir mnt && mount -o loop image mnt",
+		 dir, type);
+	if (!system(command)) {
+		fe_base = mnt;
+		done = run();
+		fe_base = base;
+		if (umount(mnt))
+			printf("# %s is left mounted: %s\n", mnt,
+			       strerror(errno));
+	}
+	snprintf(command, sizeof(command), "rm -rf --one-file-system %s", dir);
+	return !system(command) && done;
 }

@@ -20,6 +20,7 @@
 #define FE_GUEST_BASE UINT64_C(0x40000000)
 #define FE_WINDOW (UINT64_C(64) << 20)
 #define FE_QUEUES 2
+#define FE_MAX_QUEUES (FE_QUEUES + 1)
 #define FE_QUEUE_SIZE 256
 #define FE_MAX_MAPS 512
 
@@ -45,6 +46,8 @@ struct fe_queue {
  * @conn: front-end channel; @back: backend channel
  * @memory: the guest's memory, FE_MEMORY bytes from FE_GUEST_BASE on
  * @window: reservation of FE_WINDOW bytes
+ * @num_queues: FE_QUEUES; one more with --notifications: the second, as then the
+ *	last one has the requests
  * @lock: protects @maps and what follows
  * @hold: no message of the backend channel is answered while set
  * @held: one waits for @hold
@@ -61,7 +64,8 @@ struct frontend {
 	int memory_fd;
 	char *memory;
 	char *window;
-	struct fe_queue queues[FE_QUEUES];
+	struct fe_queue queues[FE_MAX_QUEUES];
+	unsigned int num_queues;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -93,6 +97,9 @@ extern unsigned int fe_user;
 
 /* What the daemon is told of the library's socket: "window" in the test's @dir. */
 extern bool fe_window_socket;
+
+/* The guest does not know of notifications, whatever the daemon offers. */
+extern bool fe_deaf;
 
 /*
  * Connects as a library would, and says ahead what it answers: to the base, and to
@@ -138,6 +145,17 @@ int64_t fe_send(struct frontend *fe, uint32_t request, const void *payload,
 /* A message with an answer of its own; returns its length or -1. */
 ssize_t fe_call(struct frontend *fe, uint32_t request, const void *payload,
 		size_t len, void *reply, size_t max);
+
+/*
+ * The next notification, for which the guest has FE_NOTES buffers; its length,
+ * or -1 after @ms. Its buffer is given again.
+ */
+#define FE_NOTES 16
+ssize_t fe_note(struct frontend *fe, void *msg, size_t max, unsigned int ms);
+/* Gives it buffer @i, of FE_NOTES. */
+void fe_note_give(struct frontend *fe, unsigned int i);
+/* Likewise of an INVAL_INODE; false after two seconds, or of another message. */
+bool fe_inval(struct frontend *fe, struct fuse_notify_inval_inode_out *inval);
 
 /* A place in guest memory, by guest-physical address. */
 void *fe_ptr(struct frontend *fe, uint64_t addr);
@@ -191,6 +209,11 @@ void fe_release_held(struct frontend *fe);
 /* Whether the window shows a part of a fe_file(), or zeros. */
 bool fe_shows(struct frontend *fe, uint64_t at, size_t offset, size_t len);
 bool fe_is_zero(struct frontend *fe, uint64_t at, size_t len);
+
+/* Whether there is a program that makes such a file system. */
+bool fe_can_make(const char *type);
+/* Makes one of 400 MiB, and has @run make shares on it; false if it says so. */
+bool fe_on_image(const char *type, bool (*run)(void));
 
 /* Files of the share, from outside. */
 bool fe_file(struct frontend *fe, const char *name, size_t size);

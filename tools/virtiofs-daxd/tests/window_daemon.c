@@ -430,6 +430,39 @@ static void a_lost_store_is_told_by_close_and_syncfs(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* Whether the guest is told that something from @offset on has changed. */
+static bool told(uint64_t node, int64_t offset, int64_t len)
+{
+	struct fuse_notify_inval_inode_out inval;
+
+	while (fe_inval(&fe, &inval))
+		if (inval.ino == node && inval.off == offset && inval.len == len)
+			return true;
+	return false;
+}
+
+/*
+ * Rule: the guest hears of a page which its file does not have.
+ * Wrong: it takes the zeros there for data until its timeouts are over.
+ * Right: it is told of that part of the file, by the name it knows now, and asks.
+ */
+static void a_page_that_is_lacking_is_told(void)
+{
+	static const char *const options[] = {
+		"--dax-window", "64M", "--log-level", "warn",
+		"--notifications", NULL
+	};
+	uint64_t node;
+
+	CHECK(begin(options, let_connect));
+	node = make("f", 50000);
+	CHECK(fe_setup(&fe, node, 4096, RANGE, RANGE, false) == 0);
+	CHECK(!truncate(fe_path(&fe, "f"), 8192));
+	CHECK(fe_is_zero(&fe, RANGE + 16384, 1));
+	CHECK(told(node, 16384 + 4096, 4096));
+	CHECK(fe_end(&fe) == 0);
+}
+
 static void the_budget_bounds(void)
 {
 	static const char *const options[] = {
@@ -651,6 +684,7 @@ IN_CHILD(a_reset_makes_the_base_anew)
 IN_CHILD(what_is_lost_is_counted)
 IN_CHILD(a_lost_store_is_told)
 IN_CHILD(a_lost_store_is_told_by_close_and_syncfs)
+IN_CHILD(a_page_that_is_lacking_is_told)
 IN_CHILD(the_budget_bounds)
 IN_CHILD(a_library_of_another_vmm_is_not_used)
 IN_CHILD(shares_have_a_part_each)
@@ -676,6 +710,7 @@ static const struct fs_test tests[] = {
 	TEST_ALONE(what_is_lost_is_counted),
 	TEST_ALONE(a_lost_store_is_told),
 	TEST_ALONE(a_lost_store_is_told_by_close_and_syncfs),
+	TEST_ALONE(a_page_that_is_lacking_is_told),
 	TEST_ALONE(the_budget_bounds),
 	TEST_ALONE(a_library_of_another_vmm_is_not_used),
 	TEST_ALONE(shares_have_a_part_each),

@@ -430,8 +430,9 @@ static long run_end(const char *line, long from, long ranges)
 	if (first < from || !nr || first + nr > ranges || !nodeid || !refs ||
 	    offset % RANGE || pins > nr * (RANGE / PAGE))
 		return -1;
-	if (strcmp(state, "live") && strcmp(state, "detach") &&
-	    strcmp(state, "gone"))
+	/* "setup" for a moment: it is listed just before those who wait know */
+	if (strcmp(state, "setup") && strcmp(state, "live") &&
+	    strcmp(state, "detach") && strcmp(state, "gone"))
 		return -1;
 	return first + 1;
 }
@@ -532,7 +533,8 @@ TEST_F_TIMEOUT(stress, mixed_work, 600)
 		       onlooker.reads, onlooker.lines);
 		EXPECT_FALSE(onlooker.bad);
 		EXPECT_LE(10, onlooker.reads);
-		EXPECT_LE(3, onlooker.lines);
+		/* The window, and runs in it: of one range there is one */
+		EXPECT_LE(variant->ranges == 1 ? 2 : 3, onlooker.lines);
 	}
 	TH_LOG("%ld operations, %ld setups, %ld waits, %ld fallback reads", ops,
 	       counter(&self->fs, "setups"), counter(&self->fs, "waits"),

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A file that the host changes while it is mapped: truncated, emptied, copied over,
+ * collapsed, replaced, appended to. "The host" is scripts/host-hand
+ * (FUSE_DAX_HOST_HAND=1), which does that to FILE from when there is a FILE.churn,
+ * which it renames to FILE.churning, until that is gone; then it makes FILE a copy
+ * of FILE.more, and a FILE.done.
+ *
+ *   FUSE_DAX_SECS   how long (20)
+ *   FUSE_DAX_GUARD  1: the server waits for the guest before a change is made
+ */
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "kselftest_harness.h"
+#include "fuse_dax_common.h"
+
+#define SIZE		(3 * MiB)
+#define MAPPERS		8
+
+/* How long the guest may believe what it is not told, ms */
+#define SYNC_MS		3000
+
+/**
+ * struct seen - what the mappers have seen, in memory that they share
+ * @stop: they shall end
+ * @right: pages with data
+ * @past: SIGBUS, or an end of the file
+ * @zeros: pages that showed zeros, where a file never has any
+ * @read_zeros: the same of what was read
+ * @failed: mappers that could not go on
+ */
+struct seen {
+	int stop;
+	long right;
+	long past;
+	long zeros;
+	long read_zeros;
+	long failed;
+};
+
+FIXTURE(shared)
+{
+	struct dax_fs fs;
+	struct seen *seen;
+};
+
+FIXTURE_SETUP(shared)
+{
+	if (!getenv("FUSE_DAX_HOST_HAND"))
+		SKIP(return, "nobody on the host (FUSE_DAX_HOST_HAND)");
+	FS_SETUP(&self->fs);
+	NEED_DAX(&self->fs);
+	self->seen = mmap(NULL, sizeof(*self->seen), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->seen);
+}
+
+FIXTURE_TEARDOWN(shared)
+{
+	FS_TEARDOWN(&self->fs);
+}
+
+/* A file of which no byte is 0 */
+static int make(struct dax_fs *fs, const char *name)
+{
+	int fd = openat(fs->dirfd, name, O_CREAT | O_TRUNC | O_RDWR, 0644);
+	char page[PAGE];
+	off_t pos;
+
+	for (pos = 0; fd >= 0 && pos < (off_t)SIZE; pos += PAGE) {
+		memset(page, 1 + pos / PAGE % 255, PAGE);
+		if (pwrite(fd, page, PAGE, pos) != PAGE) {
+			close(fd);
+			return -1;
+		}
+	}
+	return fd;
+}
+
+static bool stopped(struct seen *seen)
+{
+	return __atomic_load_n(&seen->stop, __ATOMIC_RELAXED);
+}
+
+static void count(struct seen *seen, int byte, long *zeros)
+{
+	long *what = byte < 0 ? &seen->past : byte ? &seen->right : zeros;
+
+	__atomic_add_fetch(what, 1, __ATOMIC_RELAXED);
+}
+
+/* Looks at pages of a file by map and by read. */
+static int look(struct dax_fs *fs, struct seen *seen, unsigned int *seed)
+{
+	int fd = openat(fs->dirfd, "f", O_RDONLY);
+	char *map, byte;
+	int i;
+
+	if (fd < 0)
+		return -1;
+	map = map_file(fd, SIZE, PROT_READ, MAP_SHARED);
+	for (i = 0; map != MAP_FAILED && i < 500 && !stopped(seen); i++) {
+		off_t pos = rand_r(seed) % (SIZE / PAGE) * PAGE;
+		ssize_t n;
+
+		count(seen, touch_read(map + pos), &seen->zeros);
+		n = pread(fd, &byte, 1, pos);
+		if (n >= 0)
+			count(seen, n ? (unsigned char)byte : -1,
+			      &seen->read_zeros);
+	}
+	if (map != MAP_FAILED)
+		munmap(map, SIZE);
+	close(fd);
+	return map == MAP_FAILED ? -1 : 0;
+}
+
+static pid_t go_look(struct dax_fs *fs, struct seen *seen, unsigned int seed)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	while (!stopped(seen))
+		if (look(fs, seen, &seed))
+			__atomic_add_fetch(&seen->failed, 1, __ATOMIC_RELAXED);
+	_exit(0);
+}
+
+/*
+ * The host begins. A file that comes by another name is not guarded yet when it is
+ * changed, so with a guard there is none.
+ */
+static int go_churn(struct dax_fs *fs)
+{
+	int fd = openat(fs->dirfd, "f.new", O_CREAT | O_WRONLY, 0644);
+	int err = 0;
+
+	if (env_number("FUSE_DAX_GUARD", 0))
+		err = write(fd, "same inode", 10) != 10;
+	close(fd);
+	return err ?: renameat(fs->dirfd, "f.new", fs->dirfd, "f.churn");
+}
+
+static bool there_is(struct dax_fs *fs, const char *name, long ms)
+{
+	long until = now_ms() + ms;
+
+	while (faccessat(fs->dirfd, name, F_OK, 0)) {
+		if (now_ms() > until)
+			return false;
+		sleep_ms(20);
+	}
+	return true;
+}
+
+/* Whether a file is what make() made, by map and by read */
+static bool is_whole(struct dax_fs *fs)
+{
+	int fd = openat(fs->dirfd, "f", O_RDONLY), bad = 0;
+	char *map = map_file(fd, SIZE, PROT_READ, MAP_SHARED);
+	struct stat st;
+	char byte;
+	off_t pos;
+
+	bad += fstat(fd, &st) || st.st_size != (off_t)SIZE;
+	for (pos = 0; !bad && pos < (off_t)SIZE; pos += PAGE) {
+		int want = 1 + pos / PAGE % 255;
+
+		bad += touch_read(map + pos) != want ||
+		       pread(fd, &byte, 1, pos) != 1 ||
+		       (unsigned char)byte != want;
+	}
+	munmap(map, SIZE);
+	close(fd);
+	return !bad;
+}
+
+/*
+ * Rule: a file may be changed on the host in any way while it is mapped.
+ * Wrong: the VM ends, or a task hangs, or it is shown zeros past the end for data;
+ * or it keeps what it saw then.
+ * Right: data, or SIGBUS, or the end of the file; in the end what there is.
+ * in-tree 7.3: the VM ends.
+ */
+TEST_F_TIMEOUT(shared, changed_by_the_host, 180)
+{
+	struct seen *seen = self->seen;
+	pid_t pids[MAPPERS];
+	long until;
+	int i;
+
+	close(make(&self->fs, "f.more"));
+	close(make(&self->fs, "f"));
+	for (i = 0; i < MAPPERS; i++)
+		pids[i] = go_look(&self->fs, seen, i);
+	/* What is not mapped is not guarded */
+	while (__atomic_load_n(&seen->right, __ATOMIC_RELAXED) < MAPPERS)
+		sleep_ms(20);
+	ASSERT_EQ(0, go_churn(&self->fs));
+	sleep(env_number("FUSE_DAX_SECS", 20));
+	__atomic_store_n(&seen->stop, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < MAPPERS; i++) {
+		int status = wait_within(pids[i], 10000);
+
+		EXPECT_EQ(0, status);
+		if (status)
+			kill(pids[i], SIGKILL);
+	}
+	ASSERT_EQ(0, unlinkat(self->fs.dirfd, "f.churning", 0));
+	ASSERT_TRUE(there_is(&self->fs, "f.done", 30000));
+	until = now_ms() + SYNC_MS;
+	while (!is_whole(&self->fs) && now_ms() < until)
+		sleep_ms(50);
+	EXPECT_TRUE(is_whole(&self->fs));
+	TH_LOG("%ld with data, %ld past the end, %ld of zeros mapped, %ld read, %ld failed",
+	       seen->right, seen->past, seen->zeros, seen->read_zeros,
+	       seen->failed);
+	EXPECT_LT(1000, seen->right);
+	EXPECT_LT(0, seen->past);
+	if (env_number("FUSE_DAX_GUARD", 0))
+		EXPECT_EQ(0, seen->zeros + seen->read_zeros);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "guard_i.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/fanotify.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guard_call.h"
+#include "isolation.h"
+#include "log.h"
+#include "notify.h"
+#include "request.h"
+#include "util.h"
+
+/* What waits is looked at this often, ms. */
+#define LOOK_MS 1
+/* Files that are idle are looked for this often, ms. */
+#define SWEEP_MS 500
+/* A call that was let go on is watched as long as this, ms. */
+#define CALL_MS 1000
+/* Of a thread that cannot be looked at it is not known whether it has left, ms. */
+#define UNKNOWN_MS 100
+
+/**
+ * struct change - a change by somebody else
+ * @file: the file, referenced
+ * @fd: of the event
+ * @call: who makes it
+ * @from: first byte that is concerned
+ * @size: of the file before
+ * @until: how long to wait, ms
+ * @told: the guest was told
+ * @allowed: it was let go on
+ * @next: in the list
+ */
+struct change {
+	struct guarded *file;
+	int fd;
+	struct guard_call call;
+	uint64_t from;
+	uint64_t size;
+	int64_t until;
+	bool told;
+	bool allowed;
+	struct change *next;
+};
+
+/*
+ * @timeout: how long the host waits at most, ms; constant
+ * @thread: the thread; what follows is its own up to @shown
+ * @changes: see struct change
+ * @proc: guard_call_open()
+ * @missed: how often in a row the guest has not answered
+ * @owed: of which file it did not give up
+ * @owed_from: from where on
+ * @shown: see guard_start(); protected by guard_files.lock like what follows
+ * @map: for @shown
+ * @ready: 1 once the thread has begun, or why it has not
+ * @cond: @ready is there
+ */
+static struct {
+	unsigned int timeout;
+	pthread_t thread;
+	struct change *changes;
+	int proc;
+	unsigned int missed;
+	struct pt_key owed;
+	uint64_t owed_from;
+	guard_shown *shown;
+	struct dax_map *map;
+	int ready;
+	pthread_cond_t cond;
+} guard = {
+	.proc = -1,
+	.cond = PTHREAD_COND_INITIALIZER,
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
+}
+
+/* ---- changes; by the thread ---- */
+
+static void answer(int fd)
+{
+	const struct fanotify_response response = { fd, FAN_ALLOW };
+
+	if (write(guard_files.group, &response, sizeof(response)) !=
+	    sizeof(response))
+		log_warn_once("guard: no answer: %s", strerror(errno));
+}
+
+static void tell(const struct guarded *file, uint64_t from)
+{
+	if (file->nodeid)
+		notify_inval_inode(file->nodeid, from, 0);
+}
+
+static void allow(struct change *change)
+{
+	answer(change->fd);
+	change->allowed = true;
+	change->until = now_ms() + (change->call.number < 0 ? UNKNOWN_MS :
+				    CALL_MS);
+}
+
+/* An answer that came late is one. Caller holds the lock. */
+static void look_for_owed(void)
+{
+	if (guard.missed && !guard.shown(guard.map, &guard.owed,
+					 guard.owed_from))
+		guard.missed = 0;
+}
+
+/* Lets it go on, if it need not wait any more. Caller holds the lock. */
+static void try_allow(struct change *change)
+{
+	struct guarded *file = change->file;
+	bool late = now_ms() >= change->until;
+
+	/* What is served now may show a part of it in a moment. */
+	if (file->setups && !late)
+		return;
+	if (!guard.shown ||
+	    !guard.shown(guard.map, &file->key, change->from)) {
+		if (change->told)
+			guard.missed = 0;
+		allow(change);
+		return;
+	}
+	if (!change->told)
+		tell(file, change->from);
+	change->told = true;
+	if (file->own) {
+		allow(change);
+	} else if (late || guard.missed >= GUARD_PATIENCE) {
+		guard.missed++;
+		guard.owed = file->key;
+		guard.owed_from = change->from;
+		log_warn_once("guard: the guest does not give up file %lu of device %#lx in time (told once)",
+			      file->key.ino, file->key.dev);
+		allow(change);
+	}
+}
+
+static bool is_done(const struct change *change)
+{
+	struct stat st;
+
+	return (change->call.number >= 0 &&
+		guard_call_left(guard.proc, &change->call)) ||
+	       now_ms() >= change->until ||
+	       (!fstat(change->fd, &st) && (uint64_t)st.st_size != change->size);
+}
+
+/* Caller holds the lock. */
+static void finish(struct change *change)
+{
+	struct guarded *file = change->file;
+	struct stat st;
+
+	if (!fstat(change->fd, &st))
+		tell(file, st.st_size);
+	close(change->fd);
+	file->changes--;
+	guard_files_put(file);
+	free(change);
+}
+
+/* Returns whether there are any left. */
+static bool step_changes(void)
+{
+	struct change **link = &guard.changes;
+	struct request *go = NULL;
+
+	pthread_mutex_lock(&guard_files.lock);
+	look_for_owed();
+	while (*link) {
+		struct change *change = *link;
+
+		if (!change->allowed)
+			try_allow(change);
+		if (!change->allowed || !is_done(change)) {
+			link = &change->next;
+			continue;
+		}
+		*link = change->next;
+		finish(change);
+		go = guard_files_unpark();
+		if (go)
+			break;
+	}
+	pthread_mutex_unlock(&guard_files.lock);
+	while (go) {
+		struct request *req = go;
+
+		go = req->next;
+		req->again(req);
+	}
+	return guard.changes;
+}
+
+/* At the end. */
+static void changes_drop(void)
+{
+	pthread_mutex_lock(&guard_files.lock);
+	while (guard.changes) {
+		struct change *change = guard.changes;
+
+		guard.changes = change->next;
+		if (!change->allowed)
+			answer(change->fd);
+		finish(change);
+	}
+	pthread_mutex_unlock(&guard_files.lock);
+}
+
+/* Returns false if it is harmless: it was not added. */
+static bool change_add(const struct fanotify_event_metadata *event)
+{
+	struct change *change;
+	struct guard_call call;
+	struct pt_key key;
+	struct stat st;
+	uint64_t from;
+
+	if (guard_call_own(guard.proc, event->pid) || fstat(event->fd, &st))
+		return false;
+	guard_call_get(guard.proc, event->pid, &call);
+	if (!guard_call_takes(&call, event->mask & FAN_OPEN_PERM, st.st_size,
+			      &from))
+		return false;
+	change = calloc(1, sizeof(*change));
+	if (!change)
+		return false;
+	key = (struct pt_key){ .dev = st.st_dev, .ino = st.st_ino };
+	change->fd = event->fd;
+	change->call = call;
+	change->from = from;
+	change->size = st.st_size;
+	change->until = now_ms() + guard.timeout;
+	pthread_mutex_lock(&guard_files.lock);
+	change->file = guard_files_get(&key);
+	if (change->file)
+		change->file->changes++;
+	pthread_mutex_unlock(&guard_files.lock);
+	if (!change->file) {
+		free(change);
+		return false;
+	}
+	change->next = guard.changes;
+	guard.changes = change;
+	return true;
+}
+
+static void take_events(void)
+{
+	static char buf[8192];
+	ssize_t left = read(guard_files.group, buf, sizeof(buf));
+	struct fanotify_event_metadata event;
+	const char *pos = buf;
+
+	while (left >= (ssize_t)sizeof(event)) {
+		/* They follow each other without being aligned. */
+		memcpy(&event, pos, sizeof(event));
+		if (!FAN_EVENT_OK(&event, left))
+			break;
+		if (event.fd >= 0 && !change_add(&event)) {
+			answer(event.fd);
+			close(event.fd);
+		}
+		pos += event.event_len;
+		left -= event.event_len;
+	}
+}
+
+static bool stops(void)
+{
+	bool stop;
+
+	pthread_mutex_lock(&guard_files.lock);
+	stop = guard_files.stop;
+	pthread_mutex_unlock(&guard_files.lock);
+	return stop;
+}
+
+static int confine(void)
+{
+	return isolation_thread(ISOLATION_GUARD) ?:
+	       isolation_syscalls(ISOLATION_GUARD, ISOLATION_KILL,
+				  STDERR_FILENO);
+}
+
+static int guard_begin(void)
+{
+	guard.proc = guard_call_open();
+	return guard.proc < 0 ? guard.proc : confine();
+}
+
+static void guard_serve(void)
+{
+	struct pollfd fds[] = {
+		{ .fd = guard_files.wake, .events = POLLIN },
+		{ .fd = guard_files.group, .events = POLLIN },
+	};
+	int64_t swept = 0;
+	bool idle = false;
+	eventfd_t count;
+
+	while (!stops()) {
+		bool waits = step_changes();
+
+		if (swept + SWEEP_MS <= now_ms()) {
+			idle = guard_files_sweep();
+			swept = now_ms();
+		}
+		if (poll(fds, ARRAY_SIZE(fds), waits ? LOOK_MS :
+			 idle ? SWEEP_MS : -1) < 0)
+			continue;
+		if (fds[0].revents)
+			eventfd_read(guard_files.wake, &count);
+		if (fds[1].revents)
+			take_events();
+	}
+}
+
+static void *guard_thread(void *arg)
+{
+	int err = guard_begin();
+
+	(void)arg;
+	pthread_mutex_lock(&guard_files.lock);
+	guard.ready = err ?: 1;
+	pthread_cond_signal(&guard.cond);
+	pthread_mutex_unlock(&guard_files.lock);
+	if (!err)
+		guard_serve();
+	changes_drop();
+	return NULL;
+}
+
+/* ---- the rest of the daemon ---- */
+
+static int start_thread(void)
+{
+	int err = pthread_create(&guard.thread, NULL, guard_thread, NULL);
+
+	if (err)
+		return -err;
+	pthread_mutex_lock(&guard_files.lock);
+	while (!guard.ready)
+		pthread_cond_wait(&guard.cond, &guard_files.lock);
+	pthread_mutex_unlock(&guard_files.lock);
+	if (guard.ready > 0)
+		return 0;
+	pthread_join(guard.thread, NULL);
+	return guard.ready;
+}
+
+static int open_group(void)
+{
+	guard_files.group = fanotify_init(FAN_CLASS_PRE_CONTENT | FAN_CLOEXEC |
+					  FAN_NONBLOCK | FAN_UNLIMITED_MARKS |
+					  FAN_UNLIMITED_QUEUE | FAN_REPORT_TID,
+					  O_RDONLY | O_CLOEXEC | O_LARGEFILE);
+	guard_files.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return guard_files.group < 0 || guard_files.wake < 0 ? -errno : 0;
+}
+
+void guard_open(unsigned int timeout)
+{
+	int err;
+
+	guard.timeout = timeout;
+	err = open_group() ?: start_thread();
+	if (!err) {
+		log_info("what truncates a mapped file waits for the guest, %u ms at most",
+			 timeout);
+		return;
+	}
+	close_fd(&guard_files.group);
+	close_fd(&guard_files.wake);
+	log_warn("no guard: it needs root, and Linux 6.14: %s", strerror(-err));
+}
+
+void guard_start(guard_shown *shown, struct dax_map *map)
+{
+	pthread_mutex_lock(&guard_files.lock);
+	guard.shown = shown;
+	guard.map = map;
+	pthread_mutex_unlock(&guard_files.lock);
+}
+
+void guard_close(void)
+{
+	struct request *req;
+
+	if (guard_files.group < 0)
+		return;
+	pthread_mutex_lock(&guard_files.lock);
+	guard_files.stop = true;
+	pthread_mutex_unlock(&guard_files.lock);
+	eventfd_write(guard_files.wake, 1);
+	pthread_join(guard.thread, NULL);
+	/* Whose event comes now goes on with this. */
+	close_fd(&guard_files.group);
+	pthread_mutex_lock(&guard_files.lock);
+	req = guard_files_unpark();
+	pthread_mutex_unlock(&guard_files.lock);
+	while (req) {
+		struct request *next = req->next;
+
+		request_drop(req);
+		req = next;
+	}
+	close_fd(&guard.proc);
+	close_fd(&guard_files.wake);
+}
+

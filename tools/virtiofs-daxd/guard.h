@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guard: whoever on the host takes something away from a file of which parts
+ * are in the window waits until the guest has given them up, but not long.
+ *
+ * The kernel asks us before it opens, reads, writes or truncates a file that is
+ * marked. A thread that opens no such file answers at once, unless it is a
+ * truncation or the like by somebody else. Then the guest is told; its removes are
+ * the acknowledgement. That the call may go on does not mean that it is done, so
+ * it is watched until its thread has left it. Meanwhile setups of the file are
+ * parked, without a thread. Afterwards the guest is told of the size that is true.
+ */
+#ifndef VIRTIOFS_DAXD_GUARD_H
+#define VIRTIOFS_DAXD_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "passthrough.h"
+
+struct dax_map;
+struct guarded;
+struct request;
+
+/* Most setups that are parked. */
+#define GUARD_MAX_PARKED 1024
+/* So often in a row the host waits in vain; then not until the guest answers. */
+#define GUARD_PATIENCE 3
+
+/* See dax_map_shown(). */
+typedef bool guard_shown(struct dax_map *map, const struct pt_key *key,
+			 uint64_t from);
+
+/**
+ * guard_open - start the thread
+ * @timeout: how long the host waits at most, ms
+ *
+ * To be called by who may look at all processes, before that is given up. Logs
+ * whether there is a guard.
+ */
+void guard_open(unsigned int timeout);
+
+/**
+ * guard_start - from now on the host may have to wait
+ * @shown: whether a part of a file is in the window
+ * @map: the window
+ */
+void guard_start(guard_shown *shown, struct dax_map *map);
+
+/**
+ * guard_close - let the host go on, and drop what is parked
+ */
+void guard_close(void);
+
+/**
+ * guard_add - guard a file
+ * @key: which file
+ * @fd: the file
+ *
+ * Return: NULL if there is no guard, none for this file system, or the guest does
+ * not listen.
+ */
+struct guarded *guard_add(const struct pt_key *key, int fd);
+
+/**
+ * guard_remove - as often as guard_add() returned it
+ * @file: the file, or NULL
+ */
+void guard_remove(struct guarded *file);
+
+/**
+ * guard_enter - a part of a file is to be shown
+ * @key: which file
+ * @nodeid: as what the guest knows it
+ * @req: the request for that
+ *
+ * Return: 0: show it, and call guard_leave(); -EINPROGRESS: the file is being
+ * changed, and @req is parked; -EAGAIN: likewise, but there is no room.
+ */
+int guard_enter(const struct pt_key *key, uint64_t nodeid, struct request *req);
+
+/**
+ * guard_leave - after guard_enter() returned 0
+ * @key: which file
+ */
+void guard_leave(const struct pt_key *key);
+
+/**
+ * guard_removed - something is in the window no more
+ */
+void guard_removed(void);
+
+/**
+ * guard_own - our guest changes the size of a file, or is done
+ * @key: which file
+ * @begin: it begins
+ *
+ * For that it has let go already, so nobody waits for it.
+ */
+void guard_own(const struct pt_key *key, bool begin);
+
+#endif

@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The guard: what takes something away from a mapped file waits until the guest
+ * has let go of it, but not for ever, and nothing else waits. Needs a file system
+ * whose files can be marked for that, as ext4, below /tmp.
+ */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/virtio_ring.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fe_main.h"
+
+#define RANGE (UINT64_C(2) << 20)
+#define SIZE 100000
+#define NOBODY 65534
+
+/* What does not wait is done within this time, and what waits is not, ms. */
+#define SOON 400
+
+static struct frontend fe, other;
+
+/* One thread, so that whatever waits for us is in the way. */
+static const char *const options[] = {
+	"--dax-window", "64M", "--log-level", "warn", "--notifications",
+	"--guard=truncate", "--guard-timeout", "4000", "--thread-pool-size",
+	"1", NULL
+};
+
+static const char *const hasty[] = {
+	"--dax-window", "64M", "--log-level", "warn", "--notifications",
+	"--guard=truncate", "--guard-timeout", "1500", NULL
+};
+
+static long now_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+/* The next word about data is of this file, from this byte on. */
+static bool told(struct frontend *guest, uint64_t node, int64_t offset)
+{
+	struct fuse_notify_inval_inode_out inval;
+
+	do {
+		if (!fe_inval(guest, &inval))
+			return false;
+	} while (inval.off < 0);
+	return inval.ino == node && inval.off == offset;
+}
+
+static uint64_t make(const char *name)
+{
+	return fe_file(&fe, name, SIZE) ? fe_lookup(&fe, name, NULL) : 0;
+}
+
+static uint64_t make_mapped(const char *name)
+{
+	uint64_t node = make(name);
+
+	return node && !fe_setup(&fe, node, 0, RANGE, 0, true) ? node : 0;
+}
+
+/* ---- the host ---- */
+
+static int do_truncate(const char *path)
+{
+	return truncate(path, 4096);
+}
+
+static int do_empty(const char *path)
+{
+	return open(path, O_WRONLY | O_TRUNC) < 0;
+}
+
+static int do_collapse(const char *path)
+{
+	return fallocate(open(path, O_RDWR), FALLOC_FL_COLLAPSE_RANGE, 4096,
+			 8192);
+}
+
+static int do_read(const char *path)
+{
+	char buf[100];
+
+	return pread(open(path, O_RDONLY), buf, sizeof(buf), 5000) != 100;
+}
+
+static int do_write(const char *path)
+{
+	return pwrite(open(path, O_RDWR), "x", 1, 5000) != 1;
+}
+
+static int do_append(const char *path)
+{
+	return write(open(path, O_WRONLY | O_APPEND), "x", 1) != 1;
+}
+
+static int do_grow(const char *path)
+{
+	return truncate(path, SIZE + 10000);
+}
+
+static int do_map(const char *path)
+{
+	return mmap(NULL, 4096, PROT_READ, MAP_SHARED, open(path, O_RDONLY),
+		    0) == MAP_FAILED;
+}
+
+static int do_punch(const char *path)
+{
+	return fallocate(open(path, O_RDWR), FALLOC_FL_PUNCH_HOLE |
+			 FALLOC_FL_KEEP_SIZE, 4096, 4096);
+}
+
+static pid_t host(struct frontend *guest, int (*what)(const char *))
+{
+	const char *path = fe_path(guest, "f");
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(what(path) ? 1 : 0);
+	return pid;
+}
+
+/* Waits for it; how long that took, in ms, or -1 if it is not done by then. */
+static long host_done(pid_t pid, long ms)
+{
+	long start = now_ms();
+	int status;
+
+	for (;;) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return status ? -2 : now_ms() - start;
+		if (now_ms() - start >= ms)
+			return -1;
+		usleep(1000);
+	}
+}
+
+static off_t size_of(void)
+{
+	struct stat st;
+
+	return stat(fe_path(&fe, "f"), &st) ? -1 : st.st_size;
+}
+
+/* ---- tests ---- */
+
+/* It begins at @from, and the size is @size when it is done. */
+static bool waits(int (*what)(const char *), int64_t from, off_t size)
+{
+	uint64_t node;
+	pid_t pid;
+
+	CHECK_OR(fe_begin(&fe, options), false);
+	node = make_mapped("f");
+	CHECK_OR(node, false);
+	pid = host(&fe, what);
+	CHECK_OR(told(&fe, node, from), false);
+	CHECK_OR(host_done(pid, SOON) == -1 && size_of() == SIZE, false);
+	CHECK_OR(fe_remove(&fe, 0, RANGE) == 0, false);
+	CHECK_OR(host_done(pid, SOON) >= 0 && size_of() == size, false);
+	CHECK_OR(told(&fe, node, size), false);
+	CHECK_OR(fe_end(&fe) == 0, false);
+	return true;
+}
+
+static void a_truncation_waits(void)
+{
+	CHECK(waits(do_truncate, 4096, 4096));
+}
+
+static void so_does_an_open_that_empties(void)
+{
+	CHECK(waits(do_empty, 0, 0));
+}
+
+static void so_does_a_collapse(void)
+{
+	CHECK(waits(do_collapse, 4096, SIZE - 8192));
+}
+
+static void nothing_else_waits(void)
+{
+	static int (*const harmless[])(const char *) = {
+		do_read, do_write, do_append, do_map, do_punch, do_grow };
+
+	CHECK(fe_begin(&fe, options) && make_mapped("f"));
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		CHECK(host_done(host(&fe, harmless[i]), SOON) >= 0);
+	/* Nor is there anything to wait for behind what is mapped. */
+	CHECK(fe_remove(&fe, 0, RANGE) == 0);
+	CHECK(fe_setup(&fe, fe_lookup(&fe, "f", NULL), 0, 4096, 0, true) == 0);
+	CHECK(host_done(host(&fe, do_truncate), SOON) >= 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
+static int set_size(uint64_t node, uint64_t size)
+{
+	struct fuse_setattr_in in = { .valid = FATTR_SIZE, .size = size };
+	struct fuse_attr_out out;
+
+	return fe_request(&fe, FUSE_SETATTR, node, &in, sizeof(in), &out,
+			  sizeof(out), NULL);
+}
+
+static void the_guest_waits_for_nobody(void)
+{
+	uint64_t node;
+	long start;
+	int err;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	start = now_ms();
+	CHECK(node && set_size(node, 5000) == 0);
+	fe_open(&fe, node, O_RDWR | O_TRUNC, &err);
+	CHECK(!err && now_ms() - start < SOON && fe_end(&fe) == 0);
+}
+
+static void no_longer_than_said(void)
+{
+	uint64_t node;
+	long ms;
+
+	CHECK(fe_begin(&fe, hasty));
+	node = make_mapped("f");
+	ms = host_done(host(&fe, do_truncate), 8000);
+	CHECK(node && ms >= 1400 && ms < 4000);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* A guest that does not answer cannot slow the host for ever. */
+static void not_again_and_again(void)
+{
+	uint64_t node;
+	pid_t pid;
+
+	CHECK(fe_begin(&fe, hasty));
+	node = make_mapped("f");
+	CHECK(node);
+	for (int i = 0; i < 3; i++) {
+		CHECK(host_done(host(&fe, do_empty), 8000) >= 1400);
+		CHECK(host_done(host(&fe, do_grow), SOON) >= 0);
+	}
+	for (int i = 0; i < 10; i++)
+		CHECK(host_done(host(&fe, do_empty), SOON) >= 0);
+	/* It answers, and is waited for again. */
+	while (fe_pending(&fe, 1))
+		told(&fe, node, 0);
+	CHECK(host_done(host(&fe, do_grow), SOON) >= 0);
+	CHECK(fe_remove(&fe, 0, RANGE) == 0);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
+	pid = host(&fe, do_empty);
+	CHECK(host_done(pid, SOON) == -1 && fe_remove(&fe, 0, RANGE) == 0);
+	CHECK(host_done(pid, SOON) >= 0 && fe_end(&fe) == 0);
+}
+
+/* A setup beside the requests of fe_request(): where it is in memory. */
+#define SIDE (FE_GUEST_BASE + (24 << 20))
+#define SIDE_DESC 100
+
+static void setup_begin(uint64_t node, uint64_t at)
+{
+	struct {
+		struct fuse_in_header header;
+		struct fuse_setupmapping_in in;
+	} req = {
+		.header = { .len = sizeof(req), .opcode = FUSE_SETUPMAPPING,
+			    .unique = 4711, .nodeid = node },
+		.in = { .fh = UINT64_MAX, .len = RANGE, .moffset = at,
+			.flags = FUSE_SETUPMAPPING_FLAG_READ },
+	};
+
+	memcpy(fe_ptr(&fe, SIDE), &req, sizeof(req));
+	fe_desc(&fe, 2, SIDE_DESC, SIDE, sizeof(req), VRING_DESC_F_NEXT,
+		SIDE_DESC + 1);
+	fe_desc(&fe, 2, SIDE_DESC + 1, SIDE + 4096,
+		sizeof(struct fuse_out_header), VRING_DESC_F_WRITE, 0);
+	fe_submit(&fe, 2, SIDE_DESC);
+}
+
+static int setup_end(void)
+{
+	struct fuse_out_header *header = fe_ptr(&fe, SIDE + 4096);
+
+	if (fe_complete(&fe, 2) != sizeof(*header) ||
+	    fe.queues[2].head != SIDE_DESC)
+		return -1000;
+	return header->error;
+}
+
+/* It takes no thread meanwhile: with one, all else is served. */
+static void a_setup_waits_for_the_change(void)
+{
+	struct fuse_entry_out entry;
+	uint64_t node, g;
+	pid_t pid;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	g = make("g");
+	CHECK(node && g);
+	pid = host(&fe, do_truncate);
+	CHECK(told(&fe, node, 4096));
+	setup_begin(node, 2 * RANGE);
+	usleep(SOON * 1000);
+	CHECK(!fe_pending(&fe, 2) && fe_num_maps(&fe) == 1);
+	CHECK(fe_lookup(&fe, "f", &entry) == node);
+	CHECK(fe_setup(&fe, g, 0, RANGE, RANGE, false) == 0);
+	CHECK(fe_remove(&fe, 0, RANGE) == 0);
+	CHECK(setup_end() == 0 && size_of() == 4096);
+	CHECK(host_done(pid, SOON) >= 0 && told(&fe, node, 4096));
+	CHECK(fe_shows(&fe, 2 * RANGE, 0, 4096) && fe_end(&fe) == 0);
+}
+
+/* What is parked when all ends is forgotten. */
+static void the_end_waits_for_nothing(void)
+{
+	uint64_t node;
+	pid_t pid;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	pid = host(&fe, do_truncate);
+	CHECK(node && told(&fe, node, 4096));
+	setup_begin(node, 2 * RANGE);
+	usleep(50000);
+	CHECK(fe_end(&fe) == 0 && host_done(pid, SOON) >= 0);
+}
+
+static void a_daemon_that_dies_lets_go(void)
+{
+	uint64_t node;
+	pid_t pid;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	pid = host(&fe, do_truncate);
+	CHECK(node && told(&fe, node, 4096) && host_done(pid, SOON) == -1);
+	fe_kill(&fe);
+	CHECK(host_done(pid, SOON) >= 0);
+}
+
+/* Once the guest's request is served it lets go of the file. */
+static bool let_go(struct frontend *guest)
+{
+	if (!fe_pending(guest, 2))
+		return false;
+	return fe_request_end(guest, NULL, 0, NULL) == 0 &&
+	       fe_remove(guest, 0, RANGE) == 0;
+}
+
+/*
+ * Two guests truncate a file that the other has mapped. Neither can let go of
+ * anything before its own request is served.
+ */
+static void two_guests_wait_for_nobody(void)
+{
+	struct fuse_setattr_in in = { .valid = FATTR_SIZE };
+	const char *args[16];
+	uint64_t node, theirs;
+	int n = 0;
+	long start;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	while (options[n]) {
+		args[n] = options[n];
+		n++;
+	}
+	args[n++] = "--shared-dir";
+	args[n++] = fe.share;
+	args[n] = NULL;
+	CHECK(node && fe_begin(&other, args));
+	theirs = fe_lookup(&other, "f", NULL);
+	CHECK(theirs);
+	for (int i = 0; i < 20; i++) {
+		start = now_ms();
+		CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
+		CHECK(fe_setup(&other, theirs, 0, RANGE, 0, true) == 0);
+		in.size = SIZE - 1000 * i - 500;
+		fe_request_begin(&fe, FUSE_SETATTR, node, &in, sizeof(in),
+				 sizeof(struct fuse_attr_out));
+		in.size -= 500;
+		fe_request_begin(&other, FUSE_SETATTR, theirs, &in, sizeof(in),
+				 sizeof(struct fuse_attr_out));
+		for (int done = 0; done < 3;) {
+			CHECK(now_ms() - start < 2000);
+			if (!(done & 1) && let_go(&fe))
+				done |= 1;
+			if (!(done & 2) && let_go(&other))
+				done |= 2;
+		}
+	}
+	CHECK(fe_end(&other) == 0 && fe_end(&fe) == 0);
+}
+
+static void a_guest_that_cannot_hear_is_not_waited_for(void)
+{
+	bool done;
+
+	fe_deaf = true;
+	done = fe_begin(&fe, options) && make_mapped("f");
+	fe_deaf = false;
+	CHECK(done && host_done(host(&fe, do_truncate), SOON) >= 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
+static void another_user_has_none(void)
+{
+	static const char *const args[] = {
+		"--dax-window", "64M", "--notifications", "--guard=truncate",
+		"--sandbox", "none", NULL
+	};
+	int sock;
+
+	fe_user = NOBODY;
+	sock = fe_begin_library(&fe, args, 8);
+	fe_user = 0;
+	CHECK(sock >= 0 && fe_said(&fe, "no guard: it needs root"));
+	CHECK(make("f") && !chown(fe_path(&fe, "f"), NOBODY, NOBODY) &&
+	      make_mapped("f"));
+	CHECK(host_done(host(&fe, do_truncate), SOON) >= 0);
+	close(sock);
+	CHECK(fe_end(&fe) == 0);
+}
+
+static void nor_has_tmpfs(void)
+{
+	bool done;
+
+	fe_base = "/dev/shm";
+	done = fe_begin(&fe, options) && make_mapped("f");
+	/* It is written by another thread. */
+	for (int i = 0; i < 100 && done && !fe_lines(&fe); i++)
+		usleep(20000);
+	done = done && fe_said(&fe, "guard: not on this file system");
+	fe_base = "/tmp";
+	CHECK(done && host_done(host(&fe, do_truncate), SOON) >= 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
+static bool all_wait(void)
+{
+	bool done = waits(do_truncate, 4096, 4096);
+
+	fe_kill(&fe);
+	done &= waits(do_empty, 0, 0);
+	fe_kill(&fe);
+	return done;
+}
+
+static void it_waits_on_xfs(void)
+{
+	if (!fe_can_make("xfs"))
+		SKIP("no mkfs.xfs");
+	CHECK(fe_on_image("xfs", all_wait));
+}
+
+static void and_on_btrfs(void)
+{
+	if (!fe_can_make("btrfs"))
+		SKIP("no mkfs.btrfs");
+	CHECK(fe_on_image("btrfs", all_wait));
+}
+
+static const struct fs_test tests[] = {
+	TEST(a_truncation_waits),
+	TEST(so_does_an_open_that_empties),
+	TEST(so_does_a_collapse),
+	TEST(nothing_else_waits),
+	TEST(the_guest_waits_for_nobody),
+	TEST(no_longer_than_said),
+	TEST(not_again_and_again),
+	TEST(a_setup_waits_for_the_change),
+	TEST(the_end_waits_for_nothing),
+	TEST(a_daemon_that_dies_lets_go),
+	TEST(two_guests_wait_for_nobody),
+	TEST(a_guest_that_cannot_hear_is_not_waited_for),
+	TEST(another_user_has_none),
+	TEST(nor_has_tmpfs),
+	TEST(it_waits_on_xfs),
+	TEST(and_on_btrfs),
+};
+
+int main(int argc, char **argv)
+{
+	return fe_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
+}
