@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../util.h"
 #include "fe_main.h"
 
 #define RANGE (UINT64_C(2) << 20)
@@ -202,6 +203,28 @@ static void nothing_else_waits(void)
 	CHECK(fe_remove(&fe, 0, RANGE) == 0);
 	CHECK(fe_setup(&fe, fe_lookup(&fe, "f", NULL), 0, 4096, 0, true) == 0);
 	CHECK(host_done(host(&fe, do_truncate), SOON) >= 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* Very many at a time would take all descriptors, and all of the one thread. */
+static void very_many_do_not_all_wait(void)
+{
+	pid_t pids[300];
+	unsigned int i;
+	uint64_t node;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	CHECK(node);
+	for (i = 0; i < ARRAY_SIZE(pids); i++)
+		pids[i] = host(&fe, do_truncate);
+	CHECK(told(&fe, node, 4096));
+	for (i = 0; i < 1500 && size_of() == SIZE; i++)
+		usleep(1000);
+	CHECK(size_of() == 4096);
+	CHECK(fe_remove(&fe, 0, RANGE) == 0);
+	for (i = 0; i < ARRAY_SIZE(pids); i++)
+		waitpid(pids[i], NULL, 0);
 	CHECK(fe_end(&fe) == 0);
 }
 
@@ -480,6 +503,7 @@ static const struct fs_test tests[] = {
 	TEST(so_does_an_open_that_empties),
 	TEST(so_does_a_collapse),
 	TEST(nothing_else_waits),
+	TEST(very_many_do_not_all_wait),
 	TEST(the_guest_waits_for_nobody),
 	TEST(no_longer_than_said),
 	TEST(not_again_and_again),
