@@ -436,6 +436,9 @@ void guard_close(void)
 		req = next;
 	}
 	close_fd(&guard.proc);
-	close_fd(&guard_files.wake);
+	/*
+	 * @wake stays until the process ends: threads that serve the guest write to
+	 * it, and its number must not become that of a file of the guest meanwhile.
+	 */
 }
 
