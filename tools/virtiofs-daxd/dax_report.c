@@ -21,6 +21,12 @@ static void tell_lost(const struct dax_region *region, uint64_t start,
 }
 
 /*
+ * The most that are taken at once: the socket holds some 280. A guest may make new
+ * ones for as long as it likes.
+ */
+#define REPORTS_MAX 1024
+
+/*
  * There are zeros in place of a part of the window; the table knows of which
  * files. If places were missed, they may be anywhere.
  */
@@ -61,8 +67,12 @@ void dax_map_take_reports(struct dax_map *map)
 {
 	uint64_t offset, len, count;
 
-	while ((count = vu_backend_report(map->opts.backend, &offset, &len)))
+	for (unsigned int i = 0; i < REPORTS_MAX; i++) {
+		count = vu_backend_report(map->opts.backend, &offset, &len);
+		if (!count)
+			return;
 		note_report(map, offset, len, count);
+	}
 }
 
 bool dax_map_lost(struct dax_map *map, const struct pt_key *key,

@@ -25,6 +25,11 @@
 #define SWEEP_MS 500
 /* A call that was let go on is watched as long as this, ms. */
 #define CALL_MS 1000
+/*
+ * More changes at a time go on at once: each takes a descriptor, and is looked at by
+ * the one thread that everybody waits for.
+ */
+#define MAX_CHANGES 256
 /* Of a thread that cannot be looked at it is not known whether it has left, ms. */
 #define UNKNOWN_MS 100
 
@@ -56,6 +61,7 @@ struct change {
  * @timeout: how long the host waits at most, ms; constant
  * @thread: the thread; what follows is its own up to @shown
  * @changes: see struct change
+ * @num_changes: their number
  * @proc: guard_call_open()
  * @missed: how often in a row the guest has not answered
  * @owed: of which file it did not give up
@@ -69,6 +75,7 @@ static struct {
 	unsigned int timeout;
 	pthread_t thread;
 	struct change *changes;
+	unsigned int num_changes;
 	int proc;
 	unsigned int missed;
 	struct pt_key owed;
@@ -165,6 +172,7 @@ static void finish(struct change *change)
 	if (!fstat(change->fd, &st))
 		tell(file, st.st_size);
 	close(change->fd);
+	guard.num_changes--;
 	file->changes--;
 	guard_files_put(file);
 	free(change);
@@ -227,7 +235,8 @@ static bool change_add(const struct fanotify_event_metadata *event)
 	struct stat st;
 	uint64_t from;
 
-	if (guard_call_own(guard.proc, event->pid) || fstat(event->fd, &st))
+	if (guard.num_changes == MAX_CHANGES ||
+	    guard_call_own(guard.proc, event->pid) || fstat(event->fd, &st))
 		return false;
 	guard_call_get(guard.proc, event->pid, &call);
 	if (!guard_call_takes(&call, event->mask & FAN_OPEN_PERM, st.st_size,
@@ -253,6 +262,7 @@ static bool change_add(const struct fanotify_event_metadata *event)
 	}
 	change->next = guard.changes;
 	guard.changes = change;
+	guard.num_changes++;
 	return true;
 }
 
@@ -417,6 +427,9 @@ void guard_close(void)
 		req = next;
 	}
 	close_fd(&guard.proc);
-	close_fd(&guard_files.wake);
+	/*
+	 * @wake stays until the process ends: threads that serve the guest write to
+	 * it, and its number must not become that of a file of the guest meanwhile.
+	 */
 }
 

@@ -91,12 +91,19 @@ void guard_leave(const struct pt_key *key);
 void guard_removed(void);
 
 /**
- * guard_own - our guest changes the size of a file, or is done
+ * guard_own_begin - our guest changes the size of a file
  * @key: which file
- * @begin: it begins
  *
  * For that it has let go already, so nobody waits for it.
+ *
+ * Return: whether guard_own_end() is to be called.
  */
-void guard_own(const struct pt_key *key, bool begin);
+bool guard_own_begin(const struct pt_key *key);
+
+/**
+ * guard_own_end - it is done
+ * @key: which file
+ */
+void guard_own_end(const struct pt_key *key);
 
 #endif

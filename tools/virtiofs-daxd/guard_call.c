@@ -14,6 +14,11 @@
 
 #include "util.h"
 
+/* Which older headers do not know */
+#ifndef MOUNT_ATTR_NOSYMFOLLOW
+#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
+#endif
+
 /* A thread that has just sent its event is about to sleep. */
 #define TRIES 200
 
@@ -24,14 +29,17 @@ int guard_call_open(void)
 
 	if (fs < 0)
 		return -errno;
-	/* Without it there would be all that may be set by writing to /proc. */
+	/*
+	 * Without it there would be all that may be set by writing to /proc; and
+	 * by links to their roots and files processes would lead out of the share.
+	 */
 	if (fsconfig(fs, FSCONFIG_SET_STRING, "subset", "pid", 0) ||
 	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
 		err = -errno;
 	if (!err)
 		fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY |
 			     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-			     MOUNT_ATTR_NOEXEC);
+			     MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW);
 	if (!err && fd < 0)
 		err = -errno;
 	close_fd(&fs);

@@ -252,19 +252,29 @@ void guard_removed(void)
 		wake();
 }
 
-void guard_own(const struct pt_key *key, bool begin)
+bool guard_own_begin(const struct pt_key *key)
 {
 	struct guarded *file;
 
 	if (guard_files.group < 0)
-		return;
+		return false;
 	pthread_mutex_lock(&guard_files.lock);
-	file = begin ? guard_files_get(key) : file_find(key);
-	if (file) {
-		file->own += begin ? 1 : -1;
-		if (!begin)
-			guard_files_put(file);
-	}
+	file = guard_files_get(key);
+	if (file)
+		file->own++;
+	pthread_mutex_unlock(&guard_files.lock);
+	wake();
+	return file;
+}
+
+void guard_own_end(const struct pt_key *key)
+{
+	struct guarded *file;
+
+	pthread_mutex_lock(&guard_files.lock);
+	file = file_find(key);
+	file->own--;
+	guard_files_put(file);
 	pthread_mutex_unlock(&guard_files.lock);
 	wake();
 }

@@ -379,15 +379,13 @@ static void serve_by_libfuse(struct request *req)
 		request_reply(req, err ?: -EBUSY, NULL, 0);
 		return;
 	}
-	own = own_change(req, &key);
-	if (own)
-		guard_own(&key, true);
+	own = own_change(req, &key) && guard_own_begin(&key);
 	/* The request may be answered, and reused, while it is still read. */
 	req->header.unique = number;
 	memcpy(buf, req->buf, len + REQUEST_PADDING);
 	to_libfuse(buf, len);
 	if (own)
-		guard_own(&key, false);
+		guard_own_end(&key);
 	/* libfuse may not have known it when the interrupt came. */
 	if (waits && request_interrupted(number))
 		interrupt(number);

@@ -76,11 +76,18 @@ void vu_backend_reset(struct vu_backend *backend)
 static uint64_t reports[4];
 static unsigned int num_reports;
 static uint64_t report_len = PAGE, report_count = 1;
+static unsigned int more_reports;
 
 uint64_t vu_backend_report(struct vu_backend *backend, uint64_t *shm_offset,
 			   uint64_t *len)
 {
 	(void)backend;
+	if (more_reports) {
+		more_reports--;
+		*shm_offset = 0;
+		*len = PAGE;
+		return 1;
+	}
 	if (!num_reports)
 		return 0;
 	*shm_offset = reports[--num_reports];
@@ -659,6 +666,17 @@ static void all_that_is_lost_is_told(void)
 	report_count = 1;
 	dax_map_free(map);
 }
+/* A guest that touches what is gone again and again keeps nobody busy for ever. */
+static void reports_without_end(void)
+{
+	struct dax_map *map = set_up(true);
+
+	CHECK(map && dax_map_setup(map, 1, 0, 4 * PAGE, 0, true) == 0);
+	more_reports = 1000000;
+	CHECK(lost(map, 1) && more_reports > 900000);
+	more_reports = 0;
+	dax_map_free(map);
+}
 
 /* There is no memory for the second half: nothing is taken away, and all is left. */
 static void a_part_that_cannot_be_cut_stays(void)
@@ -697,6 +715,7 @@ static const struct fs_test tests[] = {
 	TEST(all_who_ask_are_told),
 	TEST(many_files_are_lost),
 	TEST(all_that_is_lost_is_told),
+	TEST(reports_without_end),
 };
 
 int main(int argc, char **argv)

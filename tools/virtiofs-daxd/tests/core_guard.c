@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../util.h"
 #include "fe_main.h"
 
 #define RANGE (UINT64_C(2) << 20)
@@ -202,6 +203,61 @@ static void nothing_else_waits(void)
 	CHECK(fe_remove(&fe, 0, RANGE) == 0);
 	CHECK(fe_setup(&fe, fe_lookup(&fe, "f", NULL), 0, 4096, 0, true) == 0);
 	CHECK(host_done(host(&fe, do_truncate), SOON) >= 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* How many mounts of proc with other processes the daemon has; -1 if one leads out. */
+static int proc_mounts(void)
+{
+	char path[64], process[32], root[32];
+	int count = 0, proc, out;
+	struct stat st;
+
+	snprintf(process, sizeof(process), "%d/syscall", getpid());
+	snprintf(root, sizeof(root), "%d/root", getpid());
+	for (int i = 0; i < 256; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", fe.child, i);
+		proc = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (proc < 0)
+			continue;
+		count += !fstatat(proc, process, &st, AT_SYMLINK_NOFOLLOW);
+		out = openat(proc, root, O_PATH | O_CLOEXEC);
+		close(proc);
+		if (out < 0)
+			continue;
+		close(out);
+		return -1;
+	}
+	return count;
+}
+
+/* Root and files of other processes are links there, out of the sandbox. */
+static void proc_does_not_lead_out(void)
+{
+	CHECK(fe_begin(&fe, options));
+	CHECK(proc_mounts() == 1);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* Very many at a time would take all descriptors, and all of the one thread. */
+static void very_many_do_not_all_wait(void)
+{
+	pid_t pids[300];
+	unsigned int i;
+	uint64_t node;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	CHECK(node);
+	for (i = 0; i < ARRAY_SIZE(pids); i++)
+		pids[i] = host(&fe, do_truncate);
+	CHECK(told(&fe, node, 4096));
+	for (i = 0; i < 1500 && size_of() == SIZE; i++)
+		usleep(1000);
+	CHECK(size_of() == 4096);
+	CHECK(fe_remove(&fe, 0, RANGE) == 0);
+	for (i = 0; i < ARRAY_SIZE(pids); i++)
+		waitpid(pids[i], NULL, 0);
 	CHECK(fe_end(&fe) == 0);
 }
 
@@ -471,6 +527,8 @@ static const struct fs_test tests[] = {
 	TEST(so_does_an_open_that_empties),
 	TEST(so_does_a_collapse),
 	TEST(nothing_else_waits),
+	TEST(proc_does_not_lead_out),
+	TEST(very_many_do_not_all_wait),
 	TEST(the_guest_waits_for_nobody),
 	TEST(no_longer_than_said),
 	TEST(not_again_and_again),
