@@ -158,7 +158,7 @@ struct fuse_dax_small {
  * @first: first page that is to be given up; after @last if there is none
  * @last: last page
  * @delay: until @work looks again at what is in use, ms
- * @work: gives it up
+ * @work: gives it up; nothing before the first use
  */
 struct fuse_dax_notice {
 	/* protects what follows */

@@ -52,6 +52,9 @@ static void fuse_dax_notice_queue(struct inode *inode,
 
 	lockdep_assert_held(&inode->i_lock);
 	lockdep_assert_held(&notice->lock);
+	/* Here, as what makes @di knows nothing of this file */
+	if (!notice->work.work.func)
+		INIT_DELAYED_WORK(&notice->work, fuse_dax_notify_work);
 	if (!notice->inode) {
 		__iget(inode);
 		atomic_inc(&get_fuse_mount(inode)->dax_holds);

@@ -68,7 +68,6 @@ struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode)
 	init_rwsem(&di->sem);
 	spin_lock_init(&di->notice.lock);
 	di->notice.first = ULONG_MAX;
-	INIT_DELAYED_WORK(&di->notice.work, fuse_dax_notify_work);
 	di->tree = RB_ROOT_CACHED;
 	di->missed = ULONG_MAX;
 
