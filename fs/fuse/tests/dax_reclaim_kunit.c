@@ -329,7 +329,8 @@ static void reclaim_passes_over(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, map[0]->state, FUSE_DAX_LIVE);
 
 	/* Nobody else is there */
-	down_read(&kt->fi[1].inode.i_mapping->invalidate_lock);
+	down_read_nested(&kt->fi[1].inode.i_mapping->invalidate_lock,
+			 SINGLE_DEPTH_NESTING);
 	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 32, &large));
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&kt->fi[0].dax->reclaimers));
 	up_read(&kt->fi[1].inode.i_mapping->invalidate_lock);
