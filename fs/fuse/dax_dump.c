@@ -126,13 +126,15 @@ static int fuse_dax_dump_show(struct seq_file *m, void *v)
 	};
 	struct fuse_dax_window *win = m->private;
 	struct fuse_dax_dump_run dump;
+	loff_t range;
 
 	if (v == SEQ_START_TOKEN) {
 		fuse_dax_dump_window(m, win);
 		return 0;
 	}
-	/* It may have gone since it was found */
-	if (!fuse_dax_dump_next(win, *(loff_t *)v - 1, &dump))
+	/* It may have gone since it was found: the next one has its own turn */
+	range = *(loff_t *)v - 1;
+	if (!fuse_dax_dump_next(win, range, &dump) || dump.run.first != range)
 		return 0;
 	seq_printf(m, "%u+%u nodeid %llu offset 0x%llx %s refs %u pins %u%s%s%s\n",
 		   dump.run.first, dump.run.nr, dump.nodeid, dump.foffset,
