@@ -47,11 +47,14 @@ struct fuse_dax_window;
  *	to be replaced by a mapping of this run as a whole, or removed, before
  *	any part of it is used otherwise. VIRTIO 1.3, 5.11.6.4: a setup that
  *	"perfectly overlaps a previous mapping" replaces it.
+ * @part: what the server may still show there is a part of a longer mapping,
+ *	so that to replace it, or to remove it, makes one mapping more
  */
 struct fuse_dax_run {
 	unsigned int first;
 	unsigned int nr;
 	bool stale;
+	bool part;
 };
 
 static inline u64 fuse_dax_run_moffset(const struct fuse_dax_run *run)
@@ -478,6 +481,7 @@ unsigned long fuse_dax_window_stat(struct fuse_dax_window *win,
 
 /* dax_limit.c */
 bool fuse_dax_window_probe(struct fuse_dax_window *win);
+bool fuse_dax_window_cuts(struct fuse_dax_window *win);
 void fuse_dax_window_limit(struct fuse_dax_window *win, bool lasts);
 
 /* dax_dump.c */

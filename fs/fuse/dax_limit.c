@@ -44,6 +44,20 @@ bool fuse_dax_window_probe(struct fuse_dax_window *win)
 }
 
 /**
+ * fuse_dax_window_cuts - whether a mapping may be given up in parts now
+ * @win: the window
+ *
+ * What stays on both sides of a part is two mappings, where there was one.
+ *
+ * Return: true if the server can do that, and hold so many. A hint.
+ */
+bool fuse_dax_window_cuts(struct fuse_dax_window *win)
+{
+	return fuse_dax_window_splits(win) &&
+	       READ_ONCE(win->nr_runs) + 2 <= READ_ONCE(win->max_runs);
+}
+
+/**
  * fuse_dax_window_limit - remember that the server has no resources for more
  * @win: the window
  * @lasts: it told of a budget; else of what is so at the moment

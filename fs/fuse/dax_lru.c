@@ -114,6 +114,7 @@ void fuse_dax_window_cut(struct fuse_dax_map *map, unsigned int first,
 	}
 	list_splice_init(&rests, &map->list);
 	fuse_dax_window_delist(map);
+	map->run.part = nr < map->run.nr;
 	map->run.first += first;
 	map->run.nr = nr;
 	for (int i = 0; listed && i < 2; i++) {

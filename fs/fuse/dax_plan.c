@@ -208,7 +208,7 @@ static unsigned int fuse_dax_plan_run(struct fuse_dax_window *win,
 		run = max(run, min(di->run * 2, win->max_run));
 	if (!plan->pass)
 		run = min(run, max(first, free));
-	if (run > free && !fuse_dax_window_splits(win))
+	if (run > free && !fuse_dax_window_cuts(win))
 		run = min(run, FUSE_DAX_WHOLE_RUN);
 	return run;
 }

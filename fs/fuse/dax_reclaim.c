@@ -85,7 +85,7 @@ static int fuse_dax_reclaim_victim(struct fuse_dax_reclaim *rc,
 	unsigned int nr = map->run.nr, first = 0, parts;
 	int err = -EAGAIN;
 
-	if (!fuse_dax_window_splits(rc->win) || nr == 1) {
+	if (!fuse_dax_window_cuts(rc->win) || nr == 1) {
 		rc->tries--;
 		return fuse_dax_detach(map, 0, nr);
 	}
@@ -128,7 +128,7 @@ static unsigned int fuse_dax_reclaim_may(struct fuse_dax_reclaim *rc,
 	 * It would have to be removed first. That is of no use for who does not
 	 * wait, if it is used, and once will do.
 	 */
-	if (map->run.nr > max && !fuse_dax_window_splits(rc->win) &&
+	if (map->run.nr > max && !fuse_dax_window_cuts(rc->win) &&
 	    (rc->best || fuse_dax_window_awaits(rc->win, rc->plan->nr) ||
 	     (use == FUSE_DAX_USED && !(rc->want & FUSE_DAX_WANT_WAIT))))
 		return 0;

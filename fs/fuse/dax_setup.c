@@ -134,6 +134,7 @@ static void fuse_dax_map_answered(struct fuse_dax_map *map, int error)
 	fuse_dax_plan_answered(map, error);
 	if (!error) {
 		map->run.stale = false;
+		map->run.part = false;
 		fuse_dax_window_publish(map);
 		store_release_wake_up(&map->state, FUSE_DAX_LIVE);
 	} else {
@@ -159,9 +160,11 @@ static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 
 	/*
 	 * That a file is full says nothing of others, and to replace a mapping
-	 * takes no resources that the server has not got already.
+	 * takes no resources that the server has not got already, but to replace
+	 * a part of one does.
 	 */
-	if (fuse_dax_error_is_limit(error) && !map->run.stale &&
+	if (fuse_dax_error_is_limit(error) &&
+	    (!map->run.stale || map->run.part) &&
 	    !(map->writable && fuse_dax_error_is_full(error)))
 		fuse_dax_window_limit(win, fuse_dax_error_is_budget(error));
 	else if (error == -ENOSYS)
