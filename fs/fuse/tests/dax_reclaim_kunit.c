@@ -366,6 +366,30 @@ static void reclaim_too_large(struct kunit *test)
 	reclaim_give(test, &large);
 }
 
+/* Near the limit of the server a mapping goes as a whole: parts are more of them */
+static void reclaim_limit(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map[2];
+
+	reclaim_fill(test, map);
+	kt->win->max_runs = 3;
+	KUNIT_EXPECT_EQ(test, -EAGAIN, reclaim_run(test, 4, &run));
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&kt->win->dying));
+	KUNIT_EXPECT_EQ(test, kt->win->nr_dying, 32);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_runs, 2);
+
+	kt->win->max_runs = 4;
+	KUNIT_EXPECT_EQ(test, 0, reclaim_run(test, 4, &run));
+	KUNIT_EXPECT_EQ(test, run.nr, 4);
+	KUNIT_EXPECT_TRUE(test, run.stale);
+	KUNIT_EXPECT_TRUE(test, run.part);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_runs, 3);
+	reclaim_work(test);
+	reclaim_give(test, &run);
+}
+
 /* In use and too large: nothing goes for who has another way */
 static void reclaim_used_too_large(struct kunit *test)
 {
@@ -823,6 +847,7 @@ static struct kunit_case fuse_dax_reclaim_cases[] = {
 	KUNIT_CASE(reclaim_skips_pinned),
 	KUNIT_CASE(reclaim_sleeps),
 	KUNIT_CASE(reclaim_too_large),
+	KUNIT_CASE(reclaim_limit),
 	KUNIT_CASE(reclaim_used_too_large),
 	KUNIT_CASE(reclaim_too_small),
 	KUNIT_CASE(reclaim_few),
