@@ -201,10 +201,14 @@ static int fuse_dax_cache_drop(struct inode *inode, pgoff_t first, pgoff_t last,
 }
 
 /* Whether somebody holds a page, who has not only just got it. A hint */
-static bool fuse_dax_cache_held_folio(struct folio *folio)
+static bool fuse_dax_cache_held_folio(struct folio *folio,
+				      enum lru_cache_drained *drained)
 {
-	return folio_test_lru(folio) &&
-	       folio_ref_count(folio) > folio_expected_ref_count(folio) + 1;
+	if (!folio_test_lru(folio))
+		return false;
+	/* A CPU may have it in a batch, to activate it */
+	lru_cache_drain_for_folio(folio, 1, drained);
+	return folio_ref_count(folio) > folio_expected_ref_count(folio) + 1;
 }
 
 /**
@@ -218,6 +222,7 @@ static bool fuse_dax_cache_held_folio(struct folio *folio)
  */
 bool fuse_dax_cache_held(struct inode *inode, pgoff_t first, pgoff_t last)
 {
+	enum lru_cache_drained drained = LRU_CACHE_NOT_DRAINED;
 	struct folio_batch batch;
 	bool held = false;
 	unsigned int i;
@@ -228,7 +233,8 @@ bool fuse_dax_cache_held(struct inode *inode, pgoff_t first, pgoff_t last)
 	while (!held && first <= last &&
 	       filemap_get_folios(inode->i_mapping, &first, last, &batch)) {
 		for (i = 0; i < folio_batch_count(&batch); i++)
-			held |= fuse_dax_cache_held_folio(batch.folios[i]);
+			held |= fuse_dax_cache_held_folio(batch.folios[i],
+							  &drained);
 		folio_batch_release(&batch);
 		cond_resched();
 	}
