@@ -172,23 +172,22 @@ static bool may_have_hole(const struct dax_file *file, const struct stat *st,
 /* Whether others have some of it too; what cannot be asked they may have. */
 static bool may_be_shared(int fd, uint64_t start, uint64_t end)
 {
-	struct {
-		struct fiemap head;
-		struct fiemap_extent extents[EXTENTS];
-	} map;
+	_Alignas(struct fiemap) char space[sizeof(struct fiemap) +
+			EXTENTS * sizeof(struct fiemap_extent)];
+	struct fiemap *map = (void *)space;
 
 	while (start < end) {
 		const struct fiemap_extent *last = NULL;
 
-		map.head = (struct fiemap){
+		*map = (struct fiemap){
 			.fm_start = start,
 			.fm_length = end - start,
 			.fm_extent_count = EXTENTS,
 		};
-		if (ioctl(fd, FS_IOC_FIEMAP, &map.head))
+		if (ioctl(fd, FS_IOC_FIEMAP, map))
 			return true;
-		for (unsigned int i = 0; i < map.head.fm_mapped_extents; i++) {
-			last = &map.extents[i];
+		for (unsigned int i = 0; i < map->fm_mapped_extents; i++) {
+			last = &map->fm_extents[i];
 			if (last->fe_flags & FIEMAP_EXTENT_SHARED)
 				return true;
 		}
