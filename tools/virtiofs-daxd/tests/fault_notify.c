@@ -98,9 +98,15 @@ static bool told_all_changed(void)
 /* Uses all buffers up: whatever is said now waits. */
 static bool no_buffers(void)
 {
-	for (int i = 0; i < FE_NOTES; i++)
-		if (inval(1000 + i, 0, 0) || fe_complete(&fe, 1) < 0)
+	struct fuse_notify_inval_inode_out arg;
+
+	for (unsigned int i = 0; i < FE_NOTES; i++)
+		if (inval(1000 + i, 0, 0) || !fe_inval_kept(&fe, &arg) ||
+		    arg.ino != 1000 + i) {
+			printf("# buffer %u: told of %lu\n", i,
+			       (unsigned long)arg.ino);
 			return false;
+		}
 	return silent();
 }
 

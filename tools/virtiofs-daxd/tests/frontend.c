@@ -709,7 +709,9 @@ static unsigned int fe_requests(const struct frontend *fe)
 	return fe->num_queues - 1;
 }
 
-ssize_t fe_note(struct frontend *fe, void *msg, size_t max, unsigned int ms)
+/* A note, whose buffer is not given again. */
+static ssize_t note_take(struct frontend *fe, void *msg, size_t max,
+			 unsigned int ms)
 {
 	int64_t len;
 
@@ -721,22 +723,46 @@ ssize_t fe_note(struct frontend *fe, void *msg, size_t max, unsigned int ms)
 	len = fe_complete(fe, 1);
 	memcpy(msg, fe->memory + NOTE_BUFFER +
 	       fe->queues[1].head * NOTE_BYTES, max);
-	fe_note_give(fe, fe->queues[1].head);
 	return len;
+}
+
+ssize_t fe_note(struct frontend *fe, void *msg, size_t max, unsigned int ms)
+{
+	ssize_t len = note_take(fe, msg, max, ms);
+
+	if (len >= 0)
+		fe_note_give(fe, fe->queues[1].head);
+	return len;
+}
+
+struct inval_note {
+	struct fuse_out_header header;
+	struct fuse_notify_inval_inode_out arg;
+};
+
+static bool inval_of(const struct inval_note *msg, ssize_t len,
+		     struct fuse_notify_inval_inode_out *inval)
+{
+	if (len != sizeof(*msg) ||
+	    msg->header.error != FUSE_NOTIFY_INVAL_INODE)
+		return false;
+	*inval = msg->arg;
+	return true;
+}
+
+bool fe_inval_kept(struct frontend *fe,
+		   struct fuse_notify_inval_inode_out *inval)
+{
+	struct inval_note msg;
+
+	return inval_of(&msg, note_take(fe, &msg, sizeof(msg), 2000), inval);
 }
 
 bool fe_inval(struct frontend *fe, struct fuse_notify_inval_inode_out *inval)
 {
-	struct {
-		struct fuse_out_header header;
-		struct fuse_notify_inval_inode_out arg;
-	} msg;
+	struct inval_note msg;
 
-	if (fe_note(fe, &msg, sizeof(msg), 2000) != sizeof(msg) ||
-	    msg.header.error != FUSE_NOTIFY_INVAL_INODE)
-		return false;
-	*inval = msg.arg;
-	return true;
+	return inval_of(&msg, fe_note(fe, &msg, sizeof(msg), 2000), inval);
 }
 
 void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,

@@ -156,6 +156,9 @@ ssize_t fe_note(struct frontend *fe, void *msg, size_t max, unsigned int ms);
 void fe_note_give(struct frontend *fe, unsigned int i);
 /* Likewise of an INVAL_INODE; false after two seconds, or of another message. */
 bool fe_inval(struct frontend *fe, struct fuse_notify_inval_inode_out *inval);
+/* The same, but the buffer is not given again. */
+bool fe_inval_kept(struct frontend *fe,
+		   struct fuse_notify_inval_inode_out *inval);
 
 /* A place in guest memory, by guest-physical address. */
 void *fe_ptr(struct frontend *fe, uint64_t addr);
