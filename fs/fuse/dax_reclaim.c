@@ -132,8 +132,9 @@ static unsigned int fuse_dax_reclaim_may(struct fuse_dax_reclaim *rc,
 	    (rc->best || fuse_dax_window_awaits(rc->win, rc->plan->nr) ||
 	     (use == FUSE_DAX_USED && !(rc->want & FUSE_DAX_WANT_WAIT))))
 		return 0;
+	/* A pass cuts no more off what it takes over than it has to */
 	if (fuse_dax_reclaim_cheap(rc, map, use))
-		return max;
+		return rc->plan->pass ? rc->plan->nr : max;
 	if (!rc->few || (rc->best && use == FUSE_DAX_USED))
 		return 0;
 	return min(max, FUSE_DAX_RECLAIM_FEW);
@@ -190,6 +191,12 @@ static struct fuse_dax_map *fuse_dax_reclaim_one(struct fuse_dax_reclaim *rc)
 	return NULL;
 }
 
+/* A good part of what is wanted */
+static unsigned int fuse_dax_reclaim_half(const struct fuse_dax_reclaim *rc)
+{
+	return DIV_ROUND_UP(rc->plan->nr, 2);
+}
+
 /*
  * Detaches a mapping that can be taken over, or a part of one, so that nothing has
  * to be removed. A pass over a file goes on until it has a good part of what it
@@ -198,7 +205,7 @@ static struct fuse_dax_map *fuse_dax_reclaim_one(struct fuse_dax_reclaim *rc)
 static int fuse_dax_reclaim_steal(struct fuse_dax_reclaim *rc)
 {
 	unsigned int want = rc->plan->nr;
-	unsigned int enough = rc->plan->pass ? DIV_ROUND_UP(want, 2) : 1;
+	unsigned int enough = rc->plan->pass ? fuse_dax_reclaim_half(rc) : 1;
 	struct fuse_dax_map *map;
 
 	while (rc->nr < want && (!rc->best || rc->best->run.nr < enough) &&
@@ -226,8 +233,12 @@ static int fuse_dax_reclaim_try(void *data)
 {
 	struct fuse_dax_reclaim *rc = data;
 	unsigned int want = rc->plan->nr;
-	unsigned int least = min(DIV_ROUND_UP(want, 2), FUSE_DAX_RECLAIM_FEW);
+	unsigned int least = fuse_dax_reclaim_half(rc);
 	int err;
+
+	/* A pass that took small holes would go on in small steps */
+	if (!rc->plan->pass)
+		least = min(least, FUSE_DAX_RECLAIM_FEW);
 
 	err = fuse_dax_window_take(rc->win, want, least, rc->run);
 	if (err != -EAGAIN)
