@@ -559,7 +559,8 @@ TEST_F_TIMEOUT(small, hot_mmap_stays, 120)
 	TH_LOG("%ld setups for what is hot, %ld mappings reclaimed", misses,
 	       reclaimed);
 	EXPECT_LE(1, misses);
-	EXPECT_GE(8, misses);
+	/* 1 to 3 as a rule; 9 where a slow kernel finds a range late */
+	EXPECT_GE(12, misses);
 	EXPECT_LE(100, reclaimed);
 	munmap((void *)map, self->size);
 }
