@@ -70,6 +70,7 @@ result() {
 }
 
 library=$built/libvirtiofs-dax-qemu.so
+echo TAP version 13
 command -v "$qemu" >/dev/null || { echo "1..0 # SKIP no $qemu"; exit 0; }
 echo 1..7
 
