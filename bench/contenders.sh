@@ -34,7 +34,7 @@ runs() {
 
 # Our driver and daemon.
 contender_ours() {
-	vm=(--kernel bench --share "$share")
+	vm=(--kernel "$KERNEL" --share "$share")
 	mount="mount -t virtiofs -o dax share /mnt"
 }
 
@@ -58,31 +58,31 @@ contender_intree-stock() {
 
 # No DAX on our daemon, cache=auto as it is for all.
 contender_nodax() {
-	vm=(--kernel bench --share "$share" --window 0)
+	vm=(--kernel "$KERNEL" --share "$share" --window 0)
 	mount="mount -t virtiofs -o dax=never share /mnt"
 }
 
 # No DAX on Debian's daemon.
 contender_virtiofsd() {
-	vm=(--kernel bench --share "$share" --device virtiofsd --window 0
+	vm=(--kernel "$KERNEL" --share "$share" --device virtiofsd --window 0
 		--daemon-args "--cache auto")
 	mount="mount -t virtiofs share /mnt"
 }
 
 # A disk image in memory that the guest maps: nothing is shared in it.
 contender_pmem() {
-	vm=(--kernel bench --share "$out/pmem/image" --device pmem --window 0)
+	vm=(--kernel "$KERNEL" --share "$out/pmem/image" --device pmem --window 0)
 	mount="mount -t ext4 -o dax /dev/pmem0 /mnt"
 }
 
 contender_9p() {
-	vm=(--kernel bench --share "$share" --device 9p --window 0)
+	vm=(--kernel "$KERNEL" --share "$share" --device 9p --window 0)
 	mount="mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,msize=524288 share /mnt"
 }
 
 # Guest memory, filled from the share (but for the 4 GiB): the limit of memcpy.
 contender_tmpfs() {
-	vm=(--kernel bench --share "$share" --window 0)
+	vm=(--kernel "$KERNEL" --share "$share" --window 0)
 	mount=:
 	prepare='mkdir /src && mount -t virtiofs share /src &&
 		mount -t tmpfs -o size=90% tmpfs /mnt && cd /src &&
