@@ -121,18 +121,20 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 	file->unshares = is_on(file->fd, XFS_SUPER_MAGIC);
 	file->watch = watch_add(&file->key, file->fd, nodeid);
 	file->guarded = guard_add(&file->key, file->fd);
-	if (!file->writable && backing)
+	if (!file->writable && backing) {
+		watch_keep_fd(file->watch, &file->fd);
 		close_fd(&file->fd);
+	}
 	*out = file;
 	return 0;
 }
 
 void dax_file_close(struct dax_file *file)
 {
-	watch_remove(file->watch);
-	guard_remove(file->guarded);
 	if (file->shown != file->fd)
 		close_fd(&file->shown);
+	watch_remove(file->watch, &file->fd);
+	guard_remove(file->guarded);
 	close_fd(&file->fd);
 	free(file);
 }

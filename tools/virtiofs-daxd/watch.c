@@ -38,7 +38,8 @@ union handle {
  * struct watch - a file that is watched
  * @key: which file
  * @handle: how events name it
- * @fd: the file
+ * @fd: the file; that of one of the users, unless @owned
+ * @owned: that user has gone
  * @nodeid: as what the guest knows it
  * @refs: users
  * @size: the guest may believe that it is as large as this
@@ -51,6 +52,7 @@ struct watch {
 	struct pt_key key;
 	union handle handle;
 	int fd;
+	bool owned;
 	uint64_t nodeid;
 	unsigned int refs;
 	uint64_t size;
@@ -363,13 +365,12 @@ static int watch_new(struct watch *watch, int fd)
 	err = mark(fd, FAN_MARK_ADD);
 	if (err)
 		return err;
-	watch->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (watch->fd < 0 || !look(fd, &stx)) {
+	if (!look(fd, &stx)) {
 		err = -errno;
-		close_fd(&watch->fd);
 		mark(fd, FAN_MARK_REMOVE);
 		return err;
 	}
+	watch->fd = fd;
 	watch->refs = 1;
 	watch->size = stx.stx_size;
 	if (changed_lately(&stx))
@@ -431,7 +432,25 @@ void watch_rename(struct watch *watch, uint64_t nodeid)
 	pthread_mutex_unlock(&watches.lock);
 }
 
-void watch_remove(struct watch *watch)
+/* Caller holds the lock. */
+static void keep_fd(struct watch *watch, int *fd)
+{
+	if (watch->owned || watch->fd != *fd)
+		return;
+	watch->owned = true;
+	*fd = -1;
+}
+
+void watch_keep_fd(struct watch *watch, int *fd)
+{
+	if (!watch)
+		return;
+	pthread_mutex_lock(&watches.lock);
+	keep_fd(watch, fd);
+	pthread_mutex_unlock(&watches.lock);
+}
+
+void watch_remove(struct watch *watch, int *fd)
 {
 	struct watch **link;
 
@@ -439,6 +458,7 @@ void watch_remove(struct watch *watch)
 		return;
 	pthread_mutex_lock(&watches.lock);
 	if (--watch->refs) {
+		keep_fd(watch, fd);
 		pthread_mutex_unlock(&watches.lock);
 		return;
 	}
@@ -450,6 +470,7 @@ void watch_remove(struct watch *watch)
 		due_remove(watch);
 	mark(watch->fd, FAN_MARK_REMOVE);
 	pthread_mutex_unlock(&watches.lock);
-	close_fd(&watch->fd);
+	if (watch->owned)
+		close_fd(&watch->fd);
 	free(watch);
 }

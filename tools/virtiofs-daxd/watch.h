@@ -61,9 +61,17 @@ struct watch *watch_add(const struct pt_key *key, int fd, uint64_t nodeid);
 void watch_rename(struct watch *watch, uint64_t nodeid);
 
 /**
+ * watch_keep_fd - a descriptor is about to be closed
+ * @watch: the file, or NULL
+ * @fd: of watch_add(); -1 if the watch still needs it, and will close it
+ */
+void watch_keep_fd(struct watch *watch, int *fd);
+
+/**
  * watch_remove - as often as watch_add() returned it
  * @watch: the file, or NULL
+ * @fd: as for watch_keep_fd(); the caller closes it after this
  */
-void watch_remove(struct watch *watch);
+void watch_remove(struct watch *watch, int *fd);
 
 #endif

@@ -127,9 +127,16 @@ void watch_rename(struct watch *watch, uint64_t nodeid)
 	(void)nodeid;
 }
 
-void watch_remove(struct watch *watch)
+void watch_keep_fd(struct watch *watch, int *fd)
 {
 	(void)watch;
+	(void)fd;
+}
+
+void watch_remove(struct watch *watch, int *fd)
+{
+	(void)watch;
+	(void)fd;
 }
 
 struct guarded *guard_add(const struct pt_key *key, int fd)

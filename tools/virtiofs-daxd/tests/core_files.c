@@ -4,7 +4,6 @@
  * request acts on, what was negotiated meanwhile, access times, and files that
  * cannot be written to everywhere.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
@@ -500,21 +499,6 @@ static void copies_do_not_come_back(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
-static unsigned int descriptors(void)
-{
-	unsigned int count = 0;
-	char path[32];
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", fe.child);
-	dir = opendir(path);
-	while (dir && readdir(dir))
-		count++;
-	if (dir)
-		closedir(dir);
-	return count - 2;
-}
-
 /* Files in the window leave descriptors for the VMM, and for whoever else asks. */
 static void the_window_leaves_descriptors(void)
 {
@@ -533,12 +517,12 @@ static void the_window_leaves_descriptors(void)
 	/* Opened files have their own bound, and are not all. */
 	while (!err)
 		fe_open(&fe, nodes[0], O_RDWR, &err);
-	CHECK(err == -EMFILE && descriptors() < limit.rlim_cur - 24);
+	CHECK(err == -EMFILE && fe_descriptors(&fe) < limit.rlim_cur - 24);
 	err = 0;
 	for (unsigned int i = 0; !err && i < ARRAY_SIZE(nodes); i++)
 		err = fe_setup(&fe, nodes[i], 0, 4096, i * RANGE, true);
 	CHECK(err == -EMFILE);
-	CHECK(descriptors() < limit.rlim_cur - 8);
+	CHECK(fe_descriptors(&fe) < limit.rlim_cur - 8);
 	CHECK(fe_end(&fe) == 0);
 }
 

@@ -347,6 +347,50 @@ static void on_an_overlay(void)
 	CHECK(!system(command));
 }
 
+/* One to know the file by, and one to map it and to watch it by. */
+static void two_descriptors_a_file(void)
+{
+	static const char *const args[] = {
+		"--dax-window", "64M", "--notifications", NULL
+	};
+	int sock = fe_begin_library(&fe, args, 8);
+	unsigned int before;
+	uint64_t node;
+
+	CHECK(sock >= 0);
+	before = fe_descriptors(&fe);
+	node = make_mapped("f", 0);
+	CHECK(node && fe_setup(&fe, node, 0, RANGE, RANGE, false) == 0);
+	CHECK(fe_descriptors(&fe) == before + 2);
+	CHECK(!truncate(fe_path(&fe, "f"), 9000) && told(node, 9000));
+	CHECK(fe_remove(&fe, 0, 2 * RANGE) == 0);
+	CHECK(fe_descriptors(&fe) == before + 1);
+	close(sock);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* What watches it has the descriptor of a user that goes before another. */
+static void it_is_watched_as_before_when_written(void)
+{
+	static const char *const args[] = {
+		"--dax-window", "64M", "--notifications", NULL
+	};
+	int sock = fe_begin_library(&fe, args, 8);
+	uint64_t node;
+
+	CHECK(sock >= 0);
+	node = make("f");
+	CHECK(node && fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	CHECK(fe_setup(&fe, node, 0, RANGE, RANGE, true) == 0);
+	CHECK(fe_remove(&fe, 0, RANGE) == 0);
+	hear_all();
+	CHECK(!truncate(fe_path(&fe, "f"), 9000) && told(node, 9000));
+	CHECK(fe_remove(&fe, RANGE, RANGE) == 0);
+	CHECK(!truncate(fe_path(&fe, "f"), 8000) && silent());
+	close(sock);
+	CHECK(fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(changes_are_told),
 	TEST(any_user_is_told),
@@ -354,6 +398,8 @@ static const struct fs_test tests[] = {
 	TEST(what_was_changed_just_before),
 	TEST(its_own_changes_are_not),
 	TEST(by_the_name_it_knows),
+	TEST(two_descriptors_a_file),
+	TEST(it_is_watched_as_before_when_written),
 	TEST(not_too_often),
 	TEST(what_is_lost_is_told_as_a_whole),
 	TEST(on_ext4),

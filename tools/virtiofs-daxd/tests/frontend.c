@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "frontend.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_ring.h>
@@ -953,6 +954,21 @@ bool fe_is_zero(struct frontend *fe, uint64_t at, size_t len)
 		if (fe->window[at + i])
 			return false;
 	return true;
+}
+
+unsigned int fe_descriptors(const struct frontend *fe)
+{
+	unsigned int count = 0;
+	char path[32];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", fe->child);
+	dir = opendir(path);
+	while (dir && readdir(dir))
+		count++;
+	if (dir)
+		closedir(dir);
+	return count - 2;
 }
 
 const char *fe_path(struct frontend *fe, const char *name)

@@ -215,6 +215,9 @@ void fe_release_held(struct frontend *fe);
 bool fe_shows(struct frontend *fe, uint64_t at, size_t offset, size_t len);
 bool fe_is_zero(struct frontend *fe, uint64_t at, size_t len);
 
+/* How many the daemon has open. */
+unsigned int fe_descriptors(const struct frontend *fe);
+
 /* Whether there is a program that makes such a file system. */
 bool fe_can_make(const char *type);
 /* Makes one of 400 MiB, and has @run make shares on it; false if it says so. */
