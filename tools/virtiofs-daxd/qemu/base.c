@@ -24,20 +24,24 @@ struct window windows[WINDOW_MAX];
 	((void *)syscall(SYS_mmap, addr, len, prot, flags, fd, offset))
 #define raw_munmap(addr, len) syscall(SYS_munmap, addr, len)
 
-static bool try_busy(struct window *window)
+/* Returns false if there has been a change since, or there is one. */
+static bool change_begin(struct window *window, uint32_t generation)
 {
-	return !__atomic_exchange_n(&window->busy, 1, __ATOMIC_ACQUIRE);
+	return !(generation & 1) &&
+	       __atomic_compare_exchange_n(&window->generation, &generation,
+					   generation + 1, false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
-static void set_busy(struct window *window)
+static void change_begin_wait(struct window *window)
 {
-	while (!try_busy(window))
+	while (!change_begin(window, base_generation(window)))
 		sched_yield();
 }
 
-static void clear_busy(struct window *window)
+static void change_end(struct window *window)
 {
-	__atomic_store_n(&window->busy, 0, __ATOMIC_RELEASE);
+	__atomic_add_fetch(&window->generation, 1, __ATOMIC_RELEASE);
 }
 
 static uint64_t window_len(const struct window *window)
@@ -65,15 +69,13 @@ static void free_array(void *array, size_t len)
 		raw_munmap(array, len);
 }
 
-/* All or none. */
+/* Both or none. */
 static bool new_arrays(struct window *window, size_t num)
 {
-	window->generations = new_array(num * sizeof(*window->generations));
 	window->shown = new_array(num * sizeof(*window->shown));
 	window->zeros = new_array(num * sizeof(*window->zeros));
-	if (window->generations && window->shown && window->zeros)
+	if (window->shown && window->zeros)
 		return true;
-	free_array(window->generations, num * sizeof(*window->generations));
 	free_array(window->shown, num * sizeof(*window->shown));
 	free_array(window->zeros, num * sizeof(*window->zeros));
 	return false;
@@ -129,15 +131,6 @@ static bool show_surely(char *addr, uint64_t len, int flags, int fd,
 	return false;
 }
 
-static void count_change(struct window *window, uint64_t offset, uint64_t len)
-{
-	uint64_t end = offset + len;
-
-	for (uint64_t i = offset / WINDOW_HUGE; i * WINDOW_HUGE < end; i++)
-		__atomic_add_fetch(&window->generations[i], 1,
-				   __ATOMIC_RELEASE);
-}
-
 static void report(struct window *window, uint64_t offset, uint64_t len)
 {
 	struct window_report report = {
@@ -177,8 +170,7 @@ static void forget_zeros(struct window *window, uint64_t offset, uint64_t len)
 
 /*
  * It is told first: as soon as there are zeros, another processor may store to
- * them, and have the file synced. Afterwards the place has changed: another thread
- * may have failed there before, and come after us.
+ * them, and have the file synced.
  */
 static bool zero_page(struct window *window, char *base, uint64_t offset)
 {
@@ -189,7 +181,6 @@ static bool zero_page(struct window *window, char *base, uint64_t offset)
 		return false;
 	report(window, offset, WINDOW_PAGE);
 	done = show(base + offset, WINDOW_PAGE, ZEROS, -1, 0);
-	count_change(window, offset, WINDOW_PAGE);
 	if (done)
 		count_zero(window, offset);
 	return done;
@@ -206,7 +197,6 @@ static bool zero_tile(struct window *window, char *base, uint64_t offset)
 
 	report(window, start, window->tile);
 	done = show_surely(base + start, window->tile, ZEROS, -1, 0);
-	count_change(window, start, window->tile);
 	if (done)
 		forget_zeros(window, start, window->tile);
 	return done;
@@ -297,7 +287,7 @@ static int put(struct window *window, const struct window_msg *file, int fd,
 	int err = -ENODEV;
 	char *base;
 
-	set_busy(window);
+	change_begin_wait(window);
 	base = window->base;
 	if (base) {
 		if (file)
@@ -305,11 +295,10 @@ static int put(struct window *window, const struct window_msg *file, int fd,
 		else
 			err = show_nothing(window, base, offset, len) ? 0 :
 			      -ENOMEM;
-		count_change(window, offset, len);
 		if (!err)
 			forget_zeros(window, offset, len);
 	}
-	clear_busy(window);
+	change_end(window);
 	if (base)
 		drop_code(window, base, offset, len,
 			  err ? SHOWN_ANY : shown_by(file));
@@ -355,10 +344,9 @@ struct window *base_find(const void *addr, uint64_t *offset)
 	return NULL;
 }
 
-uint32_t base_generation(const struct window *window, uint64_t offset)
+uint32_t base_generation(const struct window *window)
 {
-	return __atomic_load_n(&window->generations[offset / WINDOW_HUGE],
-			       __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&window->generation, __ATOMIC_ACQUIRE);
 }
 
 bool base_zero(struct window *window, uint64_t offset, uint32_t generation)
@@ -366,13 +354,13 @@ bool base_zero(struct window *window, uint64_t offset, uint32_t generation)
 	bool done = true;
 	char *base;
 
-	if (!try_busy(window))
+	if (!change_begin(window, generation))
 		return true;
 	base = window->base;
-	if (base && base_generation(window, offset) == generation)
+	if (base)
 		done = zero_page(window, base, offset) ||
 		       zero_tile(window, base, offset);
-	clear_busy(window);
+	change_end(window);
 	return done;
 }
 
@@ -408,16 +396,15 @@ static bool may_hold_base(size_t len)
 /* QEMU has mapped something: if it is a base, nothing is shown there so far. */
 static void note_base(struct window *window, char *addr)
 {
-	set_busy(window);
+	change_begin_wait(window);
 	empty_tile(window);
 	if (show_nothing(window, addr, 0, window->len)) {
-		count_change(window, 0, window->len);
 		forget_zeros(window, 0, window->len);
 		/* It may have addresses that another memory had before. */
 		memset(window->shown, SHOWN_BEFORE, window->len / WINDOW_HUGE);
 		__atomic_store_n(&window->base, addr, __ATOMIC_RELEASE);
 	}
-	clear_busy(window);
+	change_end(window);
 }
 
 static bool same_file(const struct window *window, int fd)
@@ -464,10 +451,10 @@ static void note_unmapped(const char *addr, size_t len)
 		if (!base || addr >= base + window->len || addr + len <= base)
 			continue;
 		/* Not while something is put there. */
-		set_busy(window);
+		change_begin_wait(window);
 		if (window->base == base)
 			__atomic_store_n(&window->base, NULL, __ATOMIC_RELEASE);
-		clear_busy(window);
+		change_end(window);
 	}
 }
 

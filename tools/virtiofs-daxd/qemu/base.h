@@ -44,7 +44,7 @@
 
 /**
  * struct window - the window of one share
- * @base: where QEMU has mapped it, or NULL; changed with @busy set
+ * @base: where QEMU has mapped it, or NULL; changed with @generation odd
  * @len: its size; 0 until the daemon has said it, constant afterwards, as is what
  *	follows
  * @base_fd: the memfd
@@ -53,11 +53,10 @@
  * @report_fd: where the daemon hears of pages that could not be had
  * @tile: what is blank shows the first bytes of the memfd, this many, again and
  *	again: so no guest can make it grow beyond that
- * @generations: of each WINDOW_HUGE bytes, how often what is there has changed;
- *	changed with @busy set
+ * @generation: how often what is there has changed, twice; odd while it is being
+ *	changed, by one thread, which does not wait for anything
  * @shown: of each WINDOW_HUGE bytes, SHOWN_*; changed by the connections' thread
- * @zeros: likewise, pages of zeros that it has at most; changed with @busy set
- * @busy: held while what is there is changed; no thread that holds it waits
+ * @zeros: likewise, pages of zeros that it has at most; changed as @base
  * @missed: reports that were not sent; atomic
  */
 struct window {
@@ -68,10 +67,9 @@ struct window {
 	ino_t ino;
 	int report_fd;
 	uint64_t tile;
-	uint32_t *generations;
+	uint32_t generation;
 	uint8_t *shown;
 	uint16_t *zeros;
-	uint32_t busy;
 	uint64_t missed;
 };
 
@@ -130,11 +128,10 @@ struct window *base_find(const void *addr, uint64_t *offset);
 bool base_is(int fd);
 
 /**
- * base_generation - tells whether a place has changed since
+ * base_generation - tells whether anything has changed since
  * @window: the window
- * @offset: the place
  */
-uint32_t base_generation(const struct window *window, uint64_t offset);
+uint32_t base_generation(const struct window *window);
 
 /**
  * base_zero - show zeros in a page, if nothing has changed there; and in what is
@@ -146,7 +143,7 @@ uint32_t base_generation(const struct window *window, uint64_t offset);
  * Does not wait, takes no memory of the C library; for signal handlers, too.
  *
  * Return: false if it cannot be done. True otherwise, also if it was not done as
- * the place is being changed, or has been: to touch it once more will tell.
+ * something is being changed, or has been: to touch it once more will tell.
  */
 bool base_zero(struct window *window, uint64_t offset, uint32_t generation);
 

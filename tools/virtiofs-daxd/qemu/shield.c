@@ -54,7 +54,7 @@ static bool mend(void *addr)
 	if (!window)
 		return false;
 	offset &= ~(WINDOW_PAGE - 1);
-	generation = base_generation(window, offset);
+	generation = base_generation(window);
 	if (last.window == window && last.offset == offset &&
 	    last.generation == generation) {
 		last.window = NULL;
@@ -207,7 +207,7 @@ static unsigned int mend_piece(struct window *window, const char *base,
 	    can(pass->advice, base + start, WINDOW_HUGE))
 		return 0;
 	for (uint64_t i = start; i < start + WINDOW_HUGE; i += WINDOW_PAGE) {
-		uint32_t generation = base_generation(window, i);
+		uint32_t generation = base_generation(window);
 
 		if (!can(pass->advice, base + i, WINDOW_PAGE))
 			count += base_zero(window, i, generation);
@@ -228,8 +228,8 @@ static bool search_on(struct kvm_search *search)
 
 /*
  * KVM does not say which page it could not have, so the windows are looked through
- * for one, a piece after the other. Each call goes on behind what the last one
- * found, and says whether there was something.
+ * for one, a piece after the other. Each call goes on where the last one found
+ * something, as it may not have been mended, and says whether there was.
  */
 static bool mend_next(struct kvm_search *search)
 {
@@ -239,12 +239,10 @@ static bool mend_next(struct kvm_search *search)
 						   __ATOMIC_ACQUIRE);
 
 		while (base && search->offset < window->len) {
-			uint64_t at = search->offset;
-
-			search->offset += WINDOW_HUGE;
-			if (mend_piece(window, base, at,
+			if (mend_piece(window, base, search->offset,
 				       &kvm_passes[search->pass]))
 				return true;
+			search->offset += WINDOW_HUGE;
 		}
 	} while (search_on(search));
 	return false;
