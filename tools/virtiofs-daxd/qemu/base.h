@@ -22,11 +22,8 @@
 /* The most pieces in which a blank window is mapped. */
 #define WINDOW_TILES 256
 
-/*
- * The most pages of zeros that are maps of their own, of all windows: each may cut
- * another map in two. Beyond it there are zeros in all of a piece.
- */
-#define ZEROS_MAX 1024
+/* Maps in reserve, see base.c. */
+#define SPARE_MAPS 1024
 
 /* What takes the place of a function of the C library, in all of QEMU. */
 #ifndef EXPORT
@@ -34,13 +31,12 @@
 #endif
 
 /*
- * What was shown since code was dropped there: a file, one that the guest may change
- * by a store, and what had the addresses before the base.
+ * What was shown since code was dropped there: anything of which there may be code,
+ * and what the guest can change by a store.
  */
 #define SHOWN_FILE 1u
 #define SHOWN_SHARED 2u
-#define SHOWN_BEFORE 4u
-#define SHOWN_ANY (SHOWN_FILE | SHOWN_SHARED | SHOWN_BEFORE)
+#define SHOWN_ANY (SHOWN_FILE | SHOWN_SHARED)
 
 /**
  * struct window - the window of one share
@@ -56,7 +52,6 @@
  * @generation: how often what is there has changed, twice; odd while it is being
  *	changed, by one thread, which does not wait for anything
  * @shown: of each WINDOW_HUGE bytes, SHOWN_*; changed by the connections' thread
- * @zeros: likewise, pages of zeros that it has at most; changed as @base
  * @missed: reports that were not sent; atomic
  */
 struct window {
@@ -69,7 +64,6 @@ struct window {
 	uint64_t tile;
 	uint32_t generation;
 	uint8_t *shown;
-	uint16_t *zeros;
 	uint64_t missed;
 };
 
@@ -122,10 +116,12 @@ int base_blank(struct window *window, uint64_t offset, uint64_t len);
 struct window *base_find(const void *addr, uint64_t *offset);
 
 /**
- * base_is - whether a file is the base of a window
+ * base_of - the window of which a file is the base
  * @fd: the file
+ *
+ * Return: NULL if it is of none.
  */
-bool base_is(int fd);
+struct window *base_of(int fd);
 
 /**
  * base_generation - tells whether anything has changed since
@@ -134,8 +130,8 @@ bool base_is(int fd);
 uint32_t base_generation(const struct window *window);
 
 /**
- * base_zero - show zeros in a page, if nothing has changed there; and in what is
- *	beside it, if there are too many such pages
+ * base_zero - show zeros in a page, if nothing has changed; and in what is beside
+ *	it, if there are too many maps
  * @window: the window
  * @offset: of the page
  * @generation: what base_generation() has said

@@ -20,7 +20,6 @@
 #include "base.h"
 #include "code.h"
 #include "foreign.h"
-#include "spare.h"
 
 /* The most that a file offset can be. */
 #define MAX_OFFSET ((uint64_t)INT64_MAX)
@@ -203,7 +202,7 @@ static int connect_to(const char *path, unsigned int maps, struct ucred *peer)
  */
 static unsigned int maps_each(unsigned int shares)
 {
-	const unsigned int own = MAPS_OF_QEMU + SPARE_PAGES + 2 * ZEROS_MAX +
+	const unsigned int own = MAPS_OF_QEMU + SPARE_MAPS +
 				 shares * WINDOW_TILES;
 	unsigned int max = MAPS_DEFAULT;
 	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");

@@ -142,7 +142,7 @@ bool foreign_pins(unsigned long request, const void *arg)
 	case FOREIGN_IOMMU_MAP:
 		return pins("VFIO", in_window(iommu->start, iommu->length));
 	case FOREIGN_IOMMU_MAP_FILE:
-		return pins("VFIO", base_is(iommu->fd));
+		return pins("VFIO", base_of(iommu->fd));
 	}
 	if (FOREIGN_IS_VDPA(request)) {
 		foreign_note("vDPA");

@@ -40,7 +40,7 @@ static bool passes_base(const struct msghdr *msg)
 	num = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
 	for (unsigned int i = 0; i < num; i++) {
 		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
-		if (base_is(fd))
+		if (base_of(fd))
 			return true;
 	}
 	return false;
