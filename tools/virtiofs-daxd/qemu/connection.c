@@ -139,25 +139,16 @@ static bool serve_message(struct window *window, int sock)
 /* What a daemon that has gone has shown stays. */
 static void *server_thread(void *arg)
 {
-	unsigned int left = 0;
-
 	prctl(PR_SET_NAME, "dax-window");
 	code_enter();
-	for (int i = 0; i < WINDOW_MAX; i++)
-		left += sockets[i].fd >= 0;
-	while (left) {
+	for (;;) {
 		if (poll(sockets, WINDOW_MAX, -1) < 0)
 			continue;
-		for (int i = 0; i < WINDOW_MAX; i++) {
-			if (!sockets[i].revents ||
-			    serve_message(&windows[i], sockets[i].fd))
-				continue;
-			close(sockets[i].fd);
-			sockets[i].fd = -1;
-			left--;
-		}
+		for (int i = 0; i < WINDOW_MAX; i++)
+			if (sockets[i].revents &&
+			    !serve_message(&windows[i], sockets[i].fd))
+				close_fd(&sockets[i].fd);
 	}
-	code_leave();
 	return arg;
 }
 

@@ -15,7 +15,6 @@
 
 #include "../util.h"
 #include "base.h"
-#include "code.h"
 #include "foreign.h"
 
 /* _IO(0xae, 0x80): linux/kvm.h is not needed for more than this. */
@@ -92,20 +91,13 @@ static void pass_on(int sig, siginfo_t *info, void *context)
 	}
 }
 
-/*
- * Of memory of the host that is broken KVM's guest is told by QEMU, which without
- * KVM would end.
- */
-static bool is_missing(int code)
-{
-	return code == BUS_ADRERR || (code == BUS_MCEERR_AR && code_translated());
-}
-
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
+	bool missing = info->si_code == BUS_ADRERR ||
+		       info->si_code == BUS_MCEERR_AR;
 	int saved_errno = errno;
 
-	if (!is_missing(info->si_code) || !mend(info->si_addr))
+	if (!missing || !mend(info->si_addr))
 		pass_on(sig, info, context);
 	errno = saved_errno;
 }

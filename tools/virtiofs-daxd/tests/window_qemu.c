@@ -45,11 +45,6 @@ void rcu_register_thread(void)
 	registered = true;
 }
 
-void rcu_unregister_thread(void)
-{
-	registered = false;
-}
-
 /* Memory of the first base is at 4 GiB. */
 uint64_t qemu_ram_addr_from_host(void *ptr)
 {
