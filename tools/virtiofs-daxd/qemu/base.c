@@ -257,16 +257,15 @@ bool base_zero(struct window *window, uint64_t offset, uint32_t generation)
 	return done;
 }
 
-struct window *base_find(const void *addr, uint64_t *offset)
+struct window *base_find(uint64_t addr, uint64_t len, uint64_t *offset)
 {
 	for (int i = 0; i < WINDOW_MAX; i++) {
-		const char *base = window_base(&windows[i]);
+		uint64_t base = (uintptr_t)window_base(&windows[i]);
 
-		if (!base || (const char *)addr < base)
+		if (!base || addr >= base + windows[i].len || addr + len <= base)
 			continue;
-		*offset = (const char *)addr - base;
-		if (*offset < windows[i].len)
-			return &windows[i];
+		*offset = addr - base;
+		return &windows[i];
 	}
 	return NULL;
 }
@@ -358,21 +357,10 @@ EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd,
 /* A base is not unmapped while something is put there. */
 EXPORT int munmap(void *addr, size_t len)
 {
-	for (int i = 0; i < WINDOW_MAX; i++) {
-		const char *base = window_base(&windows[i]);
+	struct window *window;
+	uint64_t offset;
 
-		if (base && (char *)addr < base + windows[i].len &&
-		    (char *)addr + len > base)
-			set_base(&windows[i], NULL);
-	}
+	while ((window = base_find((uintptr_t)addr, len, &offset)))
+		set_base(window, NULL);
 	return raw_munmap(addr, len);
-}
-
-EXPORT int mlockall(int flags)
-{
-	int ret = syscall(SYS_mlockall, flags);
-
-	if (!ret && flags & MCL_FUTURE && !(flags & MCL_ONFAULT))
-		foreign_note("mem-lock=on");
-	return ret;
 }

@@ -105,15 +105,16 @@ int base_map(struct window *window, const struct window_msg *msg, int fd);
 int base_blank(struct window *window, uint64_t offset, uint64_t len);
 
 /**
- * base_find - the window in which an address lies
- * @addr: the address
- * @offset: where in the window
+ * base_find - the window of which something is in a part of memory
+ * @addr: where that begins
+ * @len: bytes
+ * @offset: where in the window that is
  *
  * Takes no lock; for signal handlers, too.
  *
- * Return: NULL if it lies in none.
+ * Return: NULL if there is nothing of any.
  */
-struct window *base_find(const void *addr, uint64_t *offset);
+struct window *base_find(uint64_t addr, uint64_t len, uint64_t *offset);
 
 /**
  * base_of - the window of which a file is the base

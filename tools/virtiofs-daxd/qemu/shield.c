@@ -49,7 +49,7 @@ static bool mend(void *addr)
 	uint32_t generation;
 	uint64_t offset;
 
-	window = base_find(addr, &offset);
+	window = base_find((uintptr_t)addr, 1, &offset);
 	if (!window)
 		return false;
 	offset &= ~(WINDOW_PAGE - 1);

@@ -24,8 +24,6 @@ struct vhost_header {
 #define VHOST_VERSION 1u
 #define VHOST_REPLY 4u
 #define VHOST_NEED_REPLY 8u
-#define VHOST_SET_MEM_TABLE 5
-#define VHOST_ADD_MEM_REG 37
 #define VHOST_REQUESTS 64
 
 static bool passes_base(const struct msghdr *msg)
@@ -56,18 +54,18 @@ static void look_for_foreign(int sock, const struct msghdr *msg)
 		dprintf(2, "virtiofs-dax: another vhost-user back-end does not see what the DAX windows show; only a guest that does not copy what it has there for it can tell\n");
 }
 
+/* What follows the header is behind it, or in a piece of its own. */
 static bool is_vhost_user(const struct msghdr *msg, struct vhost_header *header)
 {
-	size_t len = 0;
+	size_t len = msg->msg_iovlen ? msg->msg_iov->iov_len : 0;
 
-	for (size_t i = 0; i < msg->msg_iovlen; i++)
-		len += msg->msg_iov[i].iov_len;
-	if (!msg->msg_iovlen || msg->msg_iov[0].iov_len < sizeof(*header))
+	if (len < sizeof(*header))
 		return false;
-	memcpy(header, msg->msg_iov[0].iov_base, sizeof(*header));
+	memcpy(header, msg->msg_iov->iov_base, sizeof(*header));
 	return header->request < VHOST_REQUESTS &&
 	       (header->flags & ~(VHOST_REPLY | VHOST_NEED_REPLY)) ==
-	       VHOST_VERSION && header->size == len - sizeof(*header);
+	       VHOST_VERSION &&
+	       (len == sizeof(*header) || len == sizeof(*header) + header->size);
 }
 
 /* All that QEMU says to a back-end it says by this. */
@@ -80,11 +78,9 @@ EXPORT ssize_t sendmsg(int sock, const struct msghdr *msg, int flags)
 		*(void **)&next = dlsym(RTLD_NEXT, "sendmsg");
 	if (is_vhost_user(msg, &header)) {
 		connection_start();
+		look_for_foreign(sock, msg);
 		if (header.flags & VHOST_REPLY)
 			code_catch_up();
-		else if (header.request == VHOST_SET_MEM_TABLE ||
-			 header.request == VHOST_ADD_MEM_REG)
-			look_for_foreign(sock, msg);
 	}
 	return next(sock, msg, flags);
 }
