@@ -172,7 +172,6 @@ static int send_base(struct vu_window *window)
 {
 	struct window_msg msg = {
 		.op = WINDOW_BASE,
-		.version = WINDOW_VERSION,
 		.len = window->len,
 	};
 	struct iovec iov = { &msg, sizeof(msg) };

@@ -42,15 +42,11 @@ static bool in_window(const struct window *window, const struct window_msg *msg)
 }
 
 static int serve_base(struct window *window, const struct window_msg *msg,
-		      int *fds, unsigned int num_fds)
+		      int *fds)
 {
 	int err;
 
-	if (msg->version != WINDOW_VERSION)
-		return -EPROTO;
-	if (num_fds != 2 || !msg->len || msg->len & (WINDOW_HUGE - 1) ||
-	    msg->len > MAX_OFFSET || msg->flags || msg->offset ||
-	    msg->file_offset)
+	if (!msg->len || msg->len & (WINDOW_HUGE - 1) || msg->len > MAX_OFFSET)
 		return -EINVAL;
 	err = base_set(window, msg->len, fds[0], fds[1]);
 	if (err == -EPERM)
@@ -62,58 +58,43 @@ static int serve_base(struct window *window, const struct window_msg *msg,
 }
 
 static int serve_map(struct window *window, const struct window_msg *msg,
-		     const int *fds, unsigned int num_fds)
+		     int fd)
 {
 	struct stat st;
 
-	if (num_fds != 1 || !in_window(window, msg) ||
-	    msg->flags & ~WINDOW_PRIVATE ||
+	if (msg->flags & ~WINDOW_PRIVATE ||
 	    msg->file_offset & (WINDOW_PAGE - 1) ||
 	    msg->file_offset > MAX_OFFSET - msg->len)
 		return -EINVAL;
-	if (fstat(fds[0], &st) || !S_ISREG(st.st_mode))
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return -EBADF;
-	return base_map(window, msg, fds[0]);
-}
-
-static int serve_blank(struct window *window, const struct window_msg *msg,
-		       unsigned int num_fds)
-{
-	if (num_fds || !in_window(window, msg) || msg->flags ||
-	    msg->file_offset)
-		return -EINVAL;
-	return base_blank(window, msg->offset, msg->len);
-}
-
-static int serve_query(struct window *window, const struct window_msg *msg,
-		       unsigned int num_fds)
-{
-	if (num_fds || msg->flags || msg->offset || msg->len ||
-	    msg->file_offset)
-		return -EINVAL;
-	return __atomic_load_n(&window->base, __ATOMIC_ACQUIRE) ? 0 : -ENODEV;
+	return base_map(window, msg, fd);
 }
 
 static int serve(struct window *window, const struct window_msg *msg, int *fds,
 		 unsigned int num_fds)
 {
-	if (msg->reserved)
+	static const unsigned int wanted[] = {
+		[WINDOW_BASE] = 2, [WINDOW_QUERY] = 0,
+		[WINDOW_MAP] = 1, [WINDOW_BLANK] = 0,
+	};
+
+	if (msg->op != WINDOW_BASE && !window->len)
+		return -ENODEV;
+	if (!msg->op || msg->op >= ARRAY_SIZE(wanted))
+		return -EOPNOTSUPP;
+	if (num_fds != wanted[msg->op])
 		return -EINVAL;
 	if (msg->op == WINDOW_BASE)
-		return serve_base(window, msg, fds, num_fds);
-	if (msg->version)
+		return serve_base(window, msg, fds);
+	if (msg->op == WINDOW_QUERY)
+		return __atomic_load_n(&window->base, __ATOMIC_ACQUIRE) ?
+		       0 : -ENODEV;
+	if (!in_window(window, msg))
 		return -EINVAL;
-	if (!window->len)
-		return -ENODEV;
-	switch (msg->op) {
-	case WINDOW_QUERY:
-		return serve_query(window, msg, num_fds);
-	case WINDOW_MAP:
-		return serve_map(window, msg, fds, num_fds);
-	case WINDOW_BLANK:
-		return serve_blank(window, msg, num_fds);
-	}
-	return -EOPNOTSUPP;
+	if (msg->op == WINDOW_MAP)
+		return serve_map(window, msg, fds[0]);
+	return base_blank(window, msg->offset, msg->len);
 }
 
 /* Returns false if the daemon has gone. */
@@ -195,10 +176,10 @@ static unsigned int maps_each(unsigned int shares)
 {
 	const unsigned int own = MAPS_OF_QEMU + SPARE_MAPS +
 				 shares * WINDOW_TILES;
-	unsigned int max = MAPS_DEFAULT;
+	unsigned int max;
 	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
 
-	if (file && fscanf(file, "%u", &max) != 1)
+	if (!file || fscanf(file, "%u", &max) != 1)
 		max = MAPS_DEFAULT;
 	if (file)
 		fclose(file);
@@ -208,14 +189,15 @@ static unsigned int maps_each(unsigned int shares)
 /* QEMU's signals are not for us, but what our own mistakes raise must not wait. */
 static void start_thread(void)
 {
-	static const int own[] = { SIGBUS, SIGSEGV, SIGFPE, SIGILL };
 	sigset_t set, old;
 	pthread_t thread;
 	int err;
 
 	sigfillset(&set);
-	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
-		sigdelset(&set, own[i]);
+	sigdelset(&set, SIGBUS);
+	sigdelset(&set, SIGSEGV);
+	sigdelset(&set, SIGFPE);
+	sigdelset(&set, SIGILL);
 	pthread_sigmask(SIG_SETMASK, &set, &old);
 	err = pthread_create(&thread, NULL, server_thread, NULL);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -229,14 +211,11 @@ static void start_thread(void)
 static unsigned int connect_all(char *paths)
 {
 	unsigned int shares = 1, count = 0;
-	char *path, *rest;
+	char *path;
 
 	for (path = paths; *path; path++)
 		shares += *path == ':';
-	for (path = paths; path; path = rest) {
-		rest = strchr(path, ':');
-		if (rest)
-			*rest++ = 0;
+	while ((path = strsep(&paths, ":"))) {
 		if (count == WINDOW_MAX) {
 			dprintf(2, "virtiofs-dax: %s: there are %d already\n",
 				path, WINDOW_MAX);

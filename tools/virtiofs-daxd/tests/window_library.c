@@ -211,12 +211,9 @@ static int send_msg(int i, const struct window_msg *msg, int fd)
 	return send_raw(i, msg, sizeof(*msg), &fd, fd >= 0);
 }
 
-static int send_base(int i, uint64_t len, uint32_t version, const int *fds,
-		     unsigned int num_fds)
+static int send_base(int i, uint64_t len, const int *fds, unsigned int num_fds)
 {
-	const struct window_msg msg = {
-		.op = WINDOW_BASE, .version = version, .len = len,
-	};
+	const struct window_msg msg = { .op = WINDOW_BASE, .len = len };
 
 	return send_raw(i, &msg, sizeof(msg), fds, num_fds);
 }
@@ -269,8 +266,7 @@ static bool begin_share(int i, uint64_t len)
 		return false;
 	reports[i] = pair[0];
 	bases[i] = make_base(len, SEALS);
-	if (send_base(i, len, WINDOW_VERSION,
-		      (int[]){ bases[i], pair[1] }, 2))
+	if (send_base(i, len, (int[]){ bases[i], pair[1] }, 2))
 		return false;
 	close(pair[1]);
 	return true;
@@ -360,24 +356,22 @@ static void a_base_is_checked(void)
 {
 	int good = make_base(LEN, SEALS), loose = make_base(LEN, F_SEAL_SEAL);
 	int file = memfd_create("file", MFD_CLOEXEC), pair[2];
-	const uint32_t v = WINDOW_VERSION;
 
 	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
 	CHECK(spawn(NULL) && ask("hello", 0, 0, 0) == 0 && take(0));
-	CHECK(send_base(0, LEN, v + 1, (int[]){ good, pair[1] }, 2) == -EPROTO);
-	CHECK(send_base(0, LEN, v, NULL, 0) == -EINVAL);
-	CHECK(send_base(0, LEN, v, (int[]){ good }, 1) == -EINVAL);
-	CHECK(send_base(0, LEN, v, (int[]){ good, pair[1], good }, 3) ==
+	CHECK(send_base(0, LEN, NULL, 0) == -EINVAL);
+	CHECK(send_base(0, LEN, (int[]){ good }, 1) == -EINVAL);
+	CHECK(send_base(0, LEN, (int[]){ good, pair[1], good }, 3) ==
 	      -EINVAL);
-	CHECK(send_base(0, 0, v, (int[]){ good, pair[1] }, 2) == -EINVAL);
-	CHECK(send_base(0, LEN + PAGE, v, (int[]){ good, pair[1] }, 2) ==
+	CHECK(send_base(0, 0, (int[]){ good, pair[1] }, 2) == -EINVAL);
+	CHECK(send_base(0, LEN + PAGE, (int[]){ good, pair[1] }, 2) ==
 	      -EINVAL);
-	CHECK(send_base(0, 2 * LEN, v, (int[]){ good, pair[1] }, 2) == -EINVAL);
-	CHECK(send_base(0, LEN, v, (int[]){ loose, pair[1] }, 2) == -EBADF);
-	CHECK(send_base(0, LEN, v, (int[]){ pair[1], pair[1] }, 2) == -EBADF);
-	CHECK(send_base(0, LEN, v, (int[]){ good, file }, 2) == -EBADF);
-	CHECK(send_base(0, LEN, v, (int[]){ good, pair[1] }, 2) == 0);
-	CHECK(send_base(0, LEN, v, (int[]){ good, pair[1] }, 2) == -EBUSY);
+	CHECK(send_base(0, 2 * LEN, (int[]){ good, pair[1] }, 2) == -EINVAL);
+	CHECK(send_base(0, LEN, (int[]){ loose, pair[1] }, 2) == -EBADF);
+	CHECK(send_base(0, LEN, (int[]){ pair[1], pair[1] }, 2) == -EBADF);
+	CHECK(send_base(0, LEN, (int[]){ good, file }, 2) == -EBADF);
+	CHECK(send_base(0, LEN, (int[]){ good, pair[1] }, 2) == 0);
+	CHECK(send_base(0, LEN, (int[]){ good, pair[1] }, 2) == -EBUSY);
 	CHECK(query(0) == -ENODEV && blank(0, PAGE) == -ENODEV);
 	CHECK(end() == 0);
 	close(good);
@@ -394,7 +388,7 @@ static void locked_memory_is_refused(void)
 	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
 	CHECK(spawn(NULL) && ask("hello", 0, 0, 0) == 0 && take(0));
 	CHECK(ask("lock", 0, 0, 0) == 0);
-	CHECK(send_base(0, LEN, WINDOW_VERSION, (int[]){ base, pair[1] }, 2) ==
+	CHECK(send_base(0, LEN, (int[]){ base, pair[1] }, 2) ==
 	      -EPERM);
 	CHECK(end() == 0);
 	close(base);
@@ -410,7 +404,7 @@ static int base_beside(const char *option)
 	if (!spawn(option) || ask("hello", 0, 0, 0) || !take(0) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return 1;
-	err = send_base(0, LEN, WINDOW_VERSION, (int[]){ base, pair[1] }, 2);
+	err = send_base(0, LEN, (int[]){ base, pair[1] }, 2);
 	close(base);
 	close(pair[0]);
 	close(pair[1]);
@@ -456,7 +450,7 @@ static void devices_do_not_pin_the_window(void)
 	/* To a share that comes later it is told. */
 	CHECK(take(1));
 	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-	CHECK(send_base(1, LEN, WINDOW_VERSION, (int[]){ base, pair[1] }, 2) ==
+	CHECK(send_base(1, LEN, (int[]){ base, pair[1] }, 2) ==
 	      -EPERM && said("VFIO"));
 	CHECK(end() == 0);
 	close(base);
@@ -594,13 +588,9 @@ static void messages_are_checked(void)
 	CHECK(send_raw(0, &msg, sizeof(msg) - 1, &file, 1) == -EINVAL);
 	CHECK(send_raw(0, &(struct window_msg[2]){ msg }, 2 * sizeof(msg),
 		       &file, 1) == -EINVAL);
-	msg.reserved = 1;
-	CHECK(send_msg(0, &msg, file) == -EINVAL);
-	msg.reserved = 0;
-	msg.version = 1;
-	CHECK(send_msg(0, &msg, file) == -EINVAL);
-	msg.version = 0;
 	msg.op = 0;
+	CHECK(send_msg(0, &msg, file) == -EOPNOTSUPP);
+	msg.op = WINDOW_BLANK + 1;
 	CHECK(send_msg(0, &msg, file) == -EOPNOTSUPP);
 	msg.op = WINDOW_BLANK;
 	CHECK(send_msg(0, &msg, file) == -EINVAL);
@@ -961,8 +951,6 @@ static void garbage(void)
 		struct window_msg msg[2] = { {
 			.op = random() % 6,
 			.flags = random() % 8 ? random() % 2 : random(),
-			.version = random() % 8 ? 0 : random() % 3,
-			.reserved = random() % 8 ? 0 : random(),
 			.offset = random_number(),
 			.len = random_number(),
 			.file_offset = random_number(),
