@@ -241,14 +241,17 @@ static void report(struct window *window, uint64_t offset, uint64_t len)
  * them, and have the file synced. Without spare maps there are zeros in all of a
  * tile: however often, and wherever, that makes no more maps than there are tiles.
  */
-bool base_zero(struct window *window, uint64_t offset, uint32_t generation)
+bool base_zero(struct window *window, uint64_t offset, uint64_t len,
+	       uint32_t generation)
 {
-	uint64_t len = spare_left() ? WINDOW_PAGE : window->tile;
 	bool done = true;
 
 	if (!change_begin(window, generation))
 		return true;
-	offset -= offset % len;
+	if (!spare_left()) {
+		offset -= offset % window->tile;
+		len = window->tile;
+	}
 	if (window->base) {
 		report(window, offset, len);
 		done = show(window->base + offset, len, ZEROS, -1, 0);

@@ -30,6 +30,15 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
+/* The function whose place was taken. */
+#define NEXT(fn) ({							\
+	static __typeof__(fn) *next;					\
+									\
+	if (!next)							\
+		*(void **)&next = dlsym(RTLD_NEXT, #fn);		\
+	next;								\
+})
+
 /*
  * What was shown since code was dropped there: anything of which there may be code,
  * and what the guest can change by a store.
@@ -131,10 +140,11 @@ struct window *base_of(int fd);
 uint32_t base_generation(const struct window *window);
 
 /**
- * base_zero - show zeros in a page, if nothing has changed; and in what is beside
- *	it, if there are too many maps
+ * base_zero - show zeros in some pages, if nothing has changed; and in what is beside
+ *	them, if there are too many maps
  * @window: the window
- * @offset: of the page
+ * @offset: of the first
+ * @len: bytes
  * @generation: what base_generation() has said
  *
  * Does not wait, takes no memory of the C library; for signal handlers, too.
@@ -142,6 +152,7 @@ uint32_t base_generation(const struct window *window);
  * Return: false if it cannot be done. True otherwise, also if it was not done as
  * something is being changed, or has been: to touch it once more will tell.
  */
-bool base_zero(struct window *window, uint64_t offset, uint32_t generation);
+bool base_zero(struct window *window, uint64_t offset, uint64_t len,
+	       uint32_t generation);
 
 #endif

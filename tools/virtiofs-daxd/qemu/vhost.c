@@ -71,16 +71,13 @@ static bool is_vhost_user(const struct msghdr *msg, struct vhost_header *header)
 /* All that QEMU says to a back-end it says by this. */
 EXPORT ssize_t sendmsg(int sock, const struct msghdr *msg, int flags)
 {
-	static ssize_t (*next)(int, const struct msghdr *, int);
 	struct vhost_header header;
 
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "sendmsg");
 	if (is_vhost_user(msg, &header)) {
 		connection_start();
 		look_for_foreign(sock, msg);
 		if (header.flags & VHOST_REPLY)
 			code_catch_up();
 	}
-	return next(sock, msg, flags);
+	return NEXT(sendmsg)(sock, msg, flags);
 }

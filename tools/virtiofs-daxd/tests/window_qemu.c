@@ -377,6 +377,8 @@ static bool command(const char *line)
 		cmd_seen();
 	else if (!strcmp(word, "kvm"))
 		cmd_kvm(a, false);
+	else if (!strcmp(word, "populated"))
+		printf("%lu\n", *(unsigned long *)dlsym(RTLD_DEFAULT, word));
 	else if (!strcmp(word, "lock"))
 		printf("%d\n", mlockall(MCL_FUTURE));
 	else if (!strcmp(word, "stock"))
