@@ -121,8 +121,6 @@ int base_set(struct window *window, uint64_t len, int base_fd, int report_fd)
 	if (!window->shown)
 		return -ENOMEM;
 	window->base_fd = base_fd;
-	window->dev = st.st_dev;
-	window->ino = st.st_ino;
 	window->report_fd = report_fd;
 	window->tile = len / WINDOW_TILES > WINDOW_HUGE ? len / WINDOW_TILES : WINDOW_HUGE;
 	__atomic_store_n(&window->len, len, __ATOMIC_RELEASE);
@@ -275,10 +273,11 @@ struct window *base_find(uint64_t addr, uint64_t len, uint64_t *offset)
 
 static bool is_base(const struct window *window, int fd)
 {
-	struct stat st;
+	struct stat st, base;
 
 	return window_len(window) && !fstat(fd, &st) &&
-	       st.st_dev == window->dev && st.st_ino == window->ino;
+	       !fstat(window->base_fd, &base) && st.st_dev == base.st_dev &&
+	       st.st_ino == base.st_ino;
 }
 
 struct window *base_of(int fd)

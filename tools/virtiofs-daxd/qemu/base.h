@@ -12,7 +12,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "proto.h"
 
@@ -53,8 +52,6 @@
  * @len: its size; 0 until the daemon has said it, constant afterwards, as is what
  *	follows
  * @base_fd: the memfd
- * @dev: which file that is
- * @ino: likewise
  * @report_fd: where the daemon hears of pages that could not be had
  * @tile: what is blank shows the first bytes of the memfd, this many, again and
  *	again: so no guest can make it grow beyond that
@@ -67,8 +64,6 @@ struct window {
 	char *base;
 	uint64_t len;
 	int base_fd;
-	dev_t dev;
-	ino_t ino;
 	int report_fd;
 	uint64_t tile;
 	uint32_t generation;

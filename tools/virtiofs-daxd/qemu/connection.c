@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "connection.h"
-
+/*
+ * The connections to the daemons, one for each share, and the thread that serves
+ * them. What cannot be reached is told on standard error, and left out: its daemon
+ * then lets QEMU map each part of a file by itself.
+ */
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -20,6 +24,21 @@
 #include "base.h"
 #include "code.h"
 #include "foreign.h"
+
+/* Environment: sockets of the daemons, with colons between them. */
+#define SOCKETS_ENV "VIRTIOFS_DAX_WINDOW"
+
+/* The start of a vhost-user message; @size is of what follows. */
+struct vhost_header {
+	uint32_t request;
+	uint32_t flags;
+	uint32_t size;
+};
+
+#define VHOST_VERSION 1u
+#define VHOST_REPLY 4u
+#define VHOST_NEED_REPLY 8u
+#define VHOST_REQUESTS 64
 
 /* The most that a file offset can be. */
 #define MAX_OFFSET ((uint64_t)INT64_MAX)
@@ -228,7 +247,7 @@ static unsigned int connect_all(char *paths)
 	return count;
 }
 
-void connection_start(void)
+static void start(void)
 {
 	static int started;
 	char *paths;
@@ -237,21 +256,54 @@ void connection_start(void)
 		return;
 	for (int i = 0; i < WINDOW_MAX; i++)
 		sockets[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
-	paths = getenv(CONNECTION_ENV) ? strdup(getenv(CONNECTION_ENV)) : NULL;
+	paths = getenv(SOCKETS_ENV) ? strdup(getenv(SOCKETS_ENV)) : NULL;
 	/* Not for what QEMU may start. */
-	unsetenv(CONNECTION_ENV);
+	unsetenv(SOCKETS_ENV);
 	if (paths && connect_all(paths))
 		start_thread();
 	free(paths);
 }
 
-bool connection_is_of_daemon(int sock)
+/* True as well if that is not known: then it is 0, as where there is no daemon. */
+static bool is_of_daemon(int sock)
 {
-	struct ucred peer;
+	struct ucred peer = { 0 };
 	socklen_t len = sizeof(peer);
 	bool ours = getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 
 	for (int i = 0; i < WINDOW_MAX; i++)
-		ours |= windows[i].len && daemons[i].pid == peer.pid;
+		ours |= daemons[i].pid == peer.pid;
 	return ours;
+}
+
+/* What follows the header is behind it, or in a piece of its own. */
+static bool is_vhost_user(const struct msghdr *msg, struct vhost_header *header)
+{
+	size_t len = msg->msg_iovlen ? msg->msg_iov->iov_len : 0;
+
+	if (len < sizeof(*header))
+		return false;
+	memcpy(header, msg->msg_iov->iov_base, sizeof(*header));
+	return header->request < VHOST_REQUESTS &&
+	       (header->flags & ~(VHOST_REPLY | VHOST_NEED_REPLY)) ==
+	       VHOST_VERSION &&
+	       (len == sizeof(*header) || len == sizeof(*header) + header->size);
+}
+
+/*
+ * All that QEMU says to its back-ends it says by this. With the first word we begin:
+ * it has forked then, if it does, and whoever preloads something else has done so.
+ */
+EXPORT ssize_t sendmsg(int sock, const struct msghdr *msg, int flags)
+{
+	struct vhost_header header;
+
+	if (is_vhost_user(msg, &header)) {
+		start();
+		if (msg->msg_controllen && !is_of_daemon(sock))
+			foreign_sees(msg);
+		if (header.flags & VHOST_REPLY)
+			code_catch_up();
+	}
+	return NEXT(sendmsg)(sock, msg, flags);
 }

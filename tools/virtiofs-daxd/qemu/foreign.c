@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -125,6 +126,26 @@ bool foreign_pins(unsigned long request, const void *arg)
 	if (window && !__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
 		dprintf(2, "virtiofs-dax: VFIO with a DAX window: its devices do not reach what is mapped there; a guest that lets them try gets errors\n");
 	return window;
+}
+
+/* A back-end that was made when a base was there already. */
+void foreign_sees(const struct msghdr *msg)
+{
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	static bool said;
+	bool base = false;
+	int fd;
+
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET ||
+	    cmsg->cmsg_type != SCM_RIGHTS)
+		return;
+	for (size_t i = 0; CMSG_LEN(i + sizeof(fd)) <= cmsg->cmsg_len;
+	     i += sizeof(fd)) {
+		memcpy(&fd, CMSG_DATA(cmsg) + i, sizeof(fd));
+		base |= base_of(fd) != NULL;
+	}
+	if (base && !__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		dprintf(2, "virtiofs-dax: another vhost-user back-end does not see what the DAX windows show; only a guest that does not copy what it has there for it can tell\n");
 }
 
 EXPORT int mlockall(int flags)

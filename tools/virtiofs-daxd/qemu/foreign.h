@@ -10,6 +10,7 @@
 #define VIRTIOFS_DAX_QEMU_FOREIGN_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
 /**
  * foreign_found - one that there is, or will be by QEMU's command line
@@ -26,5 +27,11 @@ const char *foreign_found(void);
  * Return: true if that is memory of a window, and so is not to be done.
  */
 bool foreign_pins(unsigned long request, const void *arg);
+
+/**
+ * foreign_sees - QEMU says something to a back-end that is not ours
+ * @msg: what; it may carry descriptors
+ */
+void foreign_sees(const struct msghdr *msg);
 
 #endif
