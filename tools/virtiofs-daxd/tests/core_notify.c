@@ -184,11 +184,31 @@ static void strange_buffers(void)
 	tear_down();
 }
 
+static bool no_fetch(struct queue_ticket *ticket)
+{
+	(void)ticket;
+	return false;
+}
+
+/* Who looks for requests may do so just when it is agreed that there are none. */
+static void no_request_is_taken(void)
+{
+	struct queue_ticket ticket;
+
+	CHECK(set_up());
+	offer(512);
+	CHECK(!queue_take(&queue, &ticket, no_fetch));
+	notify_inval_inode(7, 0, 0);
+	CHECK(told()->error == FUSE_NOTIFY_INVAL_INODE);
+	tear_down();
+}
+
 static const struct fs_test tests[] = {
 	TEST(a_stop_loses_nothing),
 	TEST(a_reset_forgets),
 	TEST(what_waits_is_bounded),
 	TEST(strange_buffers),
+	TEST(no_request_is_taken),
 };
 
 int main(int argc, char **argv)
