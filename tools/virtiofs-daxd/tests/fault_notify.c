@@ -281,6 +281,14 @@ static void stop_and_go_on(void)
 	CHECK(fe_stop_queues(&fe));
 	fe_start_queues(&fe, false);
 	CHECK(silent() && inval(9, 5, 6) == 0 && told(9, 5, 6));
+	/* And with what was too much. */
+	CHECK(no_buffers());
+	for (int i = 0; i <= NOTIFY_MAX_WAITING; i++)
+		CHECK(inval(2000 + i, i, 1) == 0);
+	CHECK(fe_stop_queues(&fe) && agree_again());
+	fe_start_queues(&fe, false);
+	fe_note_give(&fe, 0);
+	CHECK(told_all_changed());
 	CHECK(fe_end(&fe) == 0);
 }
 
