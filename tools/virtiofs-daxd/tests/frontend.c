@@ -955,6 +955,11 @@ bool fe_is_zero(struct frontend *fe, uint64_t at, size_t len)
 	return true;
 }
 
+uint64_t fe_make(struct frontend *fe, const char *name, size_t size)
+{
+	return fe_file(fe, name, size) ? fe_lookup(fe, name, NULL) : 0;
+}
+
 const char *fe_path(struct frontend *fe, const char *name)
 {
 	static char path[256];

@@ -381,34 +381,32 @@ static void a_base_is_checked(void)
 	close(pair[1]);
 }
 
-static void locked_memory_is_refused(void)
+/* Tells the library of a base and forgets it; returns the error. */
+static int offer_base(int i)
 {
-	int base = make_base(LEN, SEALS), pair[2];
+	int base = make_base(LEN, SEALS), pair[2], err = 1;
 
-	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-	CHECK(spawn(NULL) && ask("hello", 0, 0, 0) == 0 && take(0));
-	CHECK(ask("lock", 0, 0, 0) == 0);
-	CHECK(send_base(0, LEN, (int[]){ base, pair[1] }, 2) ==
-	      -EPERM);
-	CHECK(end() == 0);
-	close(base);
-	close(pair[0]);
-	close(pair[1]);
-}
-
-/* Tells QEMU's library of a base, where there is something against it. */
-static int base_beside(const char *option)
-{
-	int base = make_base(LEN, SEALS), pair[2], err;
-
-	if (!spawn(option) || ask("hello", 0, 0, 0) || !take(0) ||
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return 1;
-	err = send_base(0, LEN, (int[]){ base, pair[1] }, 2);
+	if (!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		err = send_base(i, LEN, (int[]){ base, pair[1] }, 2);
 	close(base);
 	close(pair[0]);
 	close(pair[1]);
 	return err;
+}
+
+static void locked_memory_is_refused(void)
+{
+	CHECK(spawn(NULL) && ask("hello", 0, 0, 0) == 0 && take(0));
+	CHECK(ask("lock", 0, 0, 0) == 0);
+	CHECK(offer_base(0) == -EPERM && end() == 0);
+}
+
+/* Where there is something against it. */
+static int base_beside(const char *option)
+{
+	if (!spawn(option) || ask("hello", 0, 0, 0) || !take(0))
+		return 1;
+	return offer_base(0);
 }
 
 /* What is made later than the device of the share is known by its option. */
@@ -439,8 +437,6 @@ static void foreign_devices_are_refused(void)
 /* A device that memory was mapped for is there, whatever its name was. */
 static void devices_do_not_pin_the_window(void)
 {
-	int base = make_base(LEN, SEALS), pair[2];
-
 	CHECK(begin());
 	for (int iommufd = 0; iommufd < 2; iommufd++) {
 		CHECK(ask("pin", iommufd, 3 * PAGE, 0) == 0);
@@ -448,14 +444,8 @@ static void devices_do_not_pin_the_window(void)
 	}
 	CHECK(said("VFIO with a DAX window: its devices do not reach"));
 	/* To a share that comes later it is told. */
-	CHECK(take(1));
-	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-	CHECK(send_base(1, LEN, (int[]){ base, pair[1] }, 2) ==
-	      -EPERM && said("VFIO"));
+	CHECK(take(1) && offer_base(1) == -EPERM && said("VFIO"));
 	CHECK(end() == 0);
-	close(base);
-	close(pair[0]);
-	close(pair[1]);
 }
 
 /* A back-end that is added later gets the base, in which it sees nothing. */
