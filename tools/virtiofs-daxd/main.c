@@ -429,6 +429,9 @@ static bool wait_for(struct daemon *daemon, int fd)
 	}
 }
 
+/* The largest for which there is a place in QEMU without KVM, as scripts/vm knows. */
+#define TCG_WINDOW (UINT64_C(256) << 30)
+
 static void log_start(const struct options *opts)
 {
 	char window[32] = "no window (--dax-window)";
@@ -438,6 +441,9 @@ static void log_start(const struct options *opts)
 			 opts->window >> 20);
 	log_info("sharing %s as '%s' with %s, waiting on %s", opts->shared_dir,
 		 opts->tag, window, opts->socket_path);
+	if (opts->window > TCG_WINDOW)
+		log_warn("--dax-window: a guest has room for more than %lu GiB only with KVM, on a processor with as many addresses; and its driver takes %lu GiB of its memory",
+			 TCG_WINDOW >> 30, opts->window >> 36);
 }
 
 /*

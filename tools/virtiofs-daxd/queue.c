@@ -350,13 +350,17 @@ static bool queue_pop(struct queue *queue, struct queue_ticket *ticket)
 	return n > 0;
 }
 
-bool queue_take(struct queue *queue, struct queue_ticket *ticket,
-		bool (*fetch)(struct queue_ticket *ticket))
+/*
+ * One that is for what we say has no requests. Who looks for them may have asked
+ * just before the guest and we agreed on that.
+ */
+static bool take(struct queue *queue, struct queue_ticket *ticket,
+		 bool (*fetch)(struct queue_ticket *ticket), bool to_say)
 {
 	bool got;
 
 	pthread_mutex_lock(&queue->lock);
-	got = queue_pop(queue, ticket);
+	got = to_say == !!queue->refilled && queue_pop(queue, ticket);
 	if (got) {
 		ticket->queue = queue;
 		ticket->mem = guest_mem_get(queue->mem);
@@ -368,6 +372,12 @@ bool queue_take(struct queue *queue, struct queue_ticket *ticket,
 	}
 	pthread_mutex_unlock(&queue->lock);
 	return got;
+}
+
+bool queue_take(struct queue *queue, struct queue_ticket *ticket,
+		bool (*fetch)(struct queue_ticket *ticket))
+{
+	return take(queue, ticket, fetch, false);
 }
 
 /* Caller holds the lock. */
@@ -529,7 +539,7 @@ int queue_say(struct queue *queue, const void *data, size_t len)
 	struct queue_ticket ticket;
 	bool fits;
 
-	if (!queue_take(queue, &ticket, say_fetch))
+	if (!take(queue, &ticket, say_fetch, true))
 		return -EAGAIN;
 	fits = !ticket.chain.fault && iov_size(virtq_chain_in(&ticket.chain),
 					       ticket.chain.in_count) >= len;

@@ -102,14 +102,18 @@ static int get_answer(struct vu_window *window)
 	return -ENOTCONN;
 }
 
-static int call(struct vu_window *window, const struct window_msg *msg, int fd)
+/* Waits for the answer, @msecs at most unless that is -1. */
+static int call(struct vu_window *window, const struct window_msg *msg,
+		const int *fds, unsigned int num_fds, int msecs)
 {
 	struct iovec iov = { (void *)msg, sizeof(*msg) };
 	int err;
 
 	if (window->conn < 0)
 		return -ENOTCONN;
-	err = fd_send(window->conn, &iov, 1, fd);
+	err = fds_send(window->conn, &iov, 1, fds, num_fds);
+	if (!err && msecs >= 0 && !readable(window->conn, msecs))
+		err = -ETIMEDOUT;
 	return err ?: get_answer(window);
 }
 
@@ -170,19 +174,10 @@ static int take_hello(struct vu_window *window)
 
 static int send_base(struct vu_window *window)
 {
-	struct window_msg msg = {
-		.op = WINDOW_BASE,
-		.version = WINDOW_VERSION,
-		.len = window->len,
-	};
-	struct iovec iov = { &msg, sizeof(msg) };
-	int fds[] = { window->base, window->reports[1] };
-	int err;
+	const struct window_msg msg = { .op = WINDOW_BASE, .len = window->len };
+	const int fds[] = { window->base, window->reports[1] };
 
-	err = fds_send(window->conn, &iov, 1, fds, ARRAY_SIZE(fds));
-	if (!err && !readable(window->conn, HELLO_MSECS))
-		err = -ETIMEDOUT;
-	return err ?: get_answer(window);
+	return call(window, &msg, fds, ARRAY_SIZE(fds), HELLO_MSECS);
 }
 
 static bool has_gone(int conn)
@@ -238,7 +233,7 @@ int vu_window_query(struct vu_window *window)
 {
 	const struct window_msg msg = { .op = WINDOW_QUERY };
 
-	return call(window, &msg, -1);
+	return call(window, &msg, NULL, 0, -1);
 }
 
 int vu_window_map(struct vu_window *window, const struct vu_map *map)
@@ -251,7 +246,7 @@ int vu_window_map(struct vu_window *window, const struct vu_map *map)
 		.file_offset = map->fd_offset,
 	};
 
-	return call(window, &msg, map->fd);
+	return call(window, &msg, &map->fd, 1, -1);
 }
 
 int vu_window_blank(struct vu_window *window, uint64_t shm_offset,
@@ -263,7 +258,7 @@ int vu_window_blank(struct vu_window *window, uint64_t shm_offset,
 		.len = len,
 	};
 
-	return call(window, &msg, -1);
+	return call(window, &msg, NULL, 0, -1);
 }
 
 void vu_window_shutdown(struct vu_window *window)

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,10 +13,8 @@
 
 #include "code.h"
 #include "foreign.h"
-#include "spare.h"
 
-/* What QEMU reserves besides the memory itself: a page to guard its end. */
-#define GUARD_MAX (UINT64_C(64) << 10)
+#define ZEROS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 struct window windows[WINDOW_MAX];
 
@@ -24,20 +22,71 @@ struct window windows[WINDOW_MAX];
 	((void *)syscall(SYS_mmap, addr, len, prot, flags, fd, offset))
 #define raw_munmap(addr, len) syscall(SYS_munmap, addr, len)
 
-static bool try_busy(struct window *window)
+/*
+ * Maps of no use but to be given up when Linux allows QEMU no more of them
+ * (vm.max_map_count). Files are shown only as long as they are there: so there
+ * are always some left to take files out of the window again, to put zeros in
+ * place of what is lost, and for QEMU itself.
+ */
+static char *spare;
+
+/* Each page is a map of its own, as it differs from those beside it. */
+#define SPARE_LEN (SPARE_MAPS * WINDOW_PAGE)
+
+static bool spare_left(void)
 {
-	return !__atomic_exchange_n(&window->busy, 1, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&spare, __ATOMIC_ACQUIRE);
 }
 
-static void set_busy(struct window *window)
+static bool spare_give(void)
 {
-	while (!try_busy(window))
+	char *pages = __atomic_exchange_n(&spare, NULL, __ATOMIC_ACQ_REL);
+
+	return pages && !raw_munmap(pages, SPARE_LEN);
+}
+
+static bool spare_take(void)
+{
+	char *pages;
+
+	if (spare_left())
+		return true;
+	pages = raw_mmap(NULL, SPARE_LEN, PROT_NONE, ZEROS, -1, 0);
+	if (pages == MAP_FAILED)
+		return false;
+	for (uint64_t i = 1; i < SPARE_MAPS; i += 2) {
+		if (!mprotect(pages + i * WINDOW_PAGE, WINDOW_PAGE, PROT_READ))
+			continue;
+		raw_munmap(pages, SPARE_LEN);
+		return false;
+	}
+	__atomic_store_n(&spare, pages, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* Returns false if there has been a change since, or there is one. */
+static bool change_begin(struct window *window, uint32_t generation)
+{
+	return !(generation & 1) &&
+	       __atomic_compare_exchange_n(&window->generation, &generation,
+					   generation + 1, false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static void change_begin_wait(struct window *window)
+{
+	while (!change_begin(window, base_generation(window)))
 		sched_yield();
 }
 
-static void clear_busy(struct window *window)
+static void change_end(struct window *window)
 {
-	__atomic_store_n(&window->busy, 0, __ATOMIC_RELEASE);
+	__atomic_add_fetch(&window->generation, 1, __ATOMIC_RELEASE);
+}
+
+uint32_t base_generation(const struct window *window)
+{
+	return __atomic_load_n(&window->generation, __ATOMIC_ACQUIRE);
 }
 
 static uint64_t window_len(const struct window *window)
@@ -48,35 +97,6 @@ static uint64_t window_len(const struct window *window)
 static char *window_base(const struct window *window)
 {
 	return __atomic_load_n(&window->base, __ATOMIC_ACQUIRE);
-}
-
-static void *new_array(size_t len)
-{
-	void *array = raw_mmap(NULL, len, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			       0);
-
-	return array == MAP_FAILED ? NULL : array;
-}
-
-static void free_array(void *array, size_t len)
-{
-	if (array)
-		raw_munmap(array, len);
-}
-
-/* All or none. */
-static bool new_arrays(struct window *window, size_t num)
-{
-	window->generations = new_array(num * sizeof(*window->generations));
-	window->shown = new_array(num * sizeof(*window->shown));
-	window->zeros = new_array(num * sizeof(*window->zeros));
-	if (window->generations && window->shown && window->zeros)
-		return true;
-	free_array(window->generations, num * sizeof(*window->generations));
-	free_array(window->shown, num * sizeof(*window->shown));
-	free_array(window->zeros, num * sizeof(*window->zeros));
-	return false;
 }
 
 int base_set(struct window *window, uint64_t len, int base_fd, int report_fd)
@@ -97,45 +117,106 @@ int base_set(struct window *window, uint64_t len, int base_fd, int report_fd)
 	if (getsockopt(report_fd, SOL_SOCKET, SO_TYPE, &type, &size) ||
 	    type != SOCK_SEQPACKET)
 		return -EBADF;
-	if (!new_arrays(window, len / WINDOW_HUGE))
+	window->shown = calloc(len / WINDOW_HUGE, sizeof(*window->shown));
+	if (!window->shown)
 		return -ENOMEM;
 	window->base_fd = base_fd;
-	window->dev = st.st_dev;
-	window->ino = st.st_ino;
 	window->report_fd = report_fd;
 	window->tile = len / WINDOW_TILES > WINDOW_HUGE ? len / WINDOW_TILES : WINDOW_HUGE;
 	__atomic_store_n(&window->len, len, __ATOMIC_RELEASE);
 	return 0;
 }
 
-/* Into a core file of QEMU it does not get: that would read all of it. */
+/* At the cost of the spare maps. Into a core file it does not get: it is not read. */
 static bool show(char *addr, uint64_t len, int flags, int fd, uint64_t offset)
 {
-	if (raw_mmap(addr, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd,
-		     offset) == MAP_FAILED)
-		return false;
+	while (raw_mmap(addr, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
+			fd, offset) == MAP_FAILED)
+		if (errno != ENOMEM || !spare_give())
+			return false;
 	madvise(addr, len, MADV_DONTDUMP);
 	return true;
 }
 
-/* At the cost of the spare maps. */
-static bool show_surely(char *addr, uint64_t len, int flags, int fd,
-			uint64_t offset)
+/*
+ * Translations of what was there are of no use any more. Where nothing was shown
+ * since the last time there are none.
+ */
+static void drop_code(struct window *window, char *base, uint64_t offset,
+		      uint64_t len, uint8_t now)
 {
-	do {
-		if (show(addr, len, flags, fd, offset))
-			return true;
-	} while (errno == ENOMEM && spare_give());
-	return false;
+	uint64_t n;
+
+	for (; len; offset += n, len -= n) {
+		uint8_t *shown = &window->shown[offset / WINDOW_HUGE];
+		uint8_t was = __atomic_load_n(shown, __ATOMIC_RELAXED);
+
+		n = WINDOW_HUGE - offset % WINDOW_HUGE;
+		if (n > len)
+			n = len;
+		if (was)
+			code_drop(base + offset, n);
+		__atomic_store_n(shown, n == WINDOW_HUGE ? now : was | now,
+				 __ATOMIC_RELAXED);
+	}
 }
 
-static void count_change(struct window *window, uint64_t offset, uint64_t len)
+/* The base itself is what shows nothing. */
+static int put(struct window *window, uint64_t offset, uint64_t len, int flags,
+	       int fd, uint64_t file_offset)
 {
-	uint64_t end = offset + len;
+	uint8_t now = fd == window->base_fd ? 0 :
+		      flags & MAP_SHARED ? SHOWN_ANY : SHOWN_FILE;
+	int err = -ENODEV;
+	char *base;
 
-	for (uint64_t i = offset / WINDOW_HUGE; i * WINDOW_HUGE < end; i++)
-		__atomic_add_fetch(&window->generations[i], 1,
-				   __ATOMIC_RELEASE);
+	change_begin_wait(window);
+	base = window->base;
+	if (base)
+		err = show(base + offset, len, flags, fd, file_offset) ? 0 :
+		      -errno;
+	change_end(window);
+	if (base)
+		drop_code(window, base, offset, len, err ? SHOWN_ANY : now);
+	return err;
+}
+
+int base_map(struct window *window, const struct window_msg *msg, int fd)
+{
+	int flags = msg->flags & WINDOW_PRIVATE ?
+		    MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED;
+	int err = -ENOMEM;
+
+	if (spare_take())
+		err = put(window, msg->offset, msg->len, flags, fd,
+			  msg->file_offset);
+	/* Before Linux 6.12 what was there may be gone, and nothing there. */
+	if (err && err != -ENODEV &&
+	    base_blank(window, msg->offset, msg->len))
+		return -ENOTRECOVERABLE;
+	return err;
+}
+
+/* One tile at a time: no signal handler has to try for longer. */
+int base_blank(struct window *window, uint64_t offset, uint64_t len)
+{
+	bool all = len == window->len;
+	int err = 0;
+	uint64_t n;
+
+	for (; len && !err; offset += n, len -= n) {
+		n = window->tile - offset % window->tile;
+		if (n > len)
+			n = len;
+		err = put(window, offset, n, MAP_SHARED, window->base_fd,
+			  offset % window->tile);
+	}
+	/* What was stored to nothing is not to be found there by the next. */
+	if (all && !err)
+		fallocate(window->base_fd,
+			  FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			  window->tile);
+	return err;
 }
 
 static void report(struct window *window, uint64_t offset, uint64_t len)
@@ -153,353 +234,135 @@ static void report(struct window *window, uint64_t offset, uint64_t len)
 				   __ATOMIC_RELAXED);
 }
 
-#define ZEROS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
-
-/* Pages of zeros for which there may be a map each. */
-static unsigned int zeros;
-
-static void count_zero(struct window *window, uint64_t offset)
-{
-	window->zeros[offset / WINDOW_HUGE]++;
-	__atomic_add_fetch(&zeros, 1, __ATOMIC_RELAXED);
-}
-
-/* Something takes the place of all there is in a part; of less it is not known. */
-static void forget_zeros(struct window *window, uint64_t offset, uint64_t len)
-{
-	uint64_t i = (offset + WINDOW_HUGE - 1) / WINDOW_HUGE;
-
-	for (; (i + 1) * WINDOW_HUGE <= offset + len; i++) {
-		__atomic_sub_fetch(&zeros, window->zeros[i], __ATOMIC_RELAXED);
-		window->zeros[i] = 0;
-	}
-}
-
 /*
  * It is told first: as soon as there are zeros, another processor may store to
- * them, and have the file synced. Afterwards the place has changed: another thread
- * may have failed there before, and come after us.
+ * them, and have the file synced. Without spare maps there are zeros in all of a
+ * tile: however often, and wherever, that makes no more maps than there are tiles.
  */
-static bool zero_page(struct window *window, char *base, uint64_t offset)
+bool base_zero(struct window *window, uint64_t offset, uint64_t len,
+	       uint32_t generation)
 {
-	bool done;
+	bool done = true;
 
-	if (!spare_left() ||
-	    __atomic_load_n(&zeros, __ATOMIC_RELAXED) >= ZEROS_MAX)
-		return false;
-	report(window, offset, WINDOW_PAGE);
-	done = show(base + offset, WINDOW_PAGE, ZEROS, -1, 0);
-	count_change(window, offset, WINDOW_PAGE);
-	if (done)
-		count_zero(window, offset);
+	if (!change_begin(window, generation))
+		return true;
+	if (!spare_left()) {
+		offset -= offset % window->tile;
+		len = window->tile;
+	}
+	if (window->base) {
+		report(window, offset, len);
+		done = show(window->base + offset, len, ZEROS, -1, 0);
+	}
+	change_end(window);
 	return done;
 }
 
-/*
- * The same for the tile in which a place lies. However often this is done, and
- * wherever, it makes no more maps than there are tiles.
- */
-static bool zero_tile(struct window *window, char *base, uint64_t offset)
-{
-	uint64_t start = offset - offset % window->tile;
-	bool done;
-
-	report(window, start, window->tile);
-	done = show_surely(base + start, window->tile, ZEROS, -1, 0);
-	count_change(window, start, window->tile);
-	if (done)
-		forget_zeros(window, start, window->tile);
-	return done;
-}
-
-/* Blank memory: the tile, as often as it takes. Adjacent pieces become one. */
-static bool show_nothing(struct window *window, char *base, uint64_t offset,
-			 uint64_t len)
-{
-	uint64_t end = offset + len;
-
-	while (offset < end) {
-		uint64_t in_tile = offset % window->tile;
-		uint64_t n = window->tile - in_tile;
-
-		if (n > end - offset)
-			n = end - offset;
-		if (!show_surely(base + offset, n, MAP_SHARED, window->base_fd,
-				 in_tile))
-			return false;
-		offset += n;
-	}
-	return true;
-}
-
-/* What was stored to nothing is not to be found there by the next. */
-static void empty_tile(const struct window *window)
-{
-	fallocate(window->base_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		  0, window->tile);
-}
-
-static int show_file(struct window *window, char *base,
-		     const struct window_msg *msg, int fd)
-{
-	int flags = msg->flags & WINDOW_PRIVATE ?
-		    MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED;
-	int err = -ENOMEM;
-
-	if (spare_take()) {
-		if (show_surely(base + msg->offset, msg->len, flags, fd,
-				msg->file_offset))
-			return 0;
-		err = -errno;
-	}
-	/* Before Linux 6.12 what was there may be gone, and nothing there. */
-	if (!show_nothing(window, base, msg->offset, msg->len))
-		return -ENOTRECOVERABLE;
-	return err;
-}
-
-/*
- * Translations of what was there are of no use any more. Where nothing was shown
- * since the last time there are none.
- */
-static void drop_code(struct window *window, char *base, uint64_t offset,
-		      uint64_t len, uint8_t now)
-{
-	uint64_t end = offset + len;
-
-	while (offset < end) {
-		uint64_t i = offset / WINDOW_HUGE;
-		uint64_t stop = (i + 1) * WINDOW_HUGE;
-		uint8_t was;
-
-		if (stop > end)
-			stop = end;
-		was = __atomic_load_n(&window->shown[i], __ATOMIC_RELAXED);
-		if (was)
-			code_drop(base + offset, stop - offset);
-		__atomic_store_n(&window->shown[i],
-				 stop - offset == WINDOW_HUGE ? now : was | now,
-				 __ATOMIC_RELAXED);
-		offset = stop;
-	}
-}
-
-static uint8_t shown_by(const struct window_msg *file)
-{
-	return !file ? 0 : file->flags & WINDOW_PRIVATE ? SHOWN_FILE :
-	       SHOWN_FILE | SHOWN_SHARED;
-}
-
-/* A part of a file, or without @file nothing, which is one tile at most. */
-static int put(struct window *window, const struct window_msg *file, int fd,
-	       uint64_t offset, uint64_t len)
-{
-	int err = -ENODEV;
-	char *base;
-
-	set_busy(window);
-	base = window->base;
-	if (base) {
-		if (file)
-			err = show_file(window, base, file, fd);
-		else
-			err = show_nothing(window, base, offset, len) ? 0 :
-			      -ENOMEM;
-		count_change(window, offset, len);
-		if (!err)
-			forget_zeros(window, offset, len);
-	}
-	clear_busy(window);
-	if (base)
-		drop_code(window, base, offset, len,
-			  err ? SHOWN_ANY : shown_by(file));
-	return err;
-}
-
-int base_map(struct window *window, const struct window_msg *msg, int fd)
-{
-	return put(window, msg, fd, msg->offset, msg->len);
-}
-
-int base_blank(struct window *window, uint64_t offset, uint64_t len)
-{
-	bool all = len == window->len;
-	int err = 0;
-
-	/* One tile at a time: no signal handler has to try for longer. */
-	while (len && !err) {
-		uint64_t n = window->tile - offset % window->tile;
-
-		if (n > len)
-			n = len;
-		err = put(window, NULL, -1, offset, n);
-		offset += n;
-		len -= n;
-	}
-	if (all && !err)
-		empty_tile(window);
-	return err;
-}
-
-struct window *base_find(const void *addr, uint64_t *offset)
+struct window *base_find(uint64_t addr, uint64_t len, uint64_t *offset)
 {
 	for (int i = 0; i < WINDOW_MAX; i++) {
-		const char *base = window_base(&windows[i]);
+		uint64_t base = (uintptr_t)window_base(&windows[i]);
 
-		if (!base || (const char *)addr < base)
+		if (!base || addr >= base + windows[i].len || addr + len <= base)
 			continue;
-		*offset = (const char *)addr - base;
-		if (*offset < windows[i].len)
-			return &windows[i];
+		*offset = addr - base;
+		return &windows[i];
 	}
 	return NULL;
 }
 
-uint32_t base_generation(const struct window *window, uint64_t offset)
+static bool is_base(const struct window *window, int fd)
 {
-	return __atomic_load_n(&window->generations[offset / WINDOW_HUGE],
-			       __ATOMIC_ACQUIRE);
-}
-
-bool base_zero(struct window *window, uint64_t offset, uint32_t generation)
-{
-	bool done = true;
-	char *base;
-
-	if (!try_busy(window))
-		return true;
-	base = window->base;
-	if (base && base_generation(window, offset) == generation)
-		done = zero_page(window, base, offset) ||
-		       zero_tile(window, base, offset);
-	clear_busy(window);
-	return done;
-}
-
-/* Reserves addresses for a base at a place that is good for huge pages. */
-static void *reserve_aligned(size_t len, int flags)
-{
-	char *all, *start;
-	size_t head;
-
-	len = (len + WINDOW_PAGE - 1) & -WINDOW_PAGE;
-	all = raw_mmap(NULL, len + WINDOW_HUGE, PROT_NONE, flags, -1, 0);
-	if (all == MAP_FAILED)
-		return MAP_FAILED;
-	head = -(uintptr_t)all & (WINDOW_HUGE - 1);
-	start = all + head;
-	if (head)
-		raw_munmap(all, head);
-	raw_munmap(start + len, WINDOW_HUGE - head);
-	return start;
-}
-
-static bool may_hold_base(size_t len)
-{
-	for (int i = 0; i < WINDOW_MAX; i++) {
-		uint64_t base_len = window_len(&windows[i]);
-
-		if (base_len && len >= base_len && len <= base_len + GUARD_MAX)
-			return true;
-	}
-	return false;
-}
-
-/* QEMU has mapped something: if it is a base, nothing is shown there so far. */
-static void note_base(struct window *window, char *addr)
-{
-	set_busy(window);
-	empty_tile(window);
-	if (show_nothing(window, addr, 0, window->len)) {
-		count_change(window, 0, window->len);
-		forget_zeros(window, 0, window->len);
-		/* It may have addresses that another memory had before. */
-		memset(window->shown, SHOWN_BEFORE, window->len / WINDOW_HUGE);
-		__atomic_store_n(&window->base, addr, __ATOMIC_RELEASE);
-	}
-	clear_busy(window);
-}
-
-static bool same_file(const struct window *window, int fd)
-{
-	struct stat st;
+	struct stat st, base;
 
 	return window_len(window) && !fstat(fd, &st) &&
-	       st.st_dev == window->dev && st.st_ino == window->ino;
+	       !fstat(window->base_fd, &base) && st.st_dev == base.st_dev &&
+	       st.st_ino == base.st_ino;
 }
 
-bool base_is(int fd)
+struct window *base_of(int fd)
 {
 	for (int i = 0; i < WINDOW_MAX; i++)
-		if (same_file(&windows[i], fd))
-			return true;
-	return false;
+		if (is_base(&windows[i], fd))
+			return &windows[i];
+	return NULL;
+}
+
+static void set_base(struct window *window, char *base)
+{
+	change_begin_wait(window);
+	__atomic_store_n(&window->base, base, __ATOMIC_RELEASE);
+	change_end(window);
+}
+
+/* Nothing is shown so far; but the addresses may be those of another memory. */
+static void note_base(struct window *window, char *addr)
+{
+	set_base(window, addr);
+	if (base_blank(window, 0, window->len))
+		set_base(window, NULL);
+	for (uint64_t i = 0; i < window->len / WINDOW_HUGE; i++)
+		__atomic_store_n(&window->shown[i], SHOWN_FILE,
+				 __ATOMIC_RELAXED);
 }
 
 /* If it is no base, it may be a part of a file, which QEMU shows by itself. */
 static void note_mapped(char *addr, size_t len, int fd)
 {
-	int saved_errno = errno;
+	struct window *window = base_of(fd);
 
-	bool base = false;
-
-	for (int i = 0; i < WINDOW_MAX; i++) {
-		if (len != window_len(&windows[i]) ||
-		    !same_file(&windows[i], fd))
-			continue;
-		note_base(&windows[i], addr);
-		base = true;
-	}
-	if (!base)
+	if (window && len == window->len)
+		note_base(window, addr);
+	else
 		code_note(addr, len);
-	errno = saved_errno;
 }
 
-static void note_unmapped(const char *addr, size_t len)
+/*
+ * QEMU reserves addresses for all memory of a guest, then maps files over them.
+ * What it reserves is put where huge pages can be used.
+ */
+static void *reserve_aligned(size_t len, int flags)
 {
-	for (int i = 0; i < WINDOW_MAX; i++) {
-		struct window *window = &windows[i];
-		const char *base = window_base(window);
+	char *all, *start;
 
-		if (!base || addr >= base + window->len || addr + len <= base)
-			continue;
-		/* Not while something is put there. */
-		set_busy(window);
-		if (window->base == base)
-			__atomic_store_n(&window->base, NULL, __ATOMIC_RELEASE);
-		clear_busy(window);
-	}
+	len = (len + WINDOW_PAGE - 1) & -WINDOW_PAGE;
+	all = raw_mmap(NULL, len + WINDOW_HUGE, PROT_NONE, flags, -1, 0);
+	if (all == MAP_FAILED)
+		return MAP_FAILED;
+	start = all + (-(uintptr_t)all & (WINDOW_HUGE - 1));
+	if (start != all)
+		raw_munmap(all, start - all);
+	raw_munmap(start + len, WINDOW_HUGE - (start - all));
+	return start;
 }
 
-/* QEMU reserves addresses for all memory of a guest, then maps files over them. */
 EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd,
 		  off_t offset)
 {
+	int saved_errno = errno;
 	void *mapped;
 
 	if (!addr && prot == PROT_NONE && flags & MAP_ANONYMOUS &&
-	    may_hold_base(len))
+	    len >= WINDOW_HUGE)
 		return reserve_aligned(len, flags);
 	mapped = raw_mmap(addr, len, prot, flags, fd, offset);
-	if (mapped != MAP_FAILED && fd >= 0 && flags & MAP_SHARED)
+	if (mapped != MAP_FAILED && fd >= 0 && flags & MAP_SHARED) {
 		note_mapped(mapped, len, fd);
+		errno = saved_errno;
+	}
 	return mapped;
 }
 
 EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd,
 		    off_t offset) __attribute__((alias("mmap")));
 
-EXPORT int mlockall(int flags)
-{
-	int ret = syscall(SYS_mlockall, flags);
-
-	if (!ret && flags & MCL_FUTURE && !(flags & MCL_ONFAULT))
-		foreign_note("mem-lock=on");
-	return ret;
-}
-
+/* A base is not unmapped while something is put there. */
 EXPORT int munmap(void *addr, size_t len)
 {
-	note_unmapped(addr, len);
+	struct window *window;
+	uint64_t offset;
+
+	while ((window = base_find((uintptr_t)addr, len, &offset)))
+		set_base(window, NULL);
 	return raw_munmap(addr, len);
 }

@@ -12,7 +12,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "proto.h"
 
@@ -22,56 +21,53 @@
 /* The most pieces in which a blank window is mapped. */
 #define WINDOW_TILES 256
 
-/*
- * The most pages of zeros that are maps of their own, of all windows: each may cut
- * another map in two. Beyond it there are zeros in all of a piece.
- */
-#define ZEROS_MAX 1024
+/* Maps in reserve, see base.c. */
+#define SPARE_MAPS 1024
 
 /* What takes the place of a function of the C library, in all of QEMU. */
 #ifndef EXPORT
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
+/* The function whose place was taken. */
+#define NEXT(fn) ({							\
+	static __typeof__(fn) *next;					\
+									\
+	if (!next)							\
+		*(void **)&next = dlsym(RTLD_NEXT, #fn);		\
+	next;								\
+})
+
 /*
- * What was shown since code was dropped there: a file, one that the guest may change
- * by a store, and what had the addresses before the base.
+ * What was shown since code was dropped there: anything of which there may be code,
+ * and what the guest can change by a store.
  */
 #define SHOWN_FILE 1u
 #define SHOWN_SHARED 2u
-#define SHOWN_BEFORE 4u
-#define SHOWN_ANY (SHOWN_FILE | SHOWN_SHARED | SHOWN_BEFORE)
+#define SHOWN_ANY (SHOWN_FILE | SHOWN_SHARED)
 
 /**
  * struct window - the window of one share
- * @base: where QEMU has mapped it, or NULL; changed with @busy set
+ * @base: where QEMU has mapped it, or NULL; changed with @generation odd
  * @len: its size; 0 until the daemon has said it, constant afterwards, as is what
  *	follows
  * @base_fd: the memfd
- * @dev: which file that is
- * @ino: likewise
  * @report_fd: where the daemon hears of pages that could not be had
  * @tile: what is blank shows the first bytes of the memfd, this many, again and
  *	again: so no guest can make it grow beyond that
- * @generations: of each WINDOW_HUGE bytes, how often what is there has changed;
- *	changed with @busy set
+ * @generation: how often what is there has changed, twice; odd while it is being
+ *	changed, by one thread, which does not wait for anything
  * @shown: of each WINDOW_HUGE bytes, SHOWN_*; changed by the connections' thread
- * @zeros: likewise, pages of zeros that it has at most; changed with @busy set
- * @busy: held while what is there is changed; no thread that holds it waits
  * @missed: reports that were not sent; atomic
  */
 struct window {
 	char *base;
 	uint64_t len;
 	int base_fd;
-	dev_t dev;
-	ino_t ino;
 	int report_fd;
 	uint64_t tile;
-	uint32_t *generations;
+	uint32_t generation;
 	uint8_t *shown;
-	uint16_t *zeros;
-	uint32_t busy;
 	uint64_t missed;
 };
 
@@ -113,41 +109,45 @@ int base_map(struct window *window, const struct window_msg *msg, int fd);
 int base_blank(struct window *window, uint64_t offset, uint64_t len);
 
 /**
- * base_find - the window in which an address lies
- * @addr: the address
- * @offset: where in the window
+ * base_find - the window of which something is in a part of memory
+ * @addr: where that begins
+ * @len: bytes
+ * @offset: where in the window that is
  *
  * Takes no lock; for signal handlers, too.
  *
- * Return: NULL if it lies in none.
+ * Return: NULL if there is nothing of any.
  */
-struct window *base_find(const void *addr, uint64_t *offset);
+struct window *base_find(uint64_t addr, uint64_t len, uint64_t *offset);
 
 /**
- * base_is - whether a file is the base of a window
+ * base_of - the window of which a file is the base
  * @fd: the file
+ *
+ * Return: NULL if it is of none.
  */
-bool base_is(int fd);
+struct window *base_of(int fd);
 
 /**
- * base_generation - tells whether a place has changed since
+ * base_generation - tells whether anything has changed since
  * @window: the window
- * @offset: the place
  */
-uint32_t base_generation(const struct window *window, uint64_t offset);
+uint32_t base_generation(const struct window *window);
 
 /**
- * base_zero - show zeros in a page, if nothing has changed there; and in what is
- *	beside it, if there are too many such pages
+ * base_zero - show zeros in some pages, if nothing has changed; and in what is beside
+ *	them, if there are too many maps
  * @window: the window
- * @offset: of the page
+ * @offset: of the first
+ * @len: bytes
  * @generation: what base_generation() has said
  *
  * Does not wait, takes no memory of the C library; for signal handlers, too.
  *
  * Return: false if it cannot be done. True otherwise, also if it was not done as
- * the place is being changed, or has been: to touch it once more will tell.
+ * something is being changed, or has been: to touch it once more will tell.
  */
-bool base_zero(struct window *window, uint64_t offset, uint32_t generation);
+bool base_zero(struct window *window, uint64_t offset, uint64_t len,
+	       uint32_t generation);
 
 #endif

@@ -2,7 +2,6 @@
 #include "code.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,44 +20,26 @@ static struct {
 					 uint64_t last);
 	uint64_t (*qemu_ram_addr_from_host)(void *ptr);
 	void (*rcu_register_thread)(void);
-	void (*rcu_unregister_thread)(void);
 } qemu;
 
-/* The last files that QEMU has mapped; it tells of each before the next. */
-#define CODE_NOTES 8
-
-static struct {
-	pthread_mutex_t lock;
-	struct { void *addr; size_t len; } maps[CODE_NOTES];
-	unsigned int count;
-} notes = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static void *find(const char *name)
-{
-	return dlsym(RTLD_DEFAULT, name);
-}
+/* The last file that QEMU has mapped in this thread, which tells of it next. */
+static __thread struct { void *addr; size_t len; } noted;
 
 static bool complete(void)
 {
-	return qemu.tb_invalidate_phys_range && qemu.qemu_ram_addr_from_host &&
-	       qemu.rcu_register_thread && qemu.rcu_unregister_thread;
+	return qemu.tcg_allowed && qemu.tb_invalidate_phys_range &&
+	       qemu.qemu_ram_addr_from_host && qemu.rcu_register_thread;
 }
 
 __attribute__((constructor)) static void code_start(void)
 {
-	qemu.tcg_allowed = find("tcg_allowed");
+	qemu.tcg_allowed = dlsym(RTLD_DEFAULT, "tcg_allowed");
 	*(void **)&qemu.tb_invalidate_phys_range =
-		find("tb_invalidate_phys_range");
+		dlsym(RTLD_DEFAULT, "tb_invalidate_phys_range");
 	*(void **)&qemu.qemu_ram_addr_from_host =
-		find("qemu_ram_addr_from_host");
-	*(void **)&qemu.rcu_register_thread = find("rcu_register_thread");
-	*(void **)&qemu.rcu_unregister_thread = find("rcu_unregister_thread");
-}
-
-bool code_translated(void)
-{
-	return qemu.tcg_allowed &&
-	       __atomic_load_n(qemu.tcg_allowed, __ATOMIC_RELAXED);
+		dlsym(RTLD_DEFAULT, "qemu_ram_addr_from_host");
+	*(void **)&qemu.rcu_register_thread =
+		dlsym(RTLD_DEFAULT, "rcu_register_thread");
 }
 
 void code_enter(void)
@@ -70,17 +51,11 @@ void code_enter(void)
 		dprintf(2, "virtiofs-dax: this QEMU does not let its translated code be dropped: without KVM, programs from a DAX window may run wrong code\n");
 }
 
-void code_leave(void)
-{
-	if (complete())
-		qemu.rcu_unregister_thread();
-}
-
 void code_drop(void *addr, size_t len)
 {
 	uint64_t start;
 
-	if (!complete() || (qemu.tcg_allowed && !code_translated()))
+	if (!complete() || !__atomic_load_n(qemu.tcg_allowed, __ATOMIC_RELAXED))
 		return;
 	start = qemu.qemu_ram_addr_from_host(addr);
 	if (start != NO_ADDRESS)
@@ -89,20 +64,13 @@ void code_drop(void *addr, size_t len)
 
 void code_note(void *addr, size_t len)
 {
-	unsigned int i;
-
-	pthread_mutex_lock(&notes.lock);
-	i = notes.count++ % CODE_NOTES;
-	notes.maps[i].addr = addr;
-	notes.maps[i].len = len;
-	pthread_mutex_unlock(&notes.lock);
+	noted.addr = addr;
+	noted.len = len;
 }
 
 void code_catch_up(void)
 {
-	pthread_mutex_lock(&notes.lock);
-	for (unsigned int i = 0; i < CODE_NOTES && i < notes.count; i++)
-		code_drop(notes.maps[i].addr, notes.maps[i].len);
-	notes.count = 0;
-	pthread_mutex_unlock(&notes.lock);
+	if (noted.len)
+		code_drop(noted.addr, noted.len);
+	noted.len = 0;
 }

@@ -7,27 +7,14 @@
 #ifndef VIRTIOFS_DAX_QEMU_CODE_H
 #define VIRTIOFS_DAX_QEMU_CODE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /**
- * code_enter - make the calling thread one that may call into QEMU
+ * code_enter - make the calling thread one that may call into QEMU, and never ends
  *
- * To be called first in a thread, and once. Says so if QEMU lacks something.
+ * Says so if QEMU lacks something.
  */
 void code_enter(void);
-
-/**
- * code_leave - the calling thread ends
- */
-void code_leave(void);
-
-/**
- * code_translated - whether QEMU translates the guest's programs
- *
- * For signal handlers, too. False if that is not known.
- */
-bool code_translated(void);
 
 /**
  * code_note - QEMU has mapped a file, perhaps as memory of the guest
@@ -41,7 +28,7 @@ void code_note(void *addr, size_t len);
 /**
  * code_catch_up - forget what was translated from memory that these had
  *
- * For a thread of QEMU's, once it has told that a file is mapped.
+ * By the thread of code_note(), once QEMU has told that the file is mapped.
  */
 void code_catch_up(void);
 
@@ -50,8 +37,8 @@ void code_catch_up(void);
  * @addr: where QEMU has the memory
  * @len: bytes
  *
- * About 2.5 us for each MiB; nothing with KVM. Only between code_enter() and
- * code_leave(), or in a thread of QEMU's.
+ * About 2.5 us for each MiB; nothing with KVM. After code_enter(), or in a thread of
+ * QEMU's.
  */
 void code_drop(void *addr, size_t len);
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "connection.h"
-
+/*
+ * The connections to the daemons, one for each share, and the thread that serves
+ * them. What cannot be reached is told on standard error, and left out: its daemon
+ * then lets QEMU map each part of a file by itself.
+ */
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -20,7 +24,21 @@
 #include "base.h"
 #include "code.h"
 #include "foreign.h"
-#include "spare.h"
+
+/* Environment: sockets of the daemons, with colons between them. */
+#define SOCKETS_ENV "VIRTIOFS_DAX_WINDOW"
+
+/* The start of a vhost-user message; @size is of what follows. */
+struct vhost_header {
+	uint32_t request;
+	uint32_t flags;
+	uint32_t size;
+};
+
+#define VHOST_VERSION 1u
+#define VHOST_REPLY 4u
+#define VHOST_NEED_REPLY 8u
+#define VHOST_REQUESTS 64
 
 /* The most that a file offset can be. */
 #define MAX_OFFSET ((uint64_t)INT64_MAX)
@@ -43,15 +61,11 @@ static bool in_window(const struct window *window, const struct window_msg *msg)
 }
 
 static int serve_base(struct window *window, const struct window_msg *msg,
-		      int *fds, unsigned int num_fds)
+		      int *fds)
 {
 	int err;
 
-	if (msg->version != WINDOW_VERSION)
-		return -EPROTO;
-	if (num_fds != 2 || !msg->len || msg->len & (WINDOW_HUGE - 1) ||
-	    msg->len > MAX_OFFSET || msg->flags || msg->offset ||
-	    msg->file_offset)
+	if (!msg->len || msg->len & (WINDOW_HUGE - 1) || msg->len > MAX_OFFSET)
 		return -EINVAL;
 	err = base_set(window, msg->len, fds[0], fds[1]);
 	if (err == -EPERM)
@@ -63,58 +77,43 @@ static int serve_base(struct window *window, const struct window_msg *msg,
 }
 
 static int serve_map(struct window *window, const struct window_msg *msg,
-		     const int *fds, unsigned int num_fds)
+		     int fd)
 {
 	struct stat st;
 
-	if (num_fds != 1 || !in_window(window, msg) ||
-	    msg->flags & ~WINDOW_PRIVATE ||
+	if (msg->flags & ~WINDOW_PRIVATE ||
 	    msg->file_offset & (WINDOW_PAGE - 1) ||
 	    msg->file_offset > MAX_OFFSET - msg->len)
 		return -EINVAL;
-	if (fstat(fds[0], &st) || !S_ISREG(st.st_mode))
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return -EBADF;
-	return base_map(window, msg, fds[0]);
-}
-
-static int serve_blank(struct window *window, const struct window_msg *msg,
-		       unsigned int num_fds)
-{
-	if (num_fds || !in_window(window, msg) || msg->flags ||
-	    msg->file_offset)
-		return -EINVAL;
-	return base_blank(window, msg->offset, msg->len);
-}
-
-static int serve_query(struct window *window, const struct window_msg *msg,
-		       unsigned int num_fds)
-{
-	if (num_fds || msg->flags || msg->offset || msg->len ||
-	    msg->file_offset)
-		return -EINVAL;
-	return __atomic_load_n(&window->base, __ATOMIC_ACQUIRE) ? 0 : -ENODEV;
+	return base_map(window, msg, fd);
 }
 
 static int serve(struct window *window, const struct window_msg *msg, int *fds,
 		 unsigned int num_fds)
 {
-	if (msg->reserved)
+	static const unsigned int wanted[] = {
+		[WINDOW_BASE] = 2, [WINDOW_QUERY] = 0,
+		[WINDOW_MAP] = 1, [WINDOW_BLANK] = 0,
+	};
+
+	if (msg->op != WINDOW_BASE && !window->len)
+		return -ENODEV;
+	if (!msg->op || msg->op >= ARRAY_SIZE(wanted))
+		return -EOPNOTSUPP;
+	if (num_fds != wanted[msg->op])
 		return -EINVAL;
 	if (msg->op == WINDOW_BASE)
-		return serve_base(window, msg, fds, num_fds);
-	if (msg->version)
+		return serve_base(window, msg, fds);
+	if (msg->op == WINDOW_QUERY)
+		return __atomic_load_n(&window->base, __ATOMIC_ACQUIRE) ?
+		       0 : -ENODEV;
+	if (!in_window(window, msg))
 		return -EINVAL;
-	if (!window->len)
-		return -ENODEV;
-	switch (msg->op) {
-	case WINDOW_QUERY:
-		return serve_query(window, msg, num_fds);
-	case WINDOW_MAP:
-		return serve_map(window, msg, fds, num_fds);
-	case WINDOW_BLANK:
-		return serve_blank(window, msg, num_fds);
-	}
-	return -EOPNOTSUPP;
+	if (msg->op == WINDOW_MAP)
+		return serve_map(window, msg, fds[0]);
+	return base_blank(window, msg->offset, msg->len);
 }
 
 /* Returns false if the daemon has gone. */
@@ -140,25 +139,16 @@ static bool serve_message(struct window *window, int sock)
 /* What a daemon that has gone has shown stays. */
 static void *server_thread(void *arg)
 {
-	unsigned int left = 0;
-
 	prctl(PR_SET_NAME, "dax-window");
 	code_enter();
-	for (int i = 0; i < WINDOW_MAX; i++)
-		left += sockets[i].fd >= 0;
-	while (left) {
+	for (;;) {
 		if (poll(sockets, WINDOW_MAX, -1) < 0)
 			continue;
-		for (int i = 0; i < WINDOW_MAX; i++) {
-			if (!sockets[i].revents ||
-			    serve_message(&windows[i], sockets[i].fd))
-				continue;
-			close(sockets[i].fd);
-			sockets[i].fd = -1;
-			left--;
-		}
+		for (int i = 0; i < WINDOW_MAX; i++)
+			if (sockets[i].revents &&
+			    !serve_message(&windows[i], sockets[i].fd))
+				close_fd(&sockets[i].fd);
 	}
-	code_leave();
 	return arg;
 }
 
@@ -203,12 +193,12 @@ static int connect_to(const char *path, unsigned int maps, struct ucred *peer)
  */
 static unsigned int maps_each(unsigned int shares)
 {
-	const unsigned int own = MAPS_OF_QEMU + SPARE_PAGES + 2 * ZEROS_MAX +
+	const unsigned int own = MAPS_OF_QEMU + SPARE_MAPS +
 				 shares * WINDOW_TILES;
-	unsigned int max = MAPS_DEFAULT;
+	unsigned int max;
 	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
 
-	if (file && fscanf(file, "%u", &max) != 1)
+	if (!file || fscanf(file, "%u", &max) != 1)
 		max = MAPS_DEFAULT;
 	if (file)
 		fclose(file);
@@ -218,14 +208,15 @@ static unsigned int maps_each(unsigned int shares)
 /* QEMU's signals are not for us, but what our own mistakes raise must not wait. */
 static void start_thread(void)
 {
-	static const int own[] = { SIGBUS, SIGSEGV, SIGFPE, SIGILL };
 	sigset_t set, old;
 	pthread_t thread;
 	int err;
 
 	sigfillset(&set);
-	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
-		sigdelset(&set, own[i]);
+	sigdelset(&set, SIGBUS);
+	sigdelset(&set, SIGSEGV);
+	sigdelset(&set, SIGFPE);
+	sigdelset(&set, SIGILL);
 	pthread_sigmask(SIG_SETMASK, &set, &old);
 	err = pthread_create(&thread, NULL, server_thread, NULL);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -239,14 +230,11 @@ static void start_thread(void)
 static unsigned int connect_all(char *paths)
 {
 	unsigned int shares = 1, count = 0;
-	char *path, *rest;
+	char *path;
 
 	for (path = paths; *path; path++)
 		shares += *path == ':';
-	for (path = paths; path; path = rest) {
-		rest = strchr(path, ':');
-		if (rest)
-			*rest++ = 0;
+	while ((path = strsep(&paths, ":"))) {
 		if (count == WINDOW_MAX) {
 			dprintf(2, "virtiofs-dax: %s: there are %d already\n",
 				path, WINDOW_MAX);
@@ -259,7 +247,7 @@ static unsigned int connect_all(char *paths)
 	return count;
 }
 
-void connection_start(void)
+static void start(void)
 {
 	static int started;
 	char *paths;
@@ -268,21 +256,54 @@ void connection_start(void)
 		return;
 	for (int i = 0; i < WINDOW_MAX; i++)
 		sockets[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
-	paths = getenv(CONNECTION_ENV) ? strdup(getenv(CONNECTION_ENV)) : NULL;
+	paths = getenv(SOCKETS_ENV) ? strdup(getenv(SOCKETS_ENV)) : NULL;
 	/* Not for what QEMU may start. */
-	unsetenv(CONNECTION_ENV);
+	unsetenv(SOCKETS_ENV);
 	if (paths && connect_all(paths))
 		start_thread();
 	free(paths);
 }
 
-bool connection_is_of_daemon(int sock)
+/* True as well if that is not known: then it is 0, as where there is no daemon. */
+static bool is_of_daemon(int sock)
 {
-	struct ucred peer;
+	struct ucred peer = { 0 };
 	socklen_t len = sizeof(peer);
 	bool ours = getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 
 	for (int i = 0; i < WINDOW_MAX; i++)
-		ours |= windows[i].len && daemons[i].pid == peer.pid;
+		ours |= daemons[i].pid == peer.pid;
 	return ours;
+}
+
+/* What follows the header is behind it, or in a piece of its own. */
+static bool is_vhost_user(const struct msghdr *msg, struct vhost_header *header)
+{
+	size_t len = msg->msg_iovlen ? msg->msg_iov->iov_len : 0;
+
+	if (len < sizeof(*header))
+		return false;
+	memcpy(header, msg->msg_iov->iov_base, sizeof(*header));
+	return header->request < VHOST_REQUESTS &&
+	       (header->flags & ~(VHOST_REPLY | VHOST_NEED_REPLY)) ==
+	       VHOST_VERSION &&
+	       (len == sizeof(*header) || len == sizeof(*header) + header->size);
+}
+
+/*
+ * All that QEMU says to its back-ends it says by this. With the first word we begin:
+ * it has forked then, if it does, and whoever preloads something else has done so.
+ */
+EXPORT ssize_t sendmsg(int sock, const struct msghdr *msg, int flags)
+{
+	struct vhost_header header;
+
+	if (is_vhost_user(msg, &header)) {
+		start();
+		if (msg->msg_controllen && !is_of_daemon(sock))
+			foreign_sees(msg);
+		if (header.flags & VHOST_REPLY)
+			code_catch_up();
+	}
+	return NEXT(sendmsg)(sock, msg, flags);
 }

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "foreign.h"
 
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../util.h"
 #include "base.h"
 
-/* linux/vfio.h, linux/iommufd.h and linux/vhost.h are not needed for more. */
+/* linux/vfio.h and linux/iommufd.h are not needed for more. */
 #define FOREIGN_VFIO_MAP 0x3b71
 #define FOREIGN_IOMMU_MAP 0x3b85
 #define FOREIGN_IOMMU_MAP_FILE 0x3b8f
-#define FOREIGN_IS_VDPA(request) (((request) & 0xfff0) == 0xaf70)
 
 struct vfio_map {
 	uint32_t argsz;
@@ -35,63 +36,62 @@ struct iommu_map {
 	uint64_t iova;
 };
 
+/* What has been seen so far. */
 static const char *found;
 
-void foreign_note(const char *what)
-{
-	__atomic_store_n(&found, what, __ATOMIC_RELEASE);
-}
+/* What the names of drivers begin with; the first that fits counts, ours are none. */
+static const struct { const char *name, *what; } drivers[] = {
+	{ "vhost-user-test-device", NULL },
+	{ "vhost-user-device", NULL },
+	{ "vhost-user", "another vhost-user back-end" },
+	{ "vhost-vdpa", "vDPA" },
+	{ "vfio-", "VFIO" },
+};
 
-/* Whether a driver's name begins with @name in an option: x, driver=x, "x". */
-static const char *option_names(const char *option, const char *name)
+static const char *foreign_driver(const char *name)
 {
-	const char *pos = option;
-
-	while ((pos = strstr(pos, name))) {
-		if (pos == option || strchr("=\"", pos[-1]))
-			return pos + strlen(name);
-		pos++;
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+		if (!strncmp(name, drivers[i].name, strlen(drivers[i].name)))
+			return drivers[i].what;
 	return NULL;
 }
 
+/* It may be there as x, driver=x, or "x". */
 static const char *foreign_option(const char *option)
 {
-	const char *rest = option_names(option, "vhost-user");
+	const char *what = foreign_driver(option);
 
-	if (option_names(option, "vfio-"))
-		return "VFIO";
-	if (option_names(option, "vhost-vdpa"))
-		return "vDPA";
-	/* What follows the name of our own devices. */
-	if (rest && strncmp(rest, "-test-device", 12) &&
-	    strncmp(rest, "-device", 7))
-		return "another vhost-user back-end";
-	return NULL;
+	for (const char *pos = option; !what && *pos; pos++)
+		if (*pos == '=' || *pos == '"')
+			what = foreign_driver(pos + 1);
+	return what;
 }
 
 static bool is_device(const char *word)
 {
-	return !strcmp(word, "-device") || !strcmp(word, "--device") ||
-	       !strcmp(word, "-netdev") || !strcmp(word, "--netdev");
+	const char *name = word + strspn(word, "-");
+
+	return name > word &&
+	       (!strcmp(name, "device") || !strcmp(name, "netdev"));
 }
 
 /* Devices are made one after the other, and ours may come before the other. */
 static const char *find_in_command_line(void)
 {
-	static char words[1 << 16];
-	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-	ssize_t len = fd < 0 ? 0 : read(fd, words, sizeof(words) - 2);
-	const char *word = words, *what = NULL;
+	FILE *file = fopen("/proc/self/cmdline", "re");
+	const char *what = NULL;
+	bool device = false;
+	char *word = NULL;
+	size_t size = 0;
 
-	close_fd(&fd);
-	while (!what && word < words + len) {
-		const char *next = word + strlen(word) + 1;
-
-		if (is_device(word))
-			what = foreign_option(next);
-		word = next;
+	while (file && !what && getdelim(&word, &size, 0, file) > 0) {
+		if (device)
+			what = foreign_option(word);
+		device = is_device(word);
 	}
+	free(word);
+	if (file)
+		fclose(file);
 	return what;
 }
 
@@ -101,54 +101,58 @@ const char *foreign_found(void)
 	       find_in_command_line();
 }
 
-static bool in_window(uint64_t start, uint64_t len)
-{
-	for (int i = 0; i < WINDOW_MAX; i++) {
-		uint64_t base = (uintptr_t)__atomic_load_n(&windows[i].base,
-							   __ATOMIC_ACQUIRE);
-
-		if (base && start < base + windows[i].len &&
-		    base < start + len)
-			return true;
-	}
-	return false;
-}
-
-static void say_once(const char *what, const char *effect)
-{
-	static bool said;
-
-	if (!__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
-		dprintf(2, "virtiofs-dax: %s with a DAX window: %s\n", what,
-			effect);
-}
-
-static bool pins(const char *what, bool window)
-{
-	foreign_note(what);
-	if (window)
-		say_once(what, "its devices do not reach what is mapped there; a guest that lets them try gets errors");
-	return window;
-}
-
 bool foreign_pins(unsigned long request, const void *arg)
 {
 	const struct vfio_map *vfio = arg;
 	const struct iommu_map *iommu = arg;
+	static bool said;
+	uint64_t offset;
+	bool window;
 
 	switch (request) {
 	case FOREIGN_VFIO_MAP:
-		return pins("VFIO", in_window(vfio->vaddr, vfio->size));
+		window = base_find(vfio->vaddr, vfio->size, &offset);
+		break;
 	case FOREIGN_IOMMU_MAP:
-		return pins("VFIO", in_window(iommu->start, iommu->length));
+		window = base_find(iommu->start, iommu->length, &offset);
+		break;
 	case FOREIGN_IOMMU_MAP_FILE:
-		return pins("VFIO", base_is(iommu->fd));
+		window = base_of(iommu->fd);
+		break;
+	default:
+		return false;
 	}
-	if (FOREIGN_IS_VDPA(request)) {
-		foreign_note("vDPA");
-		/* To such a device it is told by write(), as a part of all. */
-		if (in_window(0, UINT64_MAX))
-			say_once("vDPA", "it takes memory for all of that, and its devices see what was there before");
+	__atomic_store_n(&found, "VFIO", __ATOMIC_RELEASE);
+	if (window && !__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		dprintf(2, "virtiofs-dax: VFIO with a DAX window: its devices do not reach what is mapped there; a guest that lets them try gets errors\n");
+	return window;
+}
+
+/* A back-end that was made when a base was there already. */
+void foreign_sees(const struct msghdr *msg)
+{
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	static bool said;
+	bool base = false;
+	int fd;
+
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET ||
+	    cmsg->cmsg_type != SCM_RIGHTS)
+		return;
+	for (size_t i = 0; CMSG_LEN(i + sizeof(fd)) <= cmsg->cmsg_len;
+	     i += sizeof(fd)) {
+		memcpy(&fd, CMSG_DATA(cmsg) + i, sizeof(fd));
+		base |= base_of(fd) != NULL;
 	}
-	return false;
+	if (base && !__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		dprintf(2, "virtiofs-dax: another vhost-user back-end does not see what the DAX windows show; only a guest that does not copy what it has there for it can tell\n");
+}
+
+EXPORT int mlockall(int flags)
+{
+	int ret = syscall(SYS_mlockall, flags);
+
+	if (!ret && flags & MCL_FUTURE && !(flags & MCL_ONFAULT))
+		__atomic_store_n(&found, "mem-lock=on", __ATOMIC_RELEASE);
+	return ret;
 }

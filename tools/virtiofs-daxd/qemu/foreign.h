@@ -2,19 +2,15 @@
 /*
  * Who else uses all memory of the guest, and so the windows: devices which reach
  * it by themselves (VFIO, vDPA) keep for good the memory that is there when they
- * are told of it, other vhost-user back-ends map the base as it is, blank. The
- * kernel's own back-ends (vhost-net, vhost-vsock, vhost-scsi) see what QEMU sees.
+ * are told of it, mem-lock=on has memory made for all of it, other vhost-user
+ * back-ends map the base as it is, blank. The kernel's own back-ends (vhost-net,
+ * vhost-vsock, vhost-scsi) see what QEMU sees.
  */
 #ifndef VIRTIOFS_DAX_QEMU_FOREIGN_H
 #define VIRTIOFS_DAX_QEMU_FOREIGN_H
 
 #include <stdbool.h>
-
-/**
- * foreign_note - there is one
- * @what: its name; a constant
- */
-void foreign_note(const char *what);
+#include <sys/socket.h>
 
 /**
  * foreign_found - one that there is, or will be by QEMU's command line
@@ -31,5 +27,11 @@ const char *foreign_found(void);
  * Return: true if that is memory of a window, and so is not to be done.
  */
 bool foreign_pins(unsigned long request, const void *arg);
+
+/**
+ * foreign_sees - QEMU says something to a back-end that is not ours
+ * @msg: what; it may carry descriptors
+ */
+void foreign_sees(const struct msghdr *msg);
 
 #endif

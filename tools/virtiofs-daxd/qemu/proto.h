@@ -3,8 +3,8 @@
  * What the daemon and the library in QEMU say to each other, over a Unix socket
  * of type SOCK_SEQPACKET. Integers are in host byte order.
  *
- * The library connects and sends a struct window_hello. Then the daemon sends one
- * struct window_msg at a time, and waits for the struct window_reply to it.
+ * The library connects and sends a struct window_hello. If its version is the
+ * daemon's, that sends one struct window_msg at a time, and waits for the struct window_reply to it.
  * Reports come unasked, through a socket that goes along with WINDOW_BASE.
  */
 #ifndef VIRTIOFS_DAX_QEMU_PROTO_H
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define WINDOW_MAGIC 0x57584144u
-#define WINDOW_VERSION 2
+#define WINDOW_VERSION 3
 
 #define WINDOW_PAGE UINT64_C(4096)
 /* The base is aligned to this, and its size is a multiple of it. */
@@ -21,9 +21,9 @@
 
 /**
  * enum window_op - what the daemon asks for
- * @WINDOW_BASE: @version is ours, @len is the size of the window. Descriptors: the
- *	base, which is a sealed memfd of that size, and where reports go. Once
- *	for each connection, before QEMU is given the base to map.
+ * @WINDOW_BASE: @len is the size of the window. Descriptors: the base, which is a
+ *	sealed memfd of that size, and where reports go. Once for each
+ *	connection, before QEMU is given the base to map.
  * @WINDOW_QUERY: fails with ENODEV unless QEMU has mapped the base
  * @WINDOW_MAP: show @len bytes of a file, from @file_offset on, at @offset of the
  *	window, whatever was there; one descriptor. The guest sees what was
@@ -47,12 +47,10 @@ struct window_hello {
 	uint32_t maps;
 };
 
-/* @version and @reserved are 0 where they are not mentioned. */
+/* What is not mentioned is not looked at; there are no other descriptors. */
 struct window_msg {
 	uint32_t op;
 	uint32_t flags;
-	uint32_t version;
-	uint32_t reserved;
 	uint64_t offset;
 	uint64_t len;
 	uint64_t file_offset;

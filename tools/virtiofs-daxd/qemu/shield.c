@@ -15,7 +15,6 @@
 
 #include "../util.h"
 #include "base.h"
-#include "code.h"
 #include "foreign.h"
 
 /* _IO(0xae, 0x80): linux/kvm.h is not needed for more than this. */
@@ -50,30 +49,20 @@ static bool mend(void *addr)
 	uint32_t generation;
 	uint64_t offset;
 
-	window = base_find(addr, &offset);
+	window = base_find((uintptr_t)addr, 1, &offset);
 	if (!window)
 		return false;
 	offset &= ~(WINDOW_PAGE - 1);
-	generation = base_generation(window, offset);
+	generation = base_generation(window);
 	if (last.window == window && last.offset == offset &&
 	    last.generation == generation) {
 		last.window = NULL;
-		return base_zero(window, offset, generation);
+		return base_zero(window, offset, WINDOW_PAGE, generation);
 	}
 	last.window = window;
 	last.offset = offset;
 	last.generation = generation;
 	return true;
-}
-
-static int next_sigaction(int sig, const struct sigaction *action,
-			  struct sigaction *old)
-{
-	static int (*next)(int, const struct sigaction *, struct sigaction *);
-
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "sigaction");
-	return next(sig, action, old);
 }
 
 /* To a signal with its default action it is left to end the process. */
@@ -85,27 +74,20 @@ static void pass_on(int sig, siginfo_t *info, void *context)
 	if (action->sa_flags & SA_SIGINFO) {
 		action->sa_sigaction(sig, info, context);
 	} else if (action->sa_handler == SIG_DFL) {
-		next_sigaction(sig, action, NULL);
+		NEXT(sigaction)(sig, action, NULL);
 		raise(sig);
 	} else if (action->sa_handler != SIG_IGN) {
 		action->sa_handler(sig);
 	}
 }
 
-/*
- * Of memory of the host that is broken KVM's guest is told by QEMU, which without
- * KVM would end.
- */
-static bool is_missing(int code)
-{
-	return code == BUS_ADRERR || (code == BUS_MCEERR_AR && code_translated());
-}
-
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
+	bool missing = info->si_code == BUS_ADRERR ||
+		       info->si_code == BUS_MCEERR_AR;
 	int saved_errno = errno;
 
-	if (!is_missing(info->si_code) || !mend(info->si_addr))
+	if (!missing || !mend(info->si_addr))
 		pass_on(sig, info, context);
 	errno = saved_errno;
 }
@@ -119,7 +101,7 @@ __attribute__((constructor)) static void shield_start(void)
 
 	/* Whatever else comes waits: it might touch the window, too. */
 	sigfillset(&action.sa_mask);
-	next_sigaction(SIGBUS, &action, &chained[0]);
+	NEXT(sigaction)(SIGBUS, &action, &chained[0]);
 }
 
 /* QEMU has a handler of its own for SIGBUS; it gets what is not the window's. */
@@ -129,7 +111,7 @@ EXPORT int sigaction(int sig, const struct sigaction *action,
 	unsigned int now = chained_now;
 
 	if (sig != SIGBUS)
-		return next_sigaction(sig, action, old);
+		return NEXT(sigaction)(sig, action, old);
 	if (old)
 		*old = chained[now];
 	if (action) {
@@ -139,48 +121,45 @@ EXPORT int sigaction(int sig, const struct sigaction *action,
 	return 0;
 }
 
-typedef int (*mask_fn)(int how, const sigset_t *set, sigset_t *old);
-
 /* A thread that blocks SIGBUS dies of it; QEMU's block all they do not know. */
-static int unblocked(mask_fn next, int how, const sigset_t *set, sigset_t *old)
+static const sigset_t *without_sigbus(int how, const sigset_t *set,
+				      sigset_t *less)
 {
-	sigset_t less;
-
 	if (!set || how == SIG_UNBLOCK)
-		return next(how, set, old);
-	less = *set;
-	sigdelset(&less, SIGBUS);
-	return next(how, &less, old);
+		return set;
+	*less = *set;
+	sigdelset(less, SIGBUS);
+	return less;
 }
 
 EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
-	static mask_fn next;
+	sigset_t less;
 
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "pthread_sigmask");
-	return unblocked(next, how, set, old);
+	return NEXT(pthread_sigmask)(how, without_sigbus(how, set, &less), old);
 }
 
 EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
-	static mask_fn next;
+	sigset_t less;
 
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "sigprocmask");
-	return unblocked(next, how, set, old);
+	return NEXT(sigprocmask)(how, without_sigbus(how, set, &less), old);
 }
 
 /*
- * What cannot be read is looked for first, then what cannot be stored to: where a
- * store gets into a file, as to try it takes memory elsewhere.
+ * KVM does not say which page it could not have. What was truncated lacks the end of
+ * a range, so of each range that page is tried first, and ranges are read as a whole
+ * only if it is none of those: a disk has failed. Last comes what cannot be stored
+ * to, where a store gets into a file; elsewhere to try it takes memory.
  */
 static const struct kvm_pass {
 	int advice;
+	uint64_t from;
 	uint8_t shown;
 } kvm_passes[] = {
-	{ MADV_POPULATE_READ, SHOWN_FILE },
-	{ MADV_POPULATE_WRITE, SHOWN_SHARED },
+	{ MADV_POPULATE_READ, WINDOW_HUGE - WINDOW_PAGE, SHOWN_FILE },
+	{ MADV_POPULATE_READ, 0, SHOWN_FILE },
+	{ MADV_POPULATE_WRITE, 0, SHOWN_SHARED },
 };
 
 /* How far the search for a page has got. */
@@ -190,84 +169,69 @@ struct kvm_search {
 	uint64_t offset;
 };
 
-static bool can(int advice, const char *addr, uint64_t len)
+static bool can(int advice, char *addr, uint64_t len)
 {
-	return !madvise((void *)addr, len, advice) || errno != EFAULT;
+	return !madvise(addr, len, advice) || errno != EFAULT;
 }
 
-/* Returns the number of pages that were given up. */
-static unsigned int mend_piece(struct window *window, const char *base,
-			       uint64_t start, const struct kvm_pass *pass)
+/* Returns whether something was given up, or has changed meanwhile. */
+static bool mend_range(struct window *window, char *base, uint64_t start,
+		       const struct kvm_pass *pass)
 {
 	uint8_t shown = __atomic_load_n(&window->shown[start / WINDOW_HUGE],
 					__ATOMIC_RELAXED);
-	unsigned int count = 0;
+	uint64_t end = start + WINDOW_HUGE, to;
+	bool any = false;
 
 	if (!(shown & pass->shown) ||
-	    can(pass->advice, base + start, WINDOW_HUGE))
-		return 0;
-	for (uint64_t i = start; i < start + WINDOW_HUGE; i += WINDOW_PAGE) {
-		uint32_t generation = base_generation(window, i);
+	    can(pass->advice, base + start + pass->from,
+		WINDOW_HUGE - pass->from))
+		return false;
+	for (; start < end; start = to + WINDOW_PAGE) {
+		uint32_t generation = base_generation(window);
 
-		if (!can(pass->advice, base + i, WINDOW_PAGE))
-			count += base_zero(window, i, generation);
+		for (to = start; to < end; to += WINDOW_PAGE)
+			if (can(pass->advice, base + to, WINDOW_PAGE))
+				break;
+		if (to > start)
+			any |= base_zero(window, start, to - start, generation);
 	}
-	return count;
+	return any;
 }
 
-/* Goes on to the next window, or behind the last one to the next pass. */
-static bool search_on(struct kvm_search *search)
+/* Goes on where the last call has found something: it may not have been mended. */
+static bool mend_next(struct kvm_search *at)
 {
-	search->offset = 0;
-	if (++search->window == WINDOW_MAX) {
-		search->window = 0;
-		search->pass++;
-	}
-	return search->pass < ARRAY_SIZE(kvm_passes);
-}
+	for (; at->pass < ARRAY_SIZE(kvm_passes); at->pass++, at->window = 0)
+		for (; at->window < WINDOW_MAX; at->window++, at->offset = 0) {
+			struct window *window = &windows[at->window];
+			char *base = __atomic_load_n(&window->base,
+						     __ATOMIC_ACQUIRE);
 
-/*
- * KVM does not say which page it could not have, so the windows are looked through
- * for one, a piece after the other. Each call goes on behind what the last one
- * found, and says whether there was something.
- */
-static bool mend_next(struct kvm_search *search)
-{
-	do {
-		struct window *window = &windows[search->window];
-		const char *base = __atomic_load_n(&window->base,
-						   __ATOMIC_ACQUIRE);
-
-		while (base && search->offset < window->len) {
-			uint64_t at = search->offset;
-
-			search->offset += WINDOW_HUGE;
-			if (mend_piece(window, base, at,
-				       &kvm_passes[search->pass]))
-				return true;
+			for (; base && at->offset < window->len;
+			     at->offset += WINDOW_HUGE)
+				if (mend_range(window, base, at->offset,
+					       &kvm_passes[at->pass]))
+					return true;
 		}
-	} while (search_on(search));
 	return false;
 }
 
 /* With KVM it is no signal that tells of such a page, but EFAULT. */
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
-	static int (*next)(int, unsigned long, ...);
 	struct kvm_search search = { 0 };
 	va_list args;
 	void *arg;
 	int ret;
 
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "ioctl");
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
 	if (foreign_pins(request, arg))
 		return 0;
 	do {
-		ret = next(fd, request, arg);
+		ret = NEXT(ioctl)(fd, request, arg);
 		if (ret >= 0 || request != SHIELD_KVM_RUN || errno != EFAULT)
 			return ret;
 	} while (mend_next(&search));

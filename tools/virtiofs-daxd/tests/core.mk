@@ -8,7 +8,6 @@ CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c ../sigbus.c
 CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_upgrade.c ../dax_report.c \
 	../dax_region.c ../dax_files.c ../dax_file.c ../map_slots.c
 CORE_MAP_SLOTS = core_map_slots.c ../map_slots.c
-CORE_NOTIFY = core_notify.c ../notify.c $(filter ../%,$(CORE_VIRTQ))
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
 	core_memory core_backing core_files core_retry core_pool core_locks \
@@ -22,7 +21,7 @@ check: check-core
 # system calls which the daemon is not allowed.
 check-core: core-tests core-sanitized $(O)/virtiofs-daxd
 	@ret=0; \
-	for t in core_virtq core_notify core_dax_map core_map_slots; do \
+	for t in core_virtq core_dax_map core_map_slots; do \
 		echo "# $$t"; $(O)/sanitize/tests/$$t || ret=1; \
 	done; \
 	for t in $(CORE_PROCESS); do for d in $(O) $(O)/sanitize; do \
@@ -34,7 +33,6 @@ check-core: core-tests core-sanitized $(O)/virtiofs-daxd
 core-tests: $(CORE_PROCESS:%=$(O)/tests/%)
 core-sanitized:
 	$(CORE_SANITIZED) all $(O)/sanitize/tests/core_virtq \
-		$(O)/sanitize/tests/core_notify \
 		$(O)/sanitize/tests/core_dax_map \
 		$(O)/sanitize/tests/core_map_slots
 
@@ -42,7 +40,6 @@ $(O)/tests/core_virtq: $(CORE_VIRTQ:%=tests/%)
 $(O)/tests/core_dax_map: $(CORE_DAX_MAP:%=tests/%)
 $(O)/tests/core_dax_map: LDFLAGS += -Wl,--wrap=malloc
 $(O)/tests/core_map_slots: $(CORE_MAP_SLOTS:%=tests/%)
-$(O)/tests/core_notify: $(CORE_NOTIFY:%=tests/%)
 $(CORE_PROCESS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c \
 	tests/slots.c
 $(O)/tests/core_%: $(CORE_HEADERS) util.c log.c | $(O)/tests

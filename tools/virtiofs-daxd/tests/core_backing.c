@@ -77,8 +77,8 @@ static void unknown_names_are_absent(void)
 	uint64_t node;
 
 	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000) && private_root(root, sizeof(root)));
-	node = fe_lookup(&fe, "f", NULL);
+	node = fe_make(&fe, "f", 10000);
+	CHECK(node && private_root(root, sizeof(root)));
 	for (unsigned int i = 0; i < 3; i++) {
 		snprintf(name, sizeof(name), "%s/%u", root, 77 + i);
 		CHECK(stat_in_time(name) == ENOENT);
@@ -109,8 +109,8 @@ static void lookups_take_no_orders(void)
 	int failed = 0;
 
 	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000) && private_root(root, sizeof(root)));
-	node = fe_lookup(&fe, "f", NULL);
+	node = fe_make(&fe, "f", 10000);
+	CHECK(node && private_root(root, sizeof(root)));
 	child = fork();
 	if (!child)
 		look_up_for_ever(root);
@@ -130,8 +130,8 @@ static void opened_once(void)
 	uint64_t node;
 
 	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000) && private_root(root, sizeof(root)));
-	node = fe_lookup(&fe, "f", NULL);
+	node = fe_make(&fe, "f", 10000);
+	CHECK(node && private_root(root, sizeof(root)));
 	fe.keep_fd = true;
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fe.last_fd);
@@ -165,8 +165,8 @@ static void stack_refuses(const char *share)
 
 	fe_base = share;
 	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
+	node = fe_make(&fe, "f", 10000);
+	CHECK(node);
 	for (unsigned int i = 0; i < 3; i++)
 		CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == -ELOOP);
 	CHECK(fe_end(&fe) == 0);

@@ -24,6 +24,12 @@ static const char *const with_window[] = {
 	"--dax-window", "64M", "--log-level", "warn", NULL
 };
 
+/* And a file. Returns its node id, 0 on failure. */
+static uint64_t begin_with(const char *name, size_t size)
+{
+	return fe_begin(&fe, with_window) ? fe_make(&fe, name, size) : 0;
+}
+
 static void init_offers_dax(void)
 {
 	struct fuse_init_out out = { 0 };
@@ -160,8 +166,7 @@ static void maps_of_any_size(void)
 
 	CHECK(fe_begin(&fe, with_window));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		CHECK(fe_file(&fe, "f", sizes[i]));
-		node = fe_lookup(&fe, "f", NULL);
+		node = fe_make(&fe, "f", sizes[i]);
 		CHECK(node);
 		CHECK(fe_setup(&fe, node, 0, 3 * RANGE, 4 * RANGE, false) == 0);
 		CHECK(fe_shows(&fe, 4 * RANGE, 0, sizes[i]));
@@ -176,11 +181,9 @@ static void maps_of_any_size(void)
 static void empty_file_stays_empty(void)
 {
 	struct stat st;
-	uint64_t node;
+	uint64_t node = begin_with("empty", 0);
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "empty", 0));
-	node = fe_lookup(&fe, "empty", NULL);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
 	CHECK(fe_num_maps(&fe) == 1);
 	CHECK(!stat(fe_path(&fe, "empty"), &st) && st.st_size == 0 &&
@@ -190,11 +193,9 @@ static void empty_file_stays_empty(void)
 
 static void growth_shows_under_a_map(void)
 {
-	uint64_t node;
+	uint64_t node = begin_with("f", 100);
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 100));
-	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
 	CHECK(fe_shows(&fe, 0, 0, 100));
 	CHECK(fe_file(&fe, "f", 300000));
@@ -208,9 +209,8 @@ static void stores_reach_the_file(void)
 	uint64_t node;
 	int fd;
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
+	node = begin_with("f", 10000);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 4096, RANGE, RANGE, true) == 0);
 	memcpy(fe.window + RANGE + 10, "hello", 5);
 	fd = open(fe_path(&fe, "f"), O_RDONLY);
@@ -222,11 +222,9 @@ static void stores_reach_the_file(void)
 /* Write access later needs no new map, so nobody sees a hole in between. */
 static void write_access_later(void)
 {
-	uint64_t node;
+	uint64_t node = begin_with("f", 5000);
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 5000));
-	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
 	CHECK(fe.maps_made == 1 && fe.maps_refused == 0);
@@ -281,9 +279,8 @@ static void later_holes_are_filled(void)
 	struct stat st;
 	int error;
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 100));
-	node = fe_lookup(&fe, "f", NULL);
+	node = begin_with("f", 100);
+	CHECK(node);
 	in.fh = fe_open(&fe, node, O_RDWR, &error);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
 	attr.size = 300000;
@@ -320,8 +317,8 @@ static void whole_is_left_alone(void)
 
 	CHECK(fe_begin(&fe, with_window));
 	CHECK(!statfs(fe.share, &fs) && fs.f_type == TMPFS_MAGIC);
-	CHECK(fe_file(&fe, "whole", 100000));
-	node = fe_lookup(&fe, "whole", NULL);
+	node = fe_make(&fe, "whole", 100000);
+	CHECK(node);
 	CHECK(!stat(fe_path(&fe, "whole"), &before));
 	/* The clock of file systems is coarse */
 	usleep(20000);
@@ -385,9 +382,9 @@ static void overlaps_replace(void)
 	uint64_t a, b;
 
 	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "a", 8 * RANGE) && fe_file(&fe, "b", 100000));
-	a = fe_lookup(&fe, "a", NULL);
-	b = fe_lookup(&fe, "b", NULL);
+	a = fe_make(&fe, "a", 8 * RANGE);
+	b = fe_make(&fe, "b", 100000);
+	CHECK(a && b);
 	CHECK(fe_setup(&fe, a, 0, 8 * RANGE, 0, false) == 0);
 	/* In the middle: three maps. */
 	CHECK(fe_setup(&fe, b, 0, RANGE, 3 * RANGE, false) == 0);
@@ -413,11 +410,9 @@ static void overlaps_replace(void)
 static void bad_setups_are_refused(void)
 {
 	const uint64_t huge = UINT64_MAX - 4095;
-	uint64_t node;
+	uint64_t node = begin_with("f", 4096);
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 4096));
-	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 0, 0, 0, false) == -EINVAL);
 	CHECK(fe_setup(&fe, node, 1, RANGE, 0, false) == -EINVAL);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 1, false) == -EINVAL);
@@ -464,8 +459,8 @@ static void budget_is_kept(void)
 	uint64_t node;
 
 	CHECK(fe_begin(&fe, options));
-	CHECK(fe_file(&fe, "f", 8 * RANGE));
-	node = fe_lookup(&fe, "f", NULL);
+	node = fe_make(&fe, "f", 8 * RANGE);
+	CHECK(node);
 	for (unsigned int i = 0; i < 3; i++)
 		CHECK(fe_setup(&fe, node, 0, RANGE, i * RANGE, false) == 0);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 3 * RANGE, false) == -ENOMEM);
@@ -480,11 +475,9 @@ static void budget_is_kept(void)
 
 static void refusals_reach_the_guest(void)
 {
-	uint64_t node;
+	uint64_t node = begin_with("f", 10000);
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node);
 	fe.refuse = true;
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == -ENOMEM);
 	fe.refuse = false;
@@ -497,11 +490,9 @@ static void refusals_reach_the_guest(void)
 static void session_begins_anew(void)
 {
 	struct fuse_init_out out;
-	uint64_t node;
+	uint64_t node = begin_with("f", 4096);
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 4096));
-	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
 	CHECK(fe_init(&fe, &out) == 0);
 	CHECK(fe_num_maps(&fe) == 0);
@@ -529,11 +520,9 @@ static void old_guests_are_refused(void)
 
 static void stop_and_cont_keep_maps(void)
 {
-	uint64_t node;
+	uint64_t node = begin_with("f", 10000);
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
 	for (int i = 0; i < 20; i++) {
 		CHECK(fe_stop_queues(&fe));
@@ -719,8 +708,8 @@ static void own_maps_are_no_memory(void)
 	CHECK(fe_send(&fe, VU_REM_MEM_REG, &reg, sizeof(reg), -1, true) == 0);
 	CHECK(fe_send(&fe, VU_REM_MEM_REG, &reg, sizeof(reg), -1, true) == 1);
 	close(memfd);
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
+	node = fe_make(&fe, "f", 10000);
+	CHECK(node);
 	fe.keep_fd = true;
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
 	CHECK(fe.last_fd >= 0);
@@ -757,9 +746,8 @@ static void reads_of_any_size(void)
 	uint64_t node;
 	int error;
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 3000000));
-	node = fe_lookup(&fe, "f", NULL);
+	node = begin_with("f", 3000000);
+	CHECK(node);
 	in.fh = fe_open(&fe, node, O_RDONLY, &error);
 	CHECK(error == 0);
 	CHECK(read_back(node, in.fh, 1, 0));
@@ -823,9 +811,8 @@ static void buffers_outside_memory(void)
 	uint64_t node;
 	int error;
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
+	node = begin_with("f", 10000);
+	CHECK(node);
 	header = (void *)(fe.memory + (4 << 20));
 	reply = (void *)(fe.memory + (5 << 20));
 	in = (void *)(header + 1);
@@ -927,11 +914,9 @@ static void broken_rings(void)
 static void random_requests(void)
 {
 	struct fuse_init_out out;
-	uint64_t node;
+	uint64_t node = begin_with("f", 100000);
 
-	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 100000));
-	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node);
 	srandom(12345);
 	for (int i = 0; i < 20000; i++) {
 		unsigned char body[256];
@@ -1099,8 +1084,8 @@ static void statistics_file(void)
 
 	close(mkstemp(path));
 	CHECK(fe_begin(&fe, options));
-	CHECK(fe_file(&fe, "f", 100));
-	node = fe_lookup(&fe, "f", NULL);
+	node = fe_make(&fe, "f", 100);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 1, false) == -EINVAL);
 	kill(fe.child, SIGUSR1);
@@ -1129,8 +1114,8 @@ static void readonly_share(void)
 	uint64_t node;
 
 	CHECK(fe_begin(&fe, options));
-	CHECK(fe_file(&fe, "f", 10000));
-	node = fe_lookup(&fe, "f", NULL);
+	node = fe_make(&fe, "f", 10000);
+	CHECK(node);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == -EROFS);
 	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
 	CHECK(fe_shows(&fe, 0, 0, 10000));

@@ -38,8 +38,8 @@ static void lengths_have_bounds(void)
 	int error;
 
 	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "f", 2 * MAX_IO));
-	node = fe_lookup(&fe, "f", NULL);
+	node = fe_make(&fe, "f", 2 * MAX_IO);
+	CHECK(node);
 	write.fh = read.fh = fe_open(&fe, node, O_RDWR, &error);
 	CHECK(fe_write(&fe, node, &write, data, MAX_IO + 1, &written) ==
 	      -EINVAL);
@@ -182,9 +182,9 @@ static void holes_by_handle_are_filled(void)
 	int error;
 
 	CHECK(fe_begin(&fe, with_window));
-	CHECK(fe_file(&fe, "mapped", 100) && fe_file(&fe, "other", 100));
-	mapped = fe_lookup(&fe, "mapped", NULL);
-	other = fe_lookup(&fe, "other", NULL);
+	mapped = fe_make(&fe, "mapped", 100);
+	other = fe_make(&fe, "other", 100);
+	CHECK(mapped && other);
 	attr.fh = fe_open(&fe, mapped, O_RDWR, &error);
 	CHECK(error == 0);
 	punch.fh = copy.fh_out = copy.fh_in = attr.fh;

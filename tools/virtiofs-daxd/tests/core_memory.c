@@ -256,9 +256,9 @@ static void maps_of_one_machine(void)
 	fe_beside = &fe;
 	CHECK(fe_begin(&other, with_window));
 	fe_beside = NULL;
-	CHECK(fe_file(&fe, "f", 4096) && fe_file(&other, "f", 4096));
-	node = fe_lookup(&fe, "f", NULL);
-	other_node = fe_lookup(&other, "f", NULL);
+	node = fe_make(&fe, "f", 4096);
+	other_node = fe_make(&other, "f", 4096);
+	CHECK(node && other_node);
 	count = map_pages(&fe, node);
 	CHECK(count == 256);
 	CHECK(map_pages(&other, other_node) == 480 - count);

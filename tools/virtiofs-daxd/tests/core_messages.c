@@ -102,6 +102,18 @@ static void privileges_are_named(void)
 		"--sandbox", "none", "--dax-window", "64M");
 }
 
+/* QEMU and the guest do not say why such a window is not there. */
+static void a_window_without_room_is_named(void)
+{
+	CHECK(fe_spawn(&fe, (const char *[]){ "--dax-window", "256G", NULL }));
+	CHECK(fe_connect(&fe) && fe_lines(&fe) == 1 && fe_end(&fe) == 0);
+	CHECK(fe_spawn(&fe, (const char *[]){ "--dax-window", "512G", NULL }));
+	CHECK(fe_connect(&fe));
+	CHECK(fe_said(&fe, "a guest has room for more than 256 GiB only with KVM") &&
+	      fe_said(&fe, "takes 8 GiB of its memory"));
+	CHECK(fe_end(&fe) == 0);
+}
+
 static void start_names_what_is_served(void)
 {
 	CHECK(fe_spawn(&fe, (const char *[]){ "--dax-window", "64M", "--tag",
@@ -120,6 +132,7 @@ static const struct fs_test tests[] = {
 	TEST(wrong_values),
 	TEST(paths_are_named),
 	TEST(errors_at_the_start_are_seen),
+	TEST(a_window_without_room_is_named),
 	TEST(start_names_what_is_served),
 	/* Last: it gives up being root. */
 	TEST(privileges_are_named),

@@ -444,8 +444,8 @@ static void size_limit_is_an_error(void)
 	CHECK(fe_connect(&fe) && fe_handshake(&fe));
 	fe_start_queues(&fe, true);
 	CHECK(fe_init(&fe, &out) == 0);
-	CHECK(fe_file(&fe, "f", 1));
-	node = fe_lookup(&fe, "f", NULL);
+	node = fe_make(&fe, "f", 1);
+	CHECK(node);
 	req.in.fh = fe_open(&fe, node, O_RDWR, &error);
 	CHECK(node && !error);
 	CHECK(fe_request(&fe, FUSE_WRITE, node, &req, sizeof(req), NULL,

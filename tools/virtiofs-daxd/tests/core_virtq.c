@@ -508,6 +508,31 @@ static void stop_gives_up_the_busy(void)
 	close(zero[1]);
 }
 
+static void no_refill(struct queue *queue)
+{
+	(void)queue;
+}
+
+/* Who looks for requests may do so just when it is agreed that there are none. */
+static void buffers_are_no_requests(void)
+{
+	struct queue_ticket ticket;
+	struct queue queue;
+
+	CHECK(set_up());
+	set(0, BASE + 16384, 8, VRING_DESC_F_WRITE, 0);
+	CHECK(queue_set_up(&queue));
+	offer(0);
+	CHECK(queue_say(&queue, "told", 4) == -EAGAIN);
+	queue_set_refilled(&queue, no_refill);
+	CHECK(!queue_take(&queue, &ticket, no_fetch));
+	CHECK(queue_say(&queue, "told", 4) == 0);
+	CHECK(used->idx == 1 && !memcmp(bytes + 16384, "told", 4));
+	CHECK(queue_say(&queue, "told", 4) == -EAGAIN);
+	queue_destroy(&queue);
+	tear_down();
+}
+
 static const struct fs_test tests[] = {
 	TEST(addresses),
 	TEST(short_files_are_refused),
@@ -523,6 +548,7 @@ static const struct fs_test tests[] = {
 	TEST(late_replies),
 	TEST(stop_waits_for_the_busy),
 	TEST(stop_gives_up_the_busy),
+	TEST(buffers_are_no_requests),
 };
 
 int main(int argc, char **argv)

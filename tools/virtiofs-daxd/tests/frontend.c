@@ -971,6 +971,11 @@ unsigned int fe_descriptors(const struct frontend *fe)
 	return count - 2;
 }
 
+uint64_t fe_make(struct frontend *fe, const char *name, size_t size)
+{
+	return fe_file(fe, name, size) ? fe_lookup(fe, name, NULL) : 0;
+}
+
 const char *fe_path(struct frontend *fe, const char *name)
 {
 	static char path[256];

@@ -225,6 +225,8 @@ bool fe_on_image(const char *type, bool (*run)(void));
 
 /* Files of the share, from outside. */
 bool fe_file(struct frontend *fe, const char *name, size_t size);
+/* Makes one and looks it up; returns the node id, 0 on failure. */
+uint64_t fe_make(struct frontend *fe, const char *name, size_t size);
 const char *fe_path(struct frontend *fe, const char *name);
 /* The byte which fe_file() puts at an offset. */
 static inline unsigned char fe_byte(size_t offset)

@@ -50,26 +50,6 @@ static const char *H(const char *name)
 	return path_in(server.share, name);
 }
 
-static bool put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	ssize_t len = (ssize_t)strlen(text);
-	bool ok = fd >= 0 && write(fd, text, (size_t)len) == len;
-
-	return fd >= 0 && !close(fd) && ok;
-}
-
-static bool has(const char *path, const char *text)
-{
-	char buf[256] = "";
-	int fd = open(path, O_RDONLY);
-	ssize_t len = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	return len == (ssize_t)strlen(text) && !strcmp(buf, text);
-}
-
 static bool same_file(const char *a, const char *b)
 {
 	struct stat sa, sb;
@@ -126,29 +106,29 @@ static void append_and_truncate(void)
 {
 	int fd;
 
-	CHECK(put(M("t"), "0123456789"));
+	CHECK(fs_put(M("t"), "0123456789"));
 	fd = open(M("t"), O_WRONLY | O_APPEND);
-	CHECK(write(fd, "ab", 2) == 2 && has(H("t"), "0123456789ab"));
+	CHECK(write(fd, "ab", 2) == 2 && fs_has(H("t"), "0123456789ab"));
 	/* The guest may stop appending on the same open file. */
 	CHECK(!fcntl(fd, F_SETFL, 0));
-	CHECK(pwrite(fd, "XY", 2, 0) == 2 && has(H("t"), "XY23456789ab"));
-	CHECK(!ftruncate(fd, 4) && has(H("t"), "XY23"));
+	CHECK(pwrite(fd, "XY", 2, 0) == 2 && fs_has(H("t"), "XY23456789ab"));
+	CHECK(!ftruncate(fd, 4) && fs_has(H("t"), "XY23"));
 	CHECK(!close(fd));
-	CHECK(!truncate(M("t"), 2) && has(H("t"), "XY"));
+	CHECK(!truncate(M("t"), 2) && fs_has(H("t"), "XY"));
 	fd = open(M("t"), O_WRONLY | O_TRUNC);
-	CHECK(fd >= 0 && has(H("t"), "") && !close(fd));
+	CHECK(fd >= 0 && fs_has(H("t"), "") && !close(fd));
 	/* What the host appends is not overwritten by an appending guest. */
 	fd = open(M("t"), O_WRONLY | O_APPEND);
-	CHECK(put(H("t"), "host") && write(fd, "guest", 5) == 5);
-	CHECK(has(H("t"), "hostguest") && !close(fd));
+	CHECK(fs_put(H("t"), "host") && write(fd, "guest", 5) == 5);
+	CHECK(fs_has(H("t"), "hostguest") && !close(fd));
 }
 
 static void host_changes_are_seen(void)
 {
-	CHECK(put(M("s"), "one") && has(M("s"), "one"));
-	CHECK(put(H("s"), "longer"));
+	CHECK(fs_put(M("s"), "one") && fs_has(M("s"), "one"));
+	CHECK(fs_put(H("s"), "longer"));
 	usleep(1100000);
-	CHECK(has(M("s"), "longer"));
+	CHECK(fs_has(M("s"), "longer"));
 	CHECK(!unlink(H("s")));
 	usleep(1100000);
 	CHECK_ERR(open(M("s"), O_RDONLY), ENOENT);
@@ -197,11 +177,11 @@ static void hard_links(void)
 {
 	struct stat st;
 
-	CHECK(put(M("h1"), "linked") && !link(M("h1"), M("h2")));
+	CHECK(fs_put(M("h1"), "linked") && !link(M("h1"), M("h2")));
 	CHECK(!stat(M("h2"), &st) && st.st_nlink == 2);
-	CHECK(has(M("h2"), "linked") && same_file(H("h1"), M("h2")));
+	CHECK(fs_has(M("h2"), "linked") && same_file(H("h1"), M("h2")));
 	CHECK_ERR(link(M("h1"), M("h2")), EEXIST);
-	CHECK(!unlink(M("h1")) && has(H("h2"), "linked"));
+	CHECK(!unlink(M("h1")) && fs_has(H("h2"), "linked"));
 	/* A link to a symbolic link is one, not a link to its target. */
 	CHECK(!symlink("/etc/passwd", M("hl1")) && !link(M("hl1"), M("hl2")));
 	CHECK(!lstat(H("hl2"), &st) && S_ISLNK(st.st_mode));
@@ -217,7 +197,7 @@ static void special_files(void)
 	CHECK(!lstat(H("sock"), &st) && S_ISSOCK(st.st_mode));
 	CHECK(!mknod(M("null"), S_IFCHR | 0666, makedev(1, 3)));
 	CHECK(!lstat(H("null"), &st) && st.st_rdev == makedev(1, 3));
-	CHECK(!mknod(M("plain"), S_IFREG | 0600, 0) && has(H("plain"), ""));
+	CHECK(!mknod(M("plain"), S_IFREG | 0600, 0) && fs_has(H("plain"), ""));
 	CHECK(!chmod(M("fifo"), 0644) && !lstat(H("fifo"), &st));
 	CHECK((st.st_mode & 0777) == 0644);
 }
@@ -226,14 +206,14 @@ static void renames(void)
 {
 	struct stat st;
 
-	CHECK(put(M("r1"), "1") && put(M("r2"), "2") && !mkdir(M("rd"), 0755));
+	CHECK(fs_put(M("r1"), "1") && fs_put(M("r2"), "2") && !mkdir(M("rd"), 0755));
 	CHECK_ERR(renameat2(AT_FDCWD, M("r1"), AT_FDCWD, M("r2"),
 			    RENAME_NOREPLACE), EEXIST);
 	CHECK(!renameat2(AT_FDCWD, M("r1"), AT_FDCWD, M("r2"),
 			 RENAME_EXCHANGE));
-	CHECK(has(H("r1"), "2") && has(H("r2"), "1") && has(M("r1"), "2"));
-	CHECK(!rename(M("r1"), M("rd/r3")) && has(H("rd/r3"), "2"));
-	CHECK(!rename(M("rd/r3"), M("r2")) && has(M("r2"), "2"));
+	CHECK(fs_has(H("r1"), "2") && fs_has(H("r2"), "1") && fs_has(M("r1"), "2"));
+	CHECK(!rename(M("r1"), M("rd/r3")) && fs_has(H("rd/r3"), "2"));
+	CHECK(!rename(M("rd/r3"), M("r2")) && fs_has(M("r2"), "2"));
 	CHECK(!rename(M("rd"), M("re")) && !access(H("re"), F_OK));
 	CHECK_ERR(rename(M("re"), M("r2")), ENOTDIR);
 	CHECK(!renameat2(AT_FDCWD, M("r2"), AT_FDCWD, M("re/w"),
@@ -251,12 +231,12 @@ static void tmpfiles(void)
 	CHECK(fd >= 0 && write(fd, "tmp", 3) == 3);
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	CHECK(!linkat(AT_FDCWD, name, AT_FDCWD, M("named"), AT_SYMLINK_FOLLOW));
-	CHECK(!close(fd) && has(H("named"), "tmp"));
+	CHECK(!close(fd) && fs_has(H("named"), "tmp"));
 }
 
 static void open_flags(void)
 {
-	CHECK(put(M("of"), "x"));
+	CHECK(fs_put(M("of"), "x"));
 	CHECK_ERR(open(M("of"), O_CREAT | O_EXCL | O_RDWR, 0600), EEXIST);
 	CHECK(!symlink("of", M("ol")));
 	CHECK_ERR(open(M("ol"), O_CREAT | O_EXCL | O_RDWR, 0600), EEXIST);
@@ -274,7 +254,7 @@ static void attributes(void)
 	struct timespec now;
 	struct stat st;
 
-	CHECK(put(M("a"), "a") && !symlink("a", M("al")));
+	CHECK(fs_put(M("a"), "a") && !symlink("a", M("al")));
 	CHECK(!chmod(M("a"), 06755) && !chown(M("a"), 12, 34));
 	CHECK(!stat(H("a"), &st) && st.st_uid == 12 && st.st_gid == 34);
 	/* chown() clears set-id bits. */
@@ -307,7 +287,7 @@ static void extended_attributes(void)
 {
 	char buf[256];
 
-	CHECK(put(M("x"), "x"));
+	CHECK(fs_put(M("x"), "x"));
 	if (setxattr(M("x"), "user.a", "1234", 4, 0) && errno == EOPNOTSUPP)
 		SKIP("no user attributes here");
 	CHECK(getxattr(H("x"), "user.a", buf, sizeof(buf)) == 4);
@@ -359,7 +339,7 @@ static void copies(void)
 	off_t from = 2, to = 10;
 	int in, out;
 
-	CHECK(put(M("ci"), "0123456789") && put(M("co"), ""));
+	CHECK(fs_put(M("ci"), "0123456789") && fs_put(M("co"), ""));
 	in = open(M("ci"), O_RDONLY);
 	out = open(M("co"), O_RDWR);
 	CHECK(copy_file_range(in, &from, out, &to, 5, 0) == 5);
@@ -368,7 +348,7 @@ static void copies(void)
 	in = open(M("ci"), O_RDONLY);
 	out = open(M("co"), O_RDWR);
 	CHECK(copy_file_range(in, NULL, out, NULL, 100, 0) == 10);
-	CHECK(!close(in) && !close(out) && has(H("co"), "0123456789"));
+	CHECK(!close(in) && !close(out) && fs_has(H("co"), "0123456789"));
 }
 
 static void drop_caches(void)
@@ -618,7 +598,7 @@ static void lock_rules(lock_fn lock)
 	struct locker a, b;
 	int fd, host;
 
-	CHECK(put(M("lock"), "01234567890123456789"));
+	CHECK(fs_put(M("lock"), "01234567890123456789"));
 	fd = open(M("lock"), O_RDWR);
 	host = open(H("lock"), O_RDWR);
 	CHECK(fd >= 0 && host >= 0);
@@ -669,7 +649,7 @@ static void posix_lock_holder(void)
 	struct locker a;
 	int fd, other;
 
-	CHECK(put(M("lh"), "01234567890123456789"));
+	CHECK(fs_put(M("lh"), "01234567890123456789"));
 	fd = open(M("lh"), O_RDWR);
 	CHECK(locker_start(&a, M("lh"), posix_lock));
 	CHECK(locker_do(&a, 'w', 5000) == 0);
@@ -693,7 +673,7 @@ static void locks_in_order(void)
 	bool in_order = true;
 	int fd;
 
-	CHECK(put(M("lo"), "01234567890123456789"));
+	CHECK(fs_put(M("lo"), "01234567890123456789"));
 	fd = open(M("lo"), O_RDWR);
 	CHECK(!posix_lock(fd, F_SETLK, F_WRLCK));
 	for (int i = 0; i < 16; i++) {
@@ -779,7 +759,7 @@ static mode_t suid_after(int (*fn)(void), uid_t uid)
 
 static void set_id_bits(void)
 {
-	CHECK(put(M("suid"), "suid"));
+	CHECK(fs_put(M("suid"), "suid"));
 	CHECK(suid_after(write_suid, 1234) == 0777);
 	CHECK(suid_after(truncate_suid, 1234) == 0777);
 	CHECK(suid_after(open_trunc_suid, 1234) == 0777);
@@ -793,7 +773,7 @@ static void mapped_files(void)
 	char *p, *h;
 	int fd, hfd;
 
-	CHECK(put(M("m"), "mapped"));
+	CHECK(fs_put(M("m"), "mapped"));
 	fd = open(M("m"), O_RDWR);
 	hfd = open(H("m"), O_RDONLY);
 	p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -811,7 +791,7 @@ static void reset(void)
 	struct locker a;
 	int fd, i;
 
-	CHECK(put(M("z"), "01234567890123456789"));
+	CHECK(fs_put(M("z"), "01234567890123456789"));
 	fd = open(M("z"), O_RDWR);
 	CHECK(!posix_lock(fd, F_SETLK, F_WRLCK));
 	CHECK(locker_start(&a, M("z"), posix_lock));
@@ -827,7 +807,7 @@ static void reset(void)
 	CHECK(fs_server_ask(&server, 'h') == 0);
 	drop_caches();
 	usleep(1100000);
-	CHECK(has(M("z"), "01234567890123456789"));
+	CHECK(fs_has(M("z"), "01234567890123456789"));
 }
 
 static const struct fs_test tests[] = {

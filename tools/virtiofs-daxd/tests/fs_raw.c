@@ -23,6 +23,7 @@
 
 #include "../isolation.h"
 #include "../passthrough_i.h"
+#include "fs_server.h"
 #include "fs_tap.h"
 
 #define ROOT FUSE_ROOT_ID
@@ -257,26 +258,6 @@ static const char *inside(const char *name)
 	return p;
 }
 
-static bool put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	ssize_t len = (ssize_t)strlen(text);
-	bool ok = fd >= 0 && write(fd, text, (size_t)len) == len;
-
-	return fd >= 0 && !close(fd) && ok;
-}
-
-static bool has(const char *path, const char *text)
-{
-	char buf[256] = "";
-	int fd = open(path, O_RDONLY);
-	ssize_t len = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	return len == (ssize_t)strlen(text) && !strcmp(buf, text);
-}
-
 static void session_end(void)
 {
 	if (session)
@@ -333,7 +314,7 @@ static void bad_names(void)
 	};
 
 	BEGIN();
-	CHECK(put(inside("n"), "n"));
+	CHECK(fs_put(inside("n"), "n"));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct fuse_mkdir_in md = { .mode = 0755 };
 		struct fuse_mknod_in mk = { .mode = S_IFREG | 0644 };
@@ -429,7 +410,7 @@ static void unknown_numbers(void)
 	uint64_t file, fh, dh;
 
 	BEGIN();
-	CHECK(put(inside("k"), "k"));
+	CHECK(fs_put(inside("k"), "k"));
 	file = lookup(ROOT, "k", NULL);
 	CHECK(file && !open_file(file, O_RDWR, &fh) && !open_dir(ROOT, &dh));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -476,7 +457,7 @@ static void stale_numbers(void)
 	uint64_t file, again, fh, fh2;
 
 	BEGIN();
-	CHECK(put(inside("st"), "stale"));
+	CHECK(fs_put(inside("st"), "stale"));
 	file = lookup(ROOT, "st", NULL);
 	CHECK(!open_file(file, O_RDONLY, &fh) && !release(FUSE_RELEASE, fh));
 	CHECK(release(FUSE_RELEASE, fh) == EBADF && read_at(fh, 0, 5) == EBADF);
@@ -502,7 +483,7 @@ static void forgetting(void)
 	uint64_t a, b;
 
 	BEGIN();
-	CHECK(put(inside("fa"), "a") && put(inside("fb"), "b"));
+	CHECK(fs_put(inside("fa"), "a") && fs_put(inside("fb"), "b"));
 	a = lookup(ROOT, "fa", NULL);
 	CHECK(lookup(ROOT, "fa", NULL) == a);
 	b = lookup(ROOT, "fb", NULL);
@@ -526,7 +507,7 @@ static void one_node_per_file(void)
 	uint64_t a;
 
 	BEGIN();
-	CHECK(put(inside("ha"), "x") && !link(inside("ha"), inside("hb")));
+	CHECK(fs_put(inside("ha"), "x") && !link(inside("ha"), inside("hb")));
 	a = lookup(ROOT, "ha", NULL);
 	CHECK(a && lookup(ROOT, "hb", NULL) == a && live(&pt->nodes) == 2);
 	forget(a, 1);
@@ -536,7 +517,7 @@ static void one_node_per_file(void)
 	/* The old file is kept from being confused with a new one. */
 	a = lookup(ROOT, "ha", NULL);
 	CHECK(!unlink(inside("ha")) && !unlink(inside("hb")));
-	CHECK(put(inside("ha"), "new") && lookup(ROOT, "ha", NULL) != a);
+	CHECK(fs_put(inside("ha"), "new") && lookup(ROOT, "ha", NULL) != a);
 }
 
 /* Read a directory with a buffer of @size; forget what was told. */
@@ -578,7 +559,7 @@ static void readdirplus_counts(void)
 		char name[64];
 
 		snprintf(name, sizeof(name), "rp/%0*d", 1 + i % 40, i);
-		CHECK(put(inside(name), ""));
+		CHECK(fs_put(inside(name), ""));
 	}
 	dir = lookup(ROOT, "rp", NULL);
 	CHECK(dir && !open_dir(dir, &dh));
@@ -670,10 +651,10 @@ static void symlink_race(void)
 	uint64_t fh;
 
 	BEGIN();
-	CHECK(!mkdir(inside("race"), 0755) && put(inside("race/secret"),
-						  "inside"));
-	CHECK(!mkdir(outside("out"), 0755) && put(outside("out/secret"),
-						  "outside"));
+	CHECK(!mkdir(inside("race"), 0755) &&
+	      fs_put(inside("race/secret"), "inside"));
+	CHECK(!mkdir(outside("out"), 0755) &&
+	      fs_put(outside("out/secret"), "outside"));
 	CHECK(!symlink(outside("out"), inside("race-link")));
 	race_stop = false;
 	CHECK(!pthread_create(&thread, NULL, swapper, NULL));
@@ -703,7 +684,7 @@ static void symlink_race(void)
 	pthread_join(thread, NULL);
 	printf("# %d times the directory, %d times the link\n", in, links);
 	CHECK(in > 100 && links > 100);
-	CHECK(has(outside("out/secret"), "outside"));
+	CHECK(fs_has(outside("out/secret"), "outside"));
 	CHECK_ERR(access(outside("out/made"), F_OK), ENOENT);
 	CHECK(live(&pt->nodes) == 1 && live(&pt->handles) == 0);
 }
@@ -714,7 +695,7 @@ static void create_over_links(void)
 	uint64_t fh, node;
 
 	BEGIN();
-	CHECK(put(outside("victim"), "victim"));
+	CHECK(fs_put(outside("victim"), "victim"));
 	CHECK(!symlink(outside("victim"), inside("cl1")));
 	CHECK(!symlink(outside("nothing"), inside("cl2")));
 	CHECK(create(ROOT, "cl1", O_RDWR | O_TRUNC, &fh) == ELOOP);
@@ -733,7 +714,7 @@ static void create_over_links(void)
 	struct stat st;
 
 	CHECK(!stat(outside("victim"), &st) && !st.st_uid && st.st_mtime > 5);
-	CHECK((st.st_mode & 0777) == 0644 && has(outside("victim"), "victim"));
+	CHECK((st.st_mode & 0777) == 0644 && fs_has(outside("victim"), "victim"));
 }
 
 /* Opening these would block or act on the host. */
@@ -759,12 +740,12 @@ static void create_existing(void)
 	uint64_t fh;
 
 	BEGIN();
-	CHECK(put(inside("ce"), "content"));
+	CHECK(fs_put(inside("ce"), "content"));
 	CHECK(!create(ROOT, "ce", O_RDWR, &fh) && !read_at(fh, 0, 100));
 	CHECK(reply_len == 7 && !release(FUSE_RELEASE, fh));
 	CHECK(create(ROOT, "ce", O_RDWR | O_EXCL, &fh) == EEXIST);
 	CHECK(!create(ROOT, "ce", O_RDWR | O_TRUNC, &fh));
-	CHECK(has(inside("ce"), "") && !release(FUSE_RELEASE, fh));
+	CHECK(fs_has(inside("ce"), "") && !release(FUSE_RELEASE, fh));
 	CHECK(live(&pt->handles) == 0);
 }
 
@@ -784,7 +765,7 @@ static void readonly(void)
 	int fd;
 
 	BEGIN(.readonly = true, .xattr = true);
-	CHECK(put(inside("ro"), "ro"));
+	CHECK(fs_put(inside("ro"), "ro"));
 	node = lookup(ROOT, "ro", NULL);
 	ln.oldnodeid = node;
 	CHECK(ask_names(FUSE_MKDIR, ROOT, &md, sizeof(md), "x", NULL) == EROFS);
@@ -814,7 +795,7 @@ static void readonly(void)
 	fa.fh = fh;
 	CHECK(ask(FUSE_WRITE, node, &wr, sizeof(wr)) == EBADF);
 	CHECK(ask(FUSE_FALLOCATE, node, &fa, sizeof(fa)) == EBADF);
-	CHECK(has(inside("ro"), "ro"));
+	CHECK(fs_has(inside("ro"), "ro"));
 }
 
 static void without_xattr(void)
@@ -850,7 +831,7 @@ static void caching(void)
 	struct fuse_entry_out *e = (void *)reply;
 	uint64_t node;
 
-	CHECK(put(inside("cache"), "cache"));
+	CHECK(fs_put(inside("cache"), "cache"));
 	BEGIN(.cache = PT_CACHE_AUTO);
 	node = lookup(ROOT, "cache", NULL);
 	CHECK(e->entry_valid == 1 && e->attr_valid == 1);
@@ -858,7 +839,7 @@ static void caching(void)
 	/* What is cached is kept while nobody has changed the file. */
 	CHECK(!(opened_with(node) & (FOPEN_KEEP_CACHE | FOPEN_DIRECT_IO)));
 	CHECK(opened_with(node) & FOPEN_KEEP_CACHE);
-	CHECK(put(inside("cache"), "other"));
+	CHECK(fs_put(inside("cache"), "other"));
 	CHECK(!(opened_with(node) & FOPEN_KEEP_CACHE));
 
 	BEGIN(.cache = PT_CACHE_ALWAYS);
@@ -873,7 +854,7 @@ static void caching(void)
 	CHECK(!e->entry_valid && !e->attr_valid);
 	CHECK(opened_with(node) == FOPEN_DIRECT_IO);
 	/* A DAX file now. */
-	CHECK(put(inside("cache"), "longer"));
+	CHECK(fs_put(inside("cache"), "longer"));
 	CHECK(opened_with(node) == (FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE));
 }
 
@@ -901,7 +882,7 @@ static void lent_descriptors(void)
 	int fd, before;
 
 	BEGIN();
-	CHECK(put(inside("lent"), "lent"));
+	CHECK(fs_put(inside("lent"), "lent"));
 	node = lookup(ROOT, "lent", NULL);
 	before = open_fds();
 	CHECK(!open_file(node, O_RDWR, &fh));
@@ -916,7 +897,7 @@ static void lent_descriptors(void)
 	CHECK(key.dev == st.st_dev && key.ino == st.st_ino);
 	fd = pt_node_open(pt, node, O_RDWR);
 	CHECK(fd >= 0 && pwrite(fd, "L", 1, 0) == 1 && !close(fd));
-	CHECK(has(inside("lent"), "Lent"));
+	CHECK(fs_has(inside("lent"), "Lent"));
 }
 
 static void statx_and_syncfs(void)
@@ -926,7 +907,7 @@ static void statx_and_syncfs(void)
 	uint64_t node;
 
 	BEGIN();
-	CHECK(put(inside("sx"), "statx"));
+	CHECK(fs_put(inside("sx"), "statx"));
 	node = lookup(ROOT, "sx", NULL);
 	CHECK(!pt_statx(pt, node, UINT64_MAX, 0, STATX_BASIC_STATS, &stx,
 			&timeout));
@@ -942,11 +923,11 @@ static void write_flags(void)
 	struct stat st;
 	int fd;
 
-	CHECK(put(inside("wf"), "abc"));
+	CHECK(fs_put(inside("wf"), "abc"));
 	fd = open(inside("wf"), O_RDWR);
-	CHECK(pt_write(fd, &iov, 1, 0, 0, 0) == 1 && has(inside("wf"), "xbc"));
+	CHECK(pt_write(fd, &iov, 1, 0, 0, 0) == 1 && fs_has(inside("wf"), "xbc"));
 	CHECK(pt_write(fd, &iov, 1, 0, O_APPEND, 0) == 1);
-	CHECK(has(inside("wf"), "xbcx"));
+	CHECK(fs_has(inside("wf"), "xbcx"));
 	CHECK(!fchmod(fd, 06777));
 	CHECK(pt_write(fd, &iov, 1, 0, 0, 0) == 1);
 	CHECK(!fstat(fd, &st) && (st.st_mode & 07777) == 06777);
@@ -1042,7 +1023,7 @@ static void waiting_locks(void)
 	uint64_t node, fh, fh2, first, second;
 
 	BEGIN();
-	CHECK(put(inside("wl"), "wl"));
+	CHECK(fs_put(inside("wl"), "wl"));
 	node = lookup(ROOT, "wl", NULL);
 	CHECK(!open_file(node, O_RDWR, &fh) && !open_file(node, O_RDWR, &fh2));
 	CHECK(!lock_file(FUSE_SETLK, fh, 1, F_WRLCK, 0));
@@ -1084,7 +1065,7 @@ static void reset_leaves_nothing(void)
 	int before, host;
 
 	BEGIN();
-	CHECK(put(inside("rl"), "rl"));
+	CHECK(fs_put(inside("rl"), "rl"));
 	before = open_fds();
 	for (int i = 0; i < 20; i++) {
 		node = lookup(ROOT, "rl", NULL);
@@ -1152,7 +1133,7 @@ static void garbage(void)
 
 	BEGIN(.xattr = true);
 	for (int i = 0; i < 3; i++)
-		CHECK(put(inside(made[i]), "garbage"));
+		CHECK(fs_put(inside(made[i]), "garbage"));
 	for (int i = 0; i < GARBAGE_ROUNDS; i++) {
 		uint32_t op = (uint32_t)(rnd() % 56);
 		size_t len = (rnd() % 16) * 8;
@@ -1164,8 +1145,8 @@ static void garbage(void)
 		garbage_body(128);
 		send_msg(op, rnd_id(), len);
 	}
-	CHECK(has(outside("out/secret"), "outside"));
-	CHECK(has(outside("victim"), "victim"));
+	CHECK(fs_has(outside("out/secret"), "outside"));
+	CHECK(fs_has(outside("victim"), "victim"));
 	pt_reset(pt);
 	CHECK(live(&pt->nodes) == 1 && live(&pt->handles) == 0);
 	CHECK(lookup(ROOT, "race", NULL));

@@ -265,3 +265,23 @@ bool fs_server_stop(struct fs_server *server)
 		fprintf(stderr, "# cannot remove %s\n", server->share);
 	return WIFEXITED(status) && !WEXITSTATUS(status);
 }
+
+bool fs_put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	ssize_t len = (ssize_t)strlen(text);
+	bool ok = fd >= 0 && write(fd, text, (size_t)len) == len;
+
+	return fd >= 0 && !close(fd) && ok;
+}
+
+bool fs_has(const char *path, const char *text)
+{
+	char buf[256] = "";
+	int fd = open(path, O_RDONLY);
+	ssize_t len = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return len == (ssize_t)strlen(text) && !strcmp(buf, text);
+}

@@ -47,4 +47,14 @@ bool fs_server_stop(struct fs_server *server);
  */
 int fs_server_ask(struct fs_server *server, char what);
 
+/**
+ * fs_put - make a file with a text in it
+ */
+bool fs_put(const char *path, const char *text);
+
+/**
+ * fs_has - whether a file has a text in it, and nothing else
+ */
+bool fs_has(const char *path, const char *text);
+
 #endif

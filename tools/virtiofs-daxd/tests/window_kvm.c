@@ -23,6 +23,9 @@ char *kvm_full;
 int kvm_advice = MADV_POPULATE_READ;
 unsigned int pins;
 
+/* Pages that somebody has tried to have. */
+unsigned long populated;
+
 ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
 	if (len == sizeof(struct window_report) && report_usecs)
@@ -36,6 +39,8 @@ int madvise(void *addr, size_t len, int advice)
 {
 	char *full = kvm_full;
 
+	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
+		populated += len / WINDOW_PAGE;
 	if (advice == MADV_POPULATE_WRITE && full >= (char *)addr &&
 	    full < (char *)addr + len) {
 		errno = EFAULT;

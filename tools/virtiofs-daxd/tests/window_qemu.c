@@ -45,11 +45,6 @@ void rcu_register_thread(void)
 	registered = true;
 }
 
-void rcu_unregister_thread(void)
-{
-	registered = false;
-}
-
 /* Memory of the first base is at 4 GiB. */
 uint64_t qemu_ram_addr_from_host(void *ptr)
 {
@@ -382,6 +377,8 @@ static bool command(const char *line)
 		cmd_seen();
 	else if (!strcmp(word, "kvm"))
 		cmd_kvm(a, false);
+	else if (!strcmp(word, "populated"))
+		printf("%lu\n", *(unsigned long *)dlsym(RTLD_DEFAULT, word));
 	else if (!strcmp(word, "lock"))
 		printf("%d\n", mlockall(MCL_FUTURE));
 	else if (!strcmp(word, "stock"))

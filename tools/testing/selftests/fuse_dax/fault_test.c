@@ -28,11 +28,7 @@ static int nothing_leaked(struct dax_fs *fs, struct fault_file *file)
 {
 	fault_file_close(file);
 	unlinkat(fs->dirfd, "file", 0);
-	if (counter(fs, "ranges_total") < 0)
-		return 0;
-	return counter_wait(fs, "mappings_live", 0) ||
-	       counter_wait(fs, "ranges_bad", 0) ||
-	       counter_wait(fs, "ranges_free", counter(fs, "ranges_total"));
+	return counters_at_rest(fs);
 }
 
 FIXTURE(setup)

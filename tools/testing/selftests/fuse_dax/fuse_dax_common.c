@@ -386,6 +386,22 @@ int file_make(struct dax_fs *fs, const char *name, off_t size, uint64_t seed)
 	return fd;
 }
 
+int files_make(struct dax_fs *fs, const char *name, int n, off_t size,
+	       uint64_t seed)
+{
+	char numbered[32];
+	int fd, i;
+
+	for (i = 0; i < n; i++) {
+		snprintf(numbered, sizeof(numbered), "%s%d", name, i);
+		fd = file_make(fs, numbered, size, seed + i);
+		if (fd < 0)
+			return -1;
+		close(fd);
+	}
+	return 0;
+}
+
 static int file_compare(int fd, off_t pos, size_t len,
 			int (*is)(const void *, off_t, size_t, uint64_t),
 			uint64_t seed)
@@ -501,6 +517,15 @@ int counter_wait(const struct dax_fs *fs, const char *name, long value)
 		sleep_ms(10);
 	}
 	return 0;
+}
+
+int counters_at_rest(const struct dax_fs *fs)
+{
+	if (counter(fs, "ranges_total") < 0)
+		return 0;
+	return counter_wait(fs, "mappings_live", 0) ||
+	       counter_wait(fs, "ranges_bad", 0) ||
+	       counter_wait(fs, "ranges_free", counter(fs, "ranges_total"));
 }
 
 /* Ranges of the window, or -1 where nothing tells. */

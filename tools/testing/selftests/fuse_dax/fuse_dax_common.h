@@ -94,6 +94,9 @@ uint64_t pattern_seed(const void *word, off_t pos);
 int mem_is_pattern(const void *buf, off_t pos, size_t len, uint64_t seed);
 int mem_is_zero(const void *buf, size_t len);
 int file_make(struct dax_fs *fs, const char *name, off_t size, uint64_t seed);
+/* Files @name0, @name1, ... of seeds that follow each other; closed. */
+int files_make(struct dax_fs *fs, const char *name, int n, off_t size,
+	       uint64_t seed);
 int file_write(int fd, off_t pos, size_t len, uint64_t seed);
 int file_is_pattern(int fd, off_t pos, size_t len, uint64_t seed);
 int file_is_zero(int fd, off_t pos, size_t len);
@@ -103,6 +106,8 @@ int drop_caches(int what);
 /* Counters of the driver in sysfs; -1 where there are none. */
 long counter(const struct dax_fs *fs, const char *name);
 int counter_wait(const struct dax_fs *fs, const char *name, long value);
+/* Waits until all of the window is free again; 0 also without counters. */
+int counters_at_rest(const struct dax_fs *fs);
 long window_ranges(const struct dax_fs *fs);
 
 /* Requests and events between trace_start() and trace_stop(). */

@@ -421,16 +421,9 @@ static int events_wait(const char *key, long value)
 
 static int all_ranges_come_back(struct dax_fs *fs)
 {
-	int ret = 0;
-
 	fs_close(fs);
 	drop_caches(2);
-	if (counter(fs, "ranges_total") >= 0)
-		ret = counter_wait(fs, "mappings_live", 0) ||
-		      counter_wait(fs, "ranges_bad", 0) ||
-		      counter_wait(fs, "ranges_free",
-				   counter(fs, "ranges_total"));
-	return ret;
+	return counters_at_rest(fs);
 }
 
 /*
@@ -488,21 +481,6 @@ FIXTURE(small)
 	int files;
 };
 
-static int small_make(struct dax_fs *fs, int files)
-{
-	char name[16];
-	int i, fd;
-
-	for (i = 0; i < files; i++) {
-		snprintf(name, sizeof(name), "small%d", i);
-		fd = file_make(fs, name, SMALL, SEED + i);
-		if (fd < 0)
-			return -1;
-		close(fd);
-	}
-	return 0;
-}
-
 FIXTURE_SETUP(small)
 {
 	FS_SETUP(&self->fs);
@@ -512,7 +490,8 @@ FIXTURE_SETUP(small)
 	self->files = scaled(175 * MiB) / SMALL;
 	if (self->files < 4 * (int)(SMALL_ROOM / SMALL))
 		self->files = 4 * SMALL_ROOM / SMALL;
-	ASSERT_EQ(0, small_make(&self->fs, self->files));
+	ASSERT_EQ(0, files_make(&self->fs, "small", self->files,
+				SMALL, SEED));
 	ASSERT_EQ(0, drop_caches(3));
 }
 

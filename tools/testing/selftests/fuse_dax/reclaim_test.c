@@ -227,22 +227,6 @@ static int look_at(struct dax_fs *fs, int i)
 	return err;
 }
 
-/* Makes @n files, each to be mapped by one range */
-static int make_parts(struct dax_fs *fs, int n)
-{
-	char name[16];
-	int fd, i;
-
-	for (i = 0; i < n; i++) {
-		snprintf(name, sizeof(name), "part%d", i);
-		fd = file_make(fs, name, PART, SEED + i);
-		if (fd < 0)
-			return -1;
-		close(fd);
-	}
-	return 0;
-}
-
 /*
  * Setups for looking at half as many files again as there are ranges, in turn,
  * ROUNDS times; or -1
@@ -252,7 +236,7 @@ static long look_in_turn(struct dax_fs *fs)
 	int n = window_ranges(fs) * 3 / 2, i, round;
 	long setups;
 
-	if (make_parts(fs, n))
+	if (files_make(fs, "part", n, PART, SEED))
 		return -1;
 	setups = counter(fs, "setups");
 	for (round = 0; round < ROUNDS; round++)
@@ -386,7 +370,7 @@ TEST_F_TIMEOUT(small, taken_over, 120)
 	long setups;
 
 	NEED_COUNTERS(&self->fs);
-	ASSERT_EQ(0, make_parts(&self->fs, 2 * n));
+	ASSERT_EQ(0, files_make(&self->fs, "part", 2 * n, PART, SEED));
 	for (round = 0; round < 4; round++)
 		for (i = 0; i < n; i++)
 			ASSERT_EQ(0, look_at(&self->fs, i));

@@ -44,11 +44,7 @@ static int all_is_well(struct dax_fs *fs, struct fault_file *file)
 	fault_file_close(file);
 	unlinkat(fs->dirfd, "file", 0);
 	unlinkat(fs->dirfd, "other", 0);
-	if (bad || counter(fs, "ranges_total") < 0)
-		return bad;
-	return counter_wait(fs, "mappings_live", 0) ||
-	       counter_wait(fs, "ranges_bad", 0) ||
-	       counter_wait(fs, "ranges_free", counter(fs, "ranges_total"));
+	return bad || counters_at_rest(fs);
 }
 
 FIXTURE(silence)
