@@ -118,7 +118,8 @@
  *
  * - i_rwsem: shared by reads, exclusive in writes and truncation.
  * - killsb: shared while the inodes of a connection are visited whose memory
- *   goes. It has no order with i_rwsem.
+ *   goes. It has no order with i_rwsem. Who has it does not wait for the server, as
+ *   who aborts the connection takes it.
  * - invalidate_lock: shared while a fault inserts an entry or a page is read into
  *   the page cache, exclusive to break. Reclaim only tries for it.
  * - fuse_dax_inode.sem: the tree and the state of its mappings. Never held

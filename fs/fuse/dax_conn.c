@@ -237,20 +237,6 @@ void fuse_dax_conn_drained(struct fuse_conn *fc)
 EXPORT_SYMBOL_GPL(fuse_dax_conn_drained);
 
 /**
- * fuse_dax_mount_drain - wait until no request holds an inode of a mount
- * @fm: the mount, which is about to go; others share its connection
- *
- * Nobody else waits for a setup that was asked for ahead, or whose task was killed.
- *
- * Context: Sleeps until the server has answered, or the connection was aborted.
- */
-void fuse_dax_mount_drain(struct fuse_mount *fm)
-{
-	wait_var_event(&fm->dax_holds, !atomic_read(&fm->dax_holds));
-}
-EXPORT_SYMBOL_GPL(fuse_dax_mount_drain);
-
-/**
  * fuse_dax_conn_fit - cut a window to what can be used as memory
  * @start: address of the memory, bytes
  * @len: bytes; rounded down to a range

@@ -522,7 +522,6 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 		       void (*done)(struct fuse_dax_map *map, int error));
 int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
 			unsigned int nr);
-void fuse_dax_req_gone(struct fuse_mount *fm);
 void fuse_dax_req_put(struct inode *inode);
 void fuse_dax_req_put_work(struct work_struct *work);
 

@@ -57,7 +57,7 @@ static void fuse_dax_notice_queue(struct inode *inode,
 		INIT_DELAYED_WORK(&notice->work, fuse_dax_notify_work);
 	if (!notice->inode) {
 		__iget(inode);
-		atomic_inc(&get_fuse_mount(inode)->dax_holds);
+		fuse_mount_hold(get_fuse_mount(inode));
 		notice->inode = inode;
 		notice->delay = 1;
 	}
@@ -238,6 +238,6 @@ void fuse_dax_notify_work(struct work_struct *work)
 	wake_up_var(&get_fuse_inode(inode)->state);
 	if (put) {
 		iput(inode);
-		fuse_dax_req_gone(fm);
+		fuse_mount_release(fm);
 	}
 }

@@ -11,7 +11,7 @@
  * What a message makes stale is marked as such when it is taken from the queue,
  * without sleeping; that is done before any answer that was put in its queue
  * after the message is given to who waits for it. What takes longer is left to
- * workers.
+ * workers, who may wait for the server: nobody who ends that waits for them.
  */
 #include "virtio_fs_notify.h"
 
@@ -310,6 +310,8 @@ void virtio_fs_notify_free(struct virtio_fs_notify *notify)
 
 	if (!notify)
 		return;
+	/* What it has left is of no mount */
+	flush_work(&notify->slow_work);
 	for (i = 0; i < VIRTIO_FS_NOTIFY_BUFS; i++)
 		free_page((unsigned long)notify->notes[i].msg);
 	kfree(notify);
@@ -339,7 +341,10 @@ int virtio_fs_notify_start(struct virtio_fs_notify *notify,
  * virtio_fs_notify_stop - take all buffers back
  * @notify: the queue, of a device that was reset; NULL for a device without
  *
- * Context: Sleeps until no worker has one any more.
+ * But for those of messages that are being handled: a mount that has been aborted
+ * waits for these when it goes, see virtio_fs_notify_unmount().
+ *
+ * Context: Sleeps until none is taken from the queue any more.
  */
 void virtio_fs_notify_stop(struct virtio_fs_notify *notify)
 {
@@ -355,7 +360,6 @@ void virtio_fs_notify_stop(struct virtio_fs_notify *notify)
 		notify->posted = 0;
 	}
 	cancel_delayed_work_sync(&notify->done_work);
-	flush_work(&notify->slow_work);
 }
 
 /**
