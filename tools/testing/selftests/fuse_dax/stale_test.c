@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Cached pages of a file that others change, or write to.
+ *
+ * The window is limited to 8 ranges by the module parameter dax_max_ranges, and
+ * full of other files, so that pages which are touched alone are cached. "The host"
+ * is virtiofs-daxd-fault, see notify_test.c.
+ */
+#include <sys/stat.h>
+
+#include "kselftest_harness.h"
+#include "fuse_dax_fault.h"
+
+#define RW	(PROT_READ | PROT_WRITE)
+#define SEED	61
+#define RANGES	8
+#define SIZE	(2 * RANGES * RANGE)
+/* A page that is touched alone, and one in a range that is mapped */
+#define LONE	(5 * RANGE + 3 * PAGE)
+#define MAPPED	(10 * RANGE + 5 * PAGE)
+
+FIXTURE(stale)
+{
+	struct dax_fs fs;
+	char *fill[RANGES];
+	char *map;
+	bool limited;
+	int fd;
+};
+
+FIXTURE_SETUP(stale)
+{
+	struct stat st;
+
+	self->fd = -1;
+	self->map = MAP_FAILED;
+	FS_SETUP(&self->fs);
+	NEED(fault_server(&self->fs), "the server makes no mistakes");
+	NEED_DAX(&self->fs);
+	NEED_COUNTERS(&self->fs);
+	if (!fs_has_max_ranges())
+		SKIP(return, "no parameter dax_max_ranges");
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	ASSERT_EQ(0, fs_set_max_ranges(&self->fs, RANGES));
+	self->limited = true;
+	self->fd = file_make(&self->fs, "file", SIZE, SEED);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, fill_window(&self->fs, RANGES, self->fill));
+	self->map = map_file(self->fd, SIZE, RW, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, self->map);
+	/* A modification time that was not known drops cached pages */
+	ASSERT_EQ(0, fstat(self->fd, &st));
+}
+
+FIXTURE_TEARDOWN(stale)
+{
+	int i;
+
+	fault_clear(&self->fs);
+	if (self->map != MAP_FAILED)
+		munmap(self->map, SIZE);
+	for (i = 0; i < RANGES; i++)
+		if (self->fill[i])
+			munmap(self->fill[i], RANGE);
+	close(self->fd);
+	if (self->limited) {
+		EXPECT_EQ(0, fs_set_max_ranges(&self->fs, 0));
+	}
+	FS_TEARDOWN(&self->fs);
+}
+
+/* A page is cached: one that was read for the caller alone. */
+#define CACHE(page) do {						\
+	long before_ = counter(&self->fs, "cache_reads");		\
+									\
+	EXPECT_EQ(0, mem_is_pattern(self->map + (page), page, PAGE, SEED)); \
+	ASSERT_EQ(before_ + 1, counter(&self->fs, "cache_reads"));	\
+} while (0)
+
+/*
+ * Rule: who modifies a file does not miss that others have.
+ * Wrong: the time of his own modification is taken for that of theirs, and cached
+ * pages stay as they were for ever.
+ * Right: they are read anew when the times are known.
+ */
+TEST_F_TIMEOUT(stale, own_store_hides_no_other, 60)
+{
+	long setups = counter(&self->fs, "setups");
+	struct stat st;
+	int i;
+
+	CACHE(LONE);
+	for (i = 0; i < 3; i++)
+		touch_read(self->map + MAPPED + i * PAGE);
+	ASSERT_LT(setups, counter(&self->fs, "setups"));
+	ASSERT_EQ(0, fstat(self->fd, &st));
+	/* A later time than that which is known */
+	sleep_ms(50);
+	ASSERT_EQ(0, fault_host(self->fd, "fill=%lu,%lu,%d", LONE, PAGE, 'x'));
+	ASSERT_EQ(0, touch_write(self->map + MAPPED, 'y'));
+	ASSERT_EQ(0, fstat(self->fd, &st));
+	EXPECT_EQ('x', touch_read(self->map + LONE));
+	EXPECT_EQ('y', touch_read(self->map + MAPPED));
+}
+
+TEST_HARNESS_MAIN
