@@ -88,7 +88,7 @@
  *   dax_cache.c     cached pages: how they come
  *   dax.c           the mappings of a file: find, make, upgrade
  *   dax_setup.c     how one mapping comes to life
- *   dax_notify.c    what the server says unasked of a file's data
+ *   dax_notify.c    what the server says of a file's data, unasked or not
  *   dax_break.c     ends the use of what is about to change or has gone
  *   dax_drop.c      cached pages: how they leave
  *   dax_end.c       ends the use of memory for all files of a connection

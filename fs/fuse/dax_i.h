@@ -160,6 +160,7 @@ struct fuse_dax_small {
  * @inode: referenced while @work has something to do, else NULL
  * @first: first page that is to be given up; after @last if there is none
  * @last: last page
+ * @held: a cached page is to be dropped that somebody held
  * @delay: until @work looks again at what is in use, ms
  * @work: gives it up; nothing before the first use
  */
@@ -169,6 +170,7 @@ struct fuse_dax_notice {
 	struct inode *inode;
 	pgoff_t first;
 	pgoff_t last;
+	bool held;
 	unsigned int delay;
 	struct delayed_work work;
 };

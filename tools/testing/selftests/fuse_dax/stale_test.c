@@ -77,6 +77,19 @@ FIXTURE_TEARDOWN(stale)
 	ASSERT_EQ(before_ + 1, counter(&self->fs, "cache_reads"));	\
 } while (0)
 
+/* Whether a page soon begins with @byte. */
+static bool soon(const char *page, char byte)
+{
+	long until = now_ms() + SOON_MS;
+
+	while (touch_read(page) != byte) {
+		if (now_ms() > until)
+			return false;
+		sleep_ms(1);
+	}
+	return true;
+}
+
 /*
  * Rule: who modifies a file does not miss that others have.
  * Wrong: the time of his own modification is taken for that of theirs, and cached
@@ -101,6 +114,44 @@ TEST_F_TIMEOUT(stale, own_store_hides_no_other, 60)
 	ASSERT_EQ(0, fstat(self->fd, &st));
 	EXPECT_EQ('x', touch_read(self->map + LONE));
 	EXPECT_EQ('y', touch_read(self->map + MAPPED));
+}
+
+/*
+ * Rule: a cached page that somebody holds is dropped when he lets it go.
+ * Wrong: it is passed over once, and shown for ever.
+ * Right: the new data, soon; with a notification, and with attributes.
+ */
+static void held_page_goes(struct __test_metadata *_metadata,
+			   FIXTURE_DATA(stale) *self, bool notify)
+{
+	char page[PAGE];
+	struct stat st;
+	int fds[2];
+
+	CACHE(LONE);
+	ASSERT_EQ(0, pin_page(self->map + LONE, fds));
+	sleep_ms(50);
+	ASSERT_EQ(0, fault_host(self->fd, "fill=%lu,%lu,%d", LONE, PAGE, 'x'));
+	if (notify) {
+		ASSERT_EQ(0, fault_host(self->fd, "inval=%lu,%lu", LONE, PAGE));
+	} else {
+		ASSERT_EQ(0, fstat(self->fd, &st));
+	}
+	sleep_ms(200);
+	ASSERT_EQ(PAGE, read(fds[0], page, PAGE));
+	close(fds[0]);
+	close(fds[1]);
+	EXPECT_TRUE(soon(self->map + LONE, 'x'));
+}
+
+TEST_F_TIMEOUT(stale, held_page_goes_when_told, 60)
+{
+	held_page_goes(_metadata, self, true);
+}
+
+TEST_F_TIMEOUT(stale, held_page_goes_with_attributes, 60)
+{
+	held_page_goes(_metadata, self, false);
 }
 
 TEST_HARNESS_MAIN
