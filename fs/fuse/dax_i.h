@@ -295,6 +295,7 @@ struct fuse_dax_stats {
  * @retry_work: queues @remove_work while there are ranges in @bad
  * @puts: &struct fuse_dax_inode whose inode may have no other reference
  * @put_work: drops these
+ * @notices: runs &fuse_dax_notice.work, of so many files at a time. Constant
  * @disable_work: drops the inodes from the caches once @disabled is set
  * @entries: body of the remove request, so that a remove allocates nothing.
  *	Used by @remove_work only
@@ -341,6 +342,7 @@ struct fuse_dax_window {
 	struct delayed_work retry_work;
 	struct llist_head puts;
 	struct work_struct put_work;
+	struct workqueue_struct *notices;
 	struct work_struct disable_work;
 	struct fuse_removemapping_one *entries;
 	struct fuse_dax_sysfs *sysfs;

@@ -64,9 +64,11 @@ static void fuse_dax_notice_queue(struct inode *inode,
 		notice->delay = 1;
 	}
 	if (!delay)
-		mod_delayed_work(system_dfl_long_wq, &notice->work, 0);
+		mod_delayed_work(get_fuse_conn(inode)->dax->notices,
+				 &notice->work, 0);
 	else
-		queue_delayed_work(system_dfl_long_wq, &notice->work, delay);
+		queue_delayed_work(get_fuse_conn(inode)->dax->notices,
+				   &notice->work, delay);
 }
 
 /**
@@ -292,7 +294,8 @@ static bool fuse_dax_notice_end(struct inode *inode,
 			notice->inode = NULL;
 			return true;
 		}
-		queue_delayed_work(system_dfl_long_wq, &notice->work,
+		queue_delayed_work(get_fuse_conn(inode)->dax->notices,
+				   &notice->work,
 				   msecs_to_jiffies(notice->delay));
 		notice->delay = min(2 * notice->delay, FUSE_DAX_NOTIFY_MAX);
 	}

@@ -218,6 +218,40 @@ TEST_F_TIMEOUT(notify, lost_words, 60)
 	EXPECT_EQ(ENDED_WELL, load_ends(&self->file, 0));
 }
 
+#define FILES	100
+/* Files at a time of which the guest asks for attributes */
+#define AT_A_TIME	16
+
+/*
+ * Rule: however much there is to be asked for anew, little is at a time.
+ * Wrong: a request for each file, and a task that waits for it.
+ * Right: some; all of them when the server answers.
+ */
+TEST_F_TIMEOUT(notify, lost_words_of_many, 60)
+{
+	long asked = fault_requests(&self->fs, "getattr"), hits;
+	long until = now_ms() + 4 * SOON_MS;
+	char name[16];
+	int i;
+
+	for (i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "file-%d", i);
+		close(file_make(&self->fs, name, PAGE, i));
+	}
+	ASSERT_EQ(0, fault_set(&self->fs, "op=GETATTR count=0 silence"));
+	ASSERT_EQ(0, say(&self->fs, FUSE_NOTIFY_INC_EPOCH, NULL, 0));
+	sleep_ms(1000);
+	hits = fault_hits(&self->fs, "GETATTR");
+	TH_LOG("%ld of %d files asked for at a time", hits, FILES);
+	EXPECT_LT(0, hits);
+	EXPECT_GE(AT_A_TIME, hits);
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	while (fault_requests(&self->fs, "getattr") - asked < FILES) {
+		ASSERT_GT(until, now_ms());
+		sleep_ms(1);
+	}
+}
+
 /* A name that the guest takes for granted is looked up again. */
 TEST_F_TIMEOUT(notify, entry, 60)
 {
