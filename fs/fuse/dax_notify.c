@@ -200,7 +200,7 @@ static bool fuse_dax_notify_widen(struct fuse_dax_window *win,
 	guard(rwsem_read)(&di->sem);
 	map = fuse_dax_map_first(di, *first, end);
 	*last = end;
-	if (!map || fuse_dax_window_splits(win))
+	if (!map || fuse_dax_window_cuts(win))
 		return map;
 	*first = min(*first, map->itn.start);
 	while ((map = fuse_dax_map_first(di, end, end)) && map->itn.last > end)
