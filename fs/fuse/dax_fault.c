@@ -17,6 +17,9 @@
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 
+/* How long a fault pauses that neither memory nor the page cache can serve now */
+#define FUSE_DAX_FAULT_PAUSE	max(HZ / 250, 1)
+
 /*
  * Whether the page cache may show what cannot be mapped. What others see of the file
  * at once has to be in memory, and is waited for, but not by the kernel, which may
@@ -57,8 +60,13 @@ static vm_fault_t fuse_dax_fault_unmapped(struct vm_fault *vmf,
 {
 	/* A cached page is in the way, which somebody holds; or there is no range */
 	if (error == -EDEADLK ||
-	    (error == -EAGAIN && (want & FUSE_DAX_WANT_BRIEF)))
-		return want & FUSE_DAX_WANT_MAPPED ? VM_FAULT_NOPAGE : 0;
+	    (error == -EAGAIN && (want & FUSE_DAX_WANT_BRIEF))) {
+		if (!(want & FUSE_DAX_WANT_MAPPED))
+			return 0;
+		/* Who writes to the file does not let the page cache serve it */
+		schedule_timeout_killable(FUSE_DAX_FAULT_PAUSE);
+		return VM_FAULT_NOPAGE;
+	}
 	if (error == -ENOTCONN || fatal_signal_pending(current) ||
 	    !fuse_dax_fault_cacheable(vmf))
 		return VM_FAULT_SIGBUS;

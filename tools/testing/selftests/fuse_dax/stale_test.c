@@ -6,6 +6,7 @@
  * full of other files, so that pages which are touched alone are cached. "The host"
  * is virtiofs-daxd-fault, see notify_test.c.
  */
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "kselftest_harness.h"
@@ -15,8 +16,9 @@
 #define SEED	61
 #define RANGES	8
 #define SIZE	(2 * RANGES * RANGE)
-/* A page that is touched alone, and one in a range that is mapped */
+/* A page that is touched alone, one beside it, and one in a range that is mapped */
 #define LONE	(5 * RANGE + 3 * PAGE)
+#define BESIDE	(LONE + 50 * PAGE)
 #define MAPPED	(10 * RANGE + 5 * PAGE)
 
 FIXTURE(stale)
@@ -152,6 +154,69 @@ TEST_F_TIMEOUT(stale, held_page_goes_when_told, 60)
 TEST_F_TIMEOUT(stale, held_page_goes_with_attributes, 60)
 {
 	held_page_goes(_metadata, self, false);
+}
+
+/* Page faults of a task, so far, those included that waited; -1 if it is gone. */
+static long faults_of(pid_t pid)
+{
+	char path[32], stat[512];
+	long faults, major;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (!file)
+		return -1;
+	if (!fgets(stat, sizeof(stat), file) ||
+	    sscanf(strrchr(stat, ')') + 2,
+		   "%*c %*d %*d %*d %*d %*d %*u %ld %*d %ld", &faults,
+		   &major) != 2)
+		faults = -1;
+	fclose(file);
+	return faults < 0 ? -1 : faults + major;
+}
+
+/* Page faults within half a second of one that waits. */
+#define FEW	250
+
+/*
+ * Rule: who can get neither memory nor a cached page waits.
+ * Wrong: the page fault is repeated, and repeated, and has a processor busy.
+ * Right: it is now and then; and the task can be killed. Its range cannot be mapped
+ * while a page there is held, and nothing be cached while somebody writes.
+ */
+TEST_F_TIMEOUT(stale, blocked_range_is_waited_for, 60)
+{
+	pid_t writer, pid;
+	int fds[2], sink[2];
+	long before;
+
+	CACHE(LONE);
+	ASSERT_EQ(0, pin_page(self->map + LONE, fds));
+	ASSERT_EQ(0, pipe(sink));
+	ASSERT_EQ(0, fault_set(&self->fs, "op=WRITE silence"));
+	writer = go_write(self->fd, SIZE, PAGE, SEED);
+	ASSERT_EQ(0, fault_wait(&self->fs, "WRITE", 1));
+
+	pid = fork();
+	if (!pid)
+		_exit(write(sink[1], self->map + BESIDE, 100) == 100 ?
+		      ENDED_WELL : errno);
+	EXPECT_TRUE(goes_on(pid, 300));
+	before = faults_of(pid);
+	sleep_ms(500);
+	TH_LOG("%ld faults", faults_of(pid) - before);
+	EXPECT_LE(0, before);
+	EXPECT_GE(FEW, faults_of(pid) - before);
+	EXPECT_LE(0, killed_after(pid));
+
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	EXPECT_EQ(ENDED_WELL, ended(writer, SOON_MS, NULL));
+	close(fds[0]);
+	close(fds[1]);
+	close(sink[0]);
+	close(sink[1]);
+	EXPECT_EQ(0, mem_is_pattern(self->map + BESIDE, BESIDE, PAGE, SEED));
 }
 
 TEST_HARNESS_MAIN
