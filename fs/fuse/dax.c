@@ -465,6 +465,9 @@ static bool fuse_dax_map_again(int error, unsigned int *want, bool *write,
 	if (error == -EEXIST)
 		return true;
 	if (error == -E2BIG) {
+		/* There is nothing less than a range */
+		if (*want & FUSE_DAX_WANT_RANGE)
+			return false;
 		fuse_dax_map_narrow(want, write);
 		return ++*refused < FUSE_DAX_SETUP_TRIES;
 	}
