@@ -88,7 +88,7 @@
  *   dax_cache.c     cached pages: how they come
  *   dax.c           the mappings of a file: find, make, upgrade
  *   dax_setup.c     how one mapping comes to life
- *   dax_notify.c    what the server says unasked of a file's data
+ *   dax_notify.c    what the server says of a file's data, unasked or not
  *   dax_break.c     ends the use of what is about to change or has gone
  *   dax_drop.c      cached pages: how they leave
  *   dax_end.c       ends the use of memory for all files of a connection
@@ -118,7 +118,8 @@
  *
  * - i_rwsem: shared by reads, exclusive in writes and truncation.
  * - killsb: shared while the inodes of a connection are visited whose memory
- *   goes. It has no order with i_rwsem.
+ *   goes. It has no order with i_rwsem. Who has it does not wait for the server, as
+ *   who aborts the connection takes it.
  * - invalidate_lock: shared while a fault inserts an entry or a page is read into
  *   the page cache, exclusive to break. Reclaim only tries for it.
  * - fuse_dax_inode.sem: the tree and the state of its mappings. Never held
@@ -464,6 +465,9 @@ static bool fuse_dax_map_again(int error, unsigned int *want, bool *write,
 	if (error == -EEXIST)
 		return true;
 	if (error == -E2BIG) {
+		/* There is nothing less than a range */
+		if (*want & FUSE_DAX_WANT_RANGE)
+			return false;
 		fuse_dax_map_narrow(want, write);
 		return ++*refused < FUSE_DAX_SETUP_TRIES;
 	}

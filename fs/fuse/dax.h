@@ -68,7 +68,6 @@ bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc, unsigned int alignment);
 void fuse_dax_conn_answered(struct fuse_conn *fc, u64 flags);
 void fuse_dax_conn_stop(struct fuse_conn *fc);
 void fuse_dax_conn_drained(struct fuse_conn *fc);
-void fuse_dax_mount_drain(struct fuse_mount *fm);
 void fuse_dax_conn_cut(struct fuse_conn *fc);
 void fuse_dax_conn_unplug(struct fuse_conn *fc);
 bool fuse_dax_conn_fit(u64 start, u64 *len);
@@ -191,10 +190,6 @@ static inline void fuse_dax_conn_stop(struct fuse_conn *fc)
 }
 
 static inline void fuse_dax_conn_drained(struct fuse_conn *fc)
-{
-}
-
-static inline void fuse_dax_mount_drain(struct fuse_mount *fm)
 {
 }
 

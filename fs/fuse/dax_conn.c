@@ -10,6 +10,12 @@
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
+/*
+ * Files that are looked at at a time because of what the server has said. Each may
+ * wait for the server, and all of them may be concerned at once.
+ */
+#define FUSE_DAX_NOTICES	16
+
 static unsigned int fuse_dax_max_ranges;
 module_param_named(dax_max_ranges, fuse_dax_max_ranges, uint, 0644);
 MODULE_PARM_DESC(dax_max_ranges,
@@ -172,6 +178,12 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 	win = fuse_dax_window_new(dev, nr);
 	if (!win)
 		return -ENOMEM;
+	win->notices = alloc_workqueue("virtiofs_dax", WQ_UNBOUND,
+				       FUSE_DAX_NOTICES);
+	if (!win->notices) {
+		fuse_dax_window_free(win);
+		return -ENOMEM;
+	}
 	win->fc = fc;
 	INIT_WORK(&win->remove_work, fuse_dax_reclaim_work);
 	INIT_DELAYED_WORK(&win->retry_work, fuse_dax_reclaim_retry_work);
@@ -179,6 +191,7 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 	INIT_WORK(&win->put_work, fuse_dax_req_put_work);
 	err = fuse_dax_sysfs_add(win, parent);
 	if (err) {
+		destroy_workqueue(win->notices);
 		fuse_dax_window_free(win);
 		return err;
 	}
@@ -237,20 +250,6 @@ void fuse_dax_conn_drained(struct fuse_conn *fc)
 EXPORT_SYMBOL_GPL(fuse_dax_conn_drained);
 
 /**
- * fuse_dax_mount_drain - wait until no request holds an inode of a mount
- * @fm: the mount, which is about to go; others share its connection
- *
- * Nobody else waits for a setup that was asked for ahead, or whose task was killed.
- *
- * Context: Sleeps until the server has answered, or the connection was aborted.
- */
-void fuse_dax_mount_drain(struct fuse_mount *fm)
-{
-	wait_var_event(&fm->dax_holds, !atomic_read(&fm->dax_holds));
-}
-EXPORT_SYMBOL_GPL(fuse_dax_mount_drain);
-
-/**
  * fuse_dax_conn_fit - cut a window to what can be used as memory
  * @start: address of the memory, bytes
  * @len: bytes; rounded down to a range
@@ -282,6 +281,7 @@ void fuse_dax_conn_free(struct fuse_conn *fc)
 	if (!fc->dax)
 		return;
 	fuse_dax_conn_stop(fc);
+	destroy_workqueue(fc->dax->notices);
 	fuse_dax_window_free(fc->dax);
 	fc->dax = NULL;
 }

@@ -225,7 +225,7 @@ static void fuse_dax_detach_between(struct fuse_dax_map *map, pgoff_t first,
 	if (last < map->itn.last)
 		end = fuse_dax_page_to_range(last + 1 - map->itn.start);
 	if (from >= end ||
-	    (end - from < map->run.nr && !fuse_dax_window_splits(map->win)))
+	    (end - from < map->run.nr && !fuse_dax_window_cuts(map->win)))
 		return;
 	if (!fuse_dax_detach_locked(map, from, end - from))
 		fuse_dax_window_bury(map);
@@ -238,7 +238,8 @@ static void fuse_dax_detach_between(struct fuse_dax_map *map, pgoff_t first,
  * @last: last page
  *
  * As far as it can be had: what is used or pinned stays, and so does what is mapped
- * together with the rest, where mappings go as a whole.
+ * together with the rest, where mappings go as a whole, or while the server can hold
+ * no more of them.
  *
  * Context: invalidate_lock of the inode held for write. Sleeps, but not for a
  * request or a pinned page.

@@ -47,7 +47,22 @@ static bool fuse_dax_dump_next(struct fuse_dax_window *win, unsigned int range,
 	return true;
 }
 
-/* Pages of a run that somebody holds by more than page tables */
+/* Whether somebody holds a page by more than page tables */
+static bool fuse_dax_dump_pinned(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+	bool pinned;
+
+	/* One that is in use, of which this is the first page. It is not split then */
+	if (!folio_try_get(folio))
+		return false;
+	pinned = folio_page(folio, 0) == page && page_folio(page) == folio &&
+		 folio_ref_count(folio) > folio_mapcount(folio) + 1;
+	folio_put(folio);
+	return pinned;
+}
+
+/* Pages of a run that are pinned. While one is looked at it seems to be, too */
 static unsigned int fuse_dax_dump_pins(struct fuse_dax_window *win,
 				       const struct fuse_dax_run *run)
 {
@@ -65,11 +80,7 @@ static unsigned int fuse_dax_dump_pins(struct fuse_dax_window *win,
 				       DAX_ACCESS, &kaddr, &pfn));
 	dax_read_unlock(id);
 	for (i = 0; i < nr; i++) {
-		struct folio *folio = page_folio(pfn_to_page(pfn + i));
-
-		if (folio_page(folio, 0) == pfn_to_page(pfn + i) &&
-		    folio_ref_count(folio) > folio_mapcount(folio))
-			pins++;
+		pins += fuse_dax_dump_pinned(pfn_to_page(pfn + i));
 		if (!(i % 512))
 			cond_resched();
 	}

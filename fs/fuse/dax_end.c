@@ -182,16 +182,32 @@ static bool fuse_dax_conn_pinned(struct fuse_dax_window *win,
 	return false;
 }
 
-/* Whether entries are left: of inodes that are being evicted, which nobody finds */
-static bool fuse_dax_conn_entries(struct fuse_dax_window *win)
+/* Whether a mapping's file has entries; the next mapping has its turn then */
+static bool fuse_dax_conn_entry(struct fuse_dax_window *win)
 {
 	struct fuse_dax_map *map;
 
 	guard(spinlock)(&win->lock);
-	/* An inode that is evicted loses its entries before its mappings */
-	list_for_each_entry(map, &win->lru, list)
-		if (READ_ONCE(map->inode->i_mapping->nrpages))
+	if (list_empty(&win->lru))
+		return false;
+	map = list_first_entry(&win->lru, struct fuse_dax_map, list);
+	list_move_tail(&map->list, &win->lru);
+	return READ_ONCE(map->inode->i_mapping->nrpages);
+}
+
+/*
+ * Whether entries are left: of inodes that are being evicted, which nobody finds.
+ * An inode that is evicted loses its entries before its mappings.
+ */
+static bool fuse_dax_conn_entries(struct fuse_dax_window *win)
+{
+	unsigned int nr;
+
+	for (nr = READ_ONCE(win->nr_live); nr; nr--) {
+		if (fuse_dax_conn_entry(win))
 			return true;
+		cond_resched();
+	}
 	return false;
 }
 

@@ -17,17 +17,23 @@
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 
-/*
- * Whether the page cache may show what the server does not map. Who can store to
- * the file by this mapping shares it, with the host too, and would not see there
- * what others store.
- */
-static bool fuse_dax_fault_cacheable(struct vm_area_struct *vma)
-{
-	const struct fuse_file *ff = vma->vm_file->private_data;
+/* How long a fault pauses that neither memory nor the page cache can serve now */
+#define FUSE_DAX_FAULT_PAUSE	max(HZ / 250, 1)
 
-	return !(vma->vm_flags & VM_SHARED) &&
-	       !(ff->open_flags & FOPEN_DIRECT_IO);
+/*
+ * Whether the page cache may show what cannot be mapped. What others see of the file
+ * at once has to be in memory, and is waited for, but not by the kernel, which may
+ * have pinned the very pages that it would wait for.
+ */
+static bool fuse_dax_fault_cacheable(const struct vm_fault *vmf)
+{
+	const struct fuse_file *ff = vmf->vma->vm_file->private_data;
+	const vm_flags_t seen = VM_SHARED | VM_WRITE;
+
+	if (ff->open_flags & FOPEN_DIRECT_IO)
+		return false;
+	return (vmf->vma->vm_flags & seen) != seen ||
+	       !(vmf->flags & FAULT_FLAG_USER);
 }
 
 /* Whether a fault is served from the page cache though it could be mapped */
@@ -38,7 +44,7 @@ static bool fuse_dax_fault_serves(struct vm_fault *vmf, unsigned int want)
 	if (want & FUSE_DAX_WANT_MAPPED)
 		return false;
 	/* It has been tried, in vain */
-	if ((vmf->flags & FAULT_FLAG_TRIED) && fuse_dax_fault_cacheable(vma) &&
+	if ((vmf->flags & FAULT_FLAG_TRIED) && fuse_dax_fault_cacheable(vmf) &&
 	    fuse_dax_cache_has(file_inode(vma->vm_file), vmf->pgoff))
 		return true;
 	return fuse_dax_small_serves(vma, vmf->pgoff) ||
@@ -54,10 +60,15 @@ static vm_fault_t fuse_dax_fault_unmapped(struct vm_fault *vmf,
 {
 	/* A cached page is in the way, which somebody holds; or there is no range */
 	if (error == -EDEADLK ||
-	    (error == -EAGAIN && (want & FUSE_DAX_WANT_BRIEF)))
-		return want & FUSE_DAX_WANT_MAPPED ? VM_FAULT_NOPAGE : 0;
+	    (error == -EAGAIN && (want & FUSE_DAX_WANT_BRIEF))) {
+		if (!(want & FUSE_DAX_WANT_MAPPED))
+			return 0;
+		/* Who writes to the file does not let the page cache serve it */
+		schedule_timeout_killable(FUSE_DAX_FAULT_PAUSE);
+		return VM_FAULT_NOPAGE;
+	}
 	if (error == -ENOTCONN || fatal_signal_pending(current) ||
-	    !fuse_dax_fault_cacheable(vmf->vma))
+	    !fuse_dax_fault_cacheable(vmf))
 		return VM_FAULT_SIGBUS;
 	if (!(want & FUSE_DAX_WANT_MAPPED))
 		return 0;
@@ -69,7 +80,7 @@ static vm_fault_t fuse_dax_fault_unmapped(struct vm_fault *vmf,
 static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
 					  unsigned int want)
 {
-	bool cacheable = fuse_dax_fault_cacheable(vmf->vma);
+	bool cacheable = fuse_dax_fault_cacheable(vmf);
 	/* Else the task may be writing to the file itself */
 	bool wait = vmf->flags & FAULT_FLAG_USER;
 	struct file *file = get_file(vmf->vma->vm_file);
@@ -86,22 +97,6 @@ static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
 		fuse_dax_cache_bring(file, index, wait);
 	fput(file);
 	return VM_FAULT_RETRY;
-}
-
-/*
- * Whether a fault that gets no range is served from the page cache. What others
- * see of the file at once has to be in memory, and is waited for, but not by the
- * kernel, which may have pinned the very pages that it would wait for.
- */
-static bool fuse_dax_fault_has_other_way(struct vm_fault *vmf)
-{
-	const struct fuse_file *ff = vmf->vma->vm_file->private_data;
-	const vm_flags_t seen = VM_SHARED | VM_WRITE;
-
-	if (ff->open_flags & FOPEN_DIRECT_IO)
-		return false;
-	return (vmf->vma->vm_flags & seen) != seen ||
-	       !(vmf->flags & FAULT_FLAG_USER);
 }
 
 /*
@@ -128,7 +123,7 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 	want |= FUSE_DAX_WANT_WAIT;
 	if (vmf->vma->vm_flags & VM_RAND_READ)
 		want |= FUSE_DAX_WANT_RANDOM;
-	if (fuse_dax_fault_has_other_way(vmf))
+	if (fuse_dax_fault_cacheable(vmf))
 		want |= FUSE_DAX_WANT_BRIEF;
 	if (fuse_dax_fault_serves(vmf, want)) {
 		*map = NULL;

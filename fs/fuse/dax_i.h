@@ -160,6 +160,7 @@ struct fuse_dax_small {
  * @inode: referenced while @work has something to do, else NULL
  * @first: first page that is to be given up; after @last if there is none
  * @last: last page
+ * @held: a cached page is to be dropped that somebody held
  * @delay: until @work looks again at what is in use, ms
  * @work: gives it up; nothing before the first use
  */
@@ -169,6 +170,7 @@ struct fuse_dax_notice {
 	struct inode *inode;
 	pgoff_t first;
 	pgoff_t last;
+	bool held;
 	unsigned int delay;
 	struct delayed_work work;
 };
@@ -293,6 +295,7 @@ struct fuse_dax_stats {
  * @retry_work: queues @remove_work while there are ranges in @bad
  * @puts: &struct fuse_dax_inode whose inode may have no other reference
  * @put_work: drops these
+ * @notices: runs &fuse_dax_notice.work, of so many files at a time. Constant
  * @disable_work: drops the inodes from the caches once @disabled is set
  * @entries: body of the remove request, so that a remove allocates nothing.
  *	Used by @remove_work only
@@ -339,6 +342,7 @@ struct fuse_dax_window {
 	struct delayed_work retry_work;
 	struct llist_head puts;
 	struct work_struct put_work;
+	struct workqueue_struct *notices;
 	struct work_struct disable_work;
 	struct fuse_removemapping_one *entries;
 	struct fuse_dax_sysfs *sysfs;
@@ -522,7 +526,6 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 		       void (*done)(struct fuse_dax_map *map, int error));
 int fuse_dax_req_remove(struct fuse_dax_window *win, u64 nodeid,
 			unsigned int nr);
-void fuse_dax_req_gone(struct fuse_mount *fm);
 void fuse_dax_req_put(struct inode *inode);
 void fuse_dax_req_put_work(struct work_struct *work);
 

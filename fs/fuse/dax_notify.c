@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the server says unasked of the data of a file: that a part of it is about
- * to change, or has changed.
+ * What the server says of the data of a file: unasked, that a part of it is about
+ * to change, or has changed; and by attributes, that it has changed.
  *
  * What is mapped there is given up: the removes tell the server that nobody here
  * looks at it any more. Then the size is asked for, so that an access past the
  * end is SIGBUS and not whatever a window shows where a file has ended. Faults
  * wait for that; what they find mapped before may be gone by then.
  *
- * A page that somebody has pinned keeps its mapping, and is looked at again until
- * it has become idle. Faults do not wait for that.
+ * A page that somebody has pinned keeps its mapping, a cached page that somebody
+ * holds stays, and both are looked at again until they have become idle. Faults do
+ * not wait for that.
  */
 #include "dax_i.h"
 
@@ -44,9 +45,10 @@ void fuse_dax_notice_add(struct fuse_dax_notice *notice, pgoff_t first,
 	notice->last = max(notice->last, last);
 }
 
-/* Has the worker look at a file, whose inode cannot go meanwhile */
+/* Has the worker look at a file, after some jiffies; it has its inode until then */
 static void fuse_dax_notice_queue(struct inode *inode,
-				  struct fuse_dax_inode *di)
+				  struct fuse_dax_inode *di,
+				  unsigned long delay)
 {
 	struct fuse_dax_notice *notice = &di->notice;
 
@@ -57,11 +59,16 @@ static void fuse_dax_notice_queue(struct inode *inode,
 		INIT_DELAYED_WORK(&notice->work, fuse_dax_notify_work);
 	if (!notice->inode) {
 		__iget(inode);
-		atomic_inc(&get_fuse_mount(inode)->dax_holds);
+		fuse_mount_hold(get_fuse_mount(inode));
 		notice->inode = inode;
 		notice->delay = 1;
 	}
-	mod_delayed_work(system_dfl_long_wq, &notice->work, 0);
+	if (!delay)
+		mod_delayed_work(get_fuse_conn(inode)->dax->notices,
+				 &notice->work, 0);
+	else
+		queue_delayed_work(get_fuse_conn(inode)->dax->notices,
+				   &notice->work, delay);
 }
 
 /**
@@ -86,7 +93,7 @@ void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last)
 	/* Again: the end of an earlier look may have cleared it */
 	set_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
 	fuse_dax_notice_add(&di->notice, first, last);
-	fuse_dax_notice_queue(inode, di);
+	fuse_dax_notice_queue(inode, di, 0);
 }
 
 /**
@@ -107,11 +114,75 @@ int fuse_dax_notify_wait(struct inode *inode)
 	scoped_guard(spinlock, &inode->i_lock) {
 		guard(spinlock)(&di->notice.lock);
 		if (fuse_dax_notify_pending(inode) && !di->notice.inode)
-			fuse_dax_notice_queue(inode, di);
+			fuse_dax_notice_queue(inode, di, 0);
 	}
 	if (wait_var_event_killable(&fi->state, !fuse_dax_notify_pending(inode)))
 		return -EINTR;
 	return 0;
+}
+
+/* Drops cached pages, and has the worker come for those that somebody holds */
+static void fuse_dax_notify_drop(struct inode *inode)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
+	if (fuse_dax_cache_invalidate(inode, 0, ULONG_MAX) != -EBUSY)
+		return;
+	guard(spinlock)(&inode->i_lock);
+	if (inode_state_read(inode) & (I_FREEING | I_WILL_FREE))
+		return;
+	guard(spinlock)(&di->notice.lock);
+	di->notice.held = true;
+	fuse_dax_notice_queue(inode, di, 1);
+}
+
+/**
+ * fuse_dax_size_learnt - the size was found to be another one on the server
+ * @inode: a DAX file
+ * @oldsize: size before, bytes
+ * @size: size now, bytes; i_size has been set
+ *
+ * Context: See fuse_dax_size_set(), but for the lock. Takes invalidate_lock for
+ * write.
+ */
+void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize, loff_t size)
+{
+	struct address_space *mapping = inode->i_mapping;
+
+	if (size == oldsize || !READ_ONCE(get_fuse_inode(inode)->dax))
+		return;
+
+	if (size < oldsize) {
+		filemap_invalidate_lock(mapping);
+		fuse_dax_size_set(inode, size);
+		filemap_invalidate_unlock(mapping);
+	}
+	/* Somebody else has written to it */
+	fuse_dax_notify_drop(inode);
+}
+
+/**
+ * fuse_dax_attr_learnt - attributes came from the server
+ * @inode: a DAX file, with the new attributes
+ * @oldsize: size before, bytes
+ * @old_mtime: modification time before
+ *
+ * What the window shows is the server's own. Cached pages are as old as those of
+ * a file without DAX may be.
+ *
+ * Context: See fuse_dax_size_learnt(). Locks pages.
+ */
+void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
+			  struct timespec64 old_mtime)
+{
+	struct fuse_conn *fc = get_fuse_conn(inode);
+	struct timespec64 mtime = inode_get_mtime(inode);
+	loff_t size = i_size_read(inode);
+
+	fuse_dax_size_learnt(inode, oldsize, size);
+	if (size == oldsize && fc->auto_inval_data &&
+	    !timespec64_equal(&mtime, &old_mtime))
+		fuse_dax_notify_drop(inode);
 }
 
 /*
@@ -129,7 +200,7 @@ static bool fuse_dax_notify_widen(struct fuse_dax_window *win,
 	guard(rwsem_read)(&di->sem);
 	map = fuse_dax_map_first(di, *first, end);
 	*last = end;
-	if (!map || fuse_dax_window_splits(win))
+	if (!map || fuse_dax_window_cuts(win))
 		return map;
 	*first = min(*first, map->itn.start);
 	while ((map = fuse_dax_map_first(di, end, end)) && map->itn.last > end)
@@ -179,33 +250,68 @@ static bool fuse_dax_notify_over(struct inode *inode)
 	       list_empty_careful(&get_fuse_mount(inode)->fc_entry);
 }
 
+/* What a look is about: pages that are mapped; and cached pages that were held */
+struct fuse_dax_look {
+	pgoff_t first, last;
+	bool held;
+};
+
+static void fuse_dax_notice_begin(struct fuse_dax_notice *notice,
+				  struct fuse_dax_look *look)
+{
+	guard(spinlock)(&notice->lock);
+	*look = (struct fuse_dax_look) {
+		.first = notice->first,
+		.last = notice->last,
+		.held = notice->held,
+	};
+	notice->first = ULONG_MAX;
+	notice->last = 0;
+	notice->held = false;
+}
+
 /*
  * Ends one look, or has the worker come again for what it left; true if the
  * inode is let go.
  */
 static bool fuse_dax_notice_end(struct inode *inode,
 				struct fuse_dax_notice *notice, bool again,
-				pgoff_t first, pgoff_t last)
+				const struct fuse_dax_look *look)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
 
 	guard(spinlock)(&notice->lock);
 	if (again)
-		fuse_dax_notice_add(notice, first, last);
+		fuse_dax_notice_add(notice, look->first, look->last);
+	notice->held |= look->held;
 	/* Else something was said since this look began: there is another */
 	if (!delayed_work_pending(&notice->work)) {
 		clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
-		if (!again || fuse_dax_notify_over(inode)) {
+		if ((!again && !notice->held) || fuse_dax_notify_over(inode)) {
 			notice->first = ULONG_MAX;
 			notice->last = 0;
+			notice->held = false;
 			notice->inode = NULL;
 			return true;
 		}
-		queue_delayed_work(system_dfl_long_wq, &notice->work,
+		queue_delayed_work(get_fuse_conn(inode)->dax->notices,
+				   &notice->work,
 				   msecs_to_jiffies(notice->delay));
 		notice->delay = min(2 * notice->delay, FUSE_DAX_NOTIFY_MAX);
 	}
 	return false;
+}
+
+/* Drops the cached pages that a look is about; those that stay are held */
+static void fuse_dax_look_drop(struct inode *inode, struct fuse_dax_look *look)
+{
+	int err = 0;
+
+	if (look->held)
+		err = fuse_dax_cache_invalidate(inode, 0, ULONG_MAX);
+	else if (look->first <= look->last)
+		err = fuse_dax_cache_invalidate(inode, look->first, look->last);
+	look->held = err == -EBUSY;
 }
 
 /**
@@ -219,25 +325,19 @@ void fuse_dax_notify_work(struct work_struct *work)
 	struct fuse_dax_inode *di = container_of(notice, typeof(*di), notice);
 	struct inode *inode = notice->inode;
 	struct fuse_mount *fm = get_fuse_mount(inode);
-	pgoff_t first, last;
+	struct fuse_dax_look look;
 	bool all, put;
 
-	scoped_guard(spinlock, &notice->lock) {
-		first = notice->first;
-		last = notice->last;
-		notice->first = ULONG_MAX;
-		notice->last = 0;
-	}
-	all = fuse_dax_notify_detach(inode, di, first, last);
+	fuse_dax_notice_begin(notice, &look);
+	all = fuse_dax_notify_detach(inode, di, look.first, look.last);
 	all &= fuse_dax_notify_ask(inode);
-	if (first <= last)
-		fuse_dax_cache_invalidate(inode, first, last);
-	put = fuse_dax_notice_end(inode, notice, !all, first, last);
+	fuse_dax_look_drop(inode, &look);
+	put = fuse_dax_notice_end(inode, notice, !all, &look);
 	/* First what they wait for, then the look for who waits */
 	smp_mb();
 	wake_up_var(&get_fuse_inode(inode)->state);
 	if (put) {
 		iput(inode);
-		fuse_dax_req_gone(fm);
+		fuse_mount_release(fm);
 	}
 }

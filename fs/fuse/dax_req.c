@@ -18,18 +18,6 @@ struct fuse_dax_setup {
 };
 
 /**
- * fuse_dax_req_gone - an inode is not held any more: the mount may go
- * @fm: the mount
- *
- * Context: Any that may wake up tasks.
- */
-void fuse_dax_req_gone(struct fuse_mount *fm)
-{
-	if (atomic_dec_and_test(&fm->dax_holds))
-		wake_up_var(&fm->dax_holds);
-}
-
-/**
  * fuse_dax_req_put_work - drop references to inodes
  * @work: &fuse_dax_window.put_work
  */
@@ -44,7 +32,7 @@ void fuse_dax_req_put_work(struct work_struct *work)
 
 		/* With it goes @di */
 		iput(di->held);
-		fuse_dax_req_gone(fm);
+		fuse_mount_release(fm);
 	}
 }
 
@@ -56,7 +44,7 @@ static void fuse_dax_req_drop(struct inode *inode)
 
 	/* From here on who has the last reference may free the inode */
 	if (atomic_add_unless(&inode->i_count, -1, 1)) {
-		fuse_dax_req_gone(fm);
+		fuse_mount_release(fm);
 		return;
 	}
 	/* Nobody else can have the last one, so @di is on the list once */
@@ -76,7 +64,7 @@ static void fuse_dax_req_drop(struct inode *inode)
  */
 void fuse_dax_req_put(struct inode *inode)
 {
-	atomic_inc(&get_fuse_mount(inode)->dax_holds);
+	fuse_mount_hold(get_fuse_mount(inode));
 	fuse_dax_req_drop(inode);
 }
 
@@ -142,13 +130,13 @@ int fuse_dax_req_setup(struct fuse_dax_map *map, enum fuse_dax_access access,
 	req->inode = map->inode;
 
 	ihold(map->inode);
-	atomic_inc(&fm->dax_holds);
+	fuse_mount_hold(fm);
 	err = fuse_simple_background(fm, &req->args, GFP_KERNEL);
 	if (err) {
 		kfree(req);
 		/* Not the last reference: the caller has one */
 		iput(map->inode);
-		fuse_dax_req_gone(fm);
+		fuse_mount_release(fm);
 	}
 	return err;
 }

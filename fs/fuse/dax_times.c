@@ -58,17 +58,14 @@ static bool fuse_dax_times_known(struct inode *inode,
 	       ctime.tv_sec == attr->ctime && ctime.tv_nsec == attr->ctimensec;
 }
 
-/* Applies the answer: a modification of our own makes no cached page old */
+/*
+ * Applies the answer. It does not tell whether others have modified the file too,
+ * so that cached pages go, as without DAX after a write of our own.
+ */
 static void fuse_dax_times_learn(struct inode *inode, struct fuse_attr_out *out,
 				 u64 version)
 {
-	struct fuse_inode *fi = get_fuse_inode(inode);
-
 	out->attr.mtimensec = min_t(u32, out->attr.mtimensec, NSEC_PER_SEC - 1);
-	spin_lock(&fi->lock);
-	if (fi->attr_version <= version)
-		inode_set_mtime(inode, out->attr.mtime, out->attr.mtimensec);
-	spin_unlock(&fi->lock);
 	fuse_change_attributes(inode, &out->attr, NULL, ATTR_TIMEOUT(out),
 			       version);
 	/* An answer to somebody else, of before the store, may have come first */

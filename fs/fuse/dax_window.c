@@ -25,6 +25,9 @@
 #define FUSE_DAX_BRIEF	(HZ / 5)
 #define FUSE_DAX_STARVED HZ
 
+/* Holes that are looked at for one that is large enough: there may be many */
+#define FUSE_DAX_HOLES	1024
+
 /* Mappings of other inodes that may be looked at for one to be removed too */
 #define FUSE_DAX_LOOKS	64
 
@@ -165,16 +168,18 @@ static void fuse_dax_window_wake(struct fuse_dax_window *win)
 		wake_up(&win->wait);
 }
 
-/* The first hole of @want ranges, else the largest; its size, 0 if none */
+/* A hole of @want ranges, else the largest that is found; its size, 0 if none */
 static unsigned int fuse_dax_window_hole(const struct fuse_dax_window *win,
 					 unsigned int want, unsigned int *first)
 {
-	unsigned int start, end, best = 0;
+	unsigned int start, end, best = 0, looks = FUSE_DAX_HOLES;
 
 	lockdep_assert_held(&win->lock);
 	if (!win->nr_free)
 		return 0;
 	for_each_clear_bitrange(start, end, win->used, win->nr_ranges) {
+		if (!looks--)
+			break;
 		if (end - start <= best)
 			continue;
 		*first = start;

@@ -11,7 +11,7 @@
  * What a message makes stale is marked as such when it is taken from the queue,
  * without sleeping; that is done before any answer that was put in its queue
  * after the message is given to who waits for it. What takes longer is left to
- * workers.
+ * workers, who may wait for the server: nobody who ends that waits for them.
  */
 #include "virtio_fs_notify.h"
 
@@ -36,9 +36,13 @@
 	(sizeof(struct fuse_out_header) +				\
 	 sizeof(struct fuse_notify_delete_out) + FUSE_NAME_LOW_MAX + 1)
 
+/* When buffers that the queue did not take are tried again, if it has none */
+#define VIRTIO_FS_NOTIFY_RETRY	(HZ / 10)
+
 /**
  * struct virtio_fs_note - a buffer for one message
- * @list: on &virtio_fs_notify.slow while the message waits for the worker
+ * @list: on &virtio_fs_notify.slow while the message waits for the worker, on
+ *	@idle while nobody has the buffer
  * @len: bytes of the message
  * @code: what it says. Read once: a device can write to @msg at any time
  * @msg: a page of its own, the message at its start
@@ -52,48 +56,59 @@ struct virtio_fs_note {
 
 /**
  * struct virtio_fs_notify - the notification queue of a device
- * @lock: protects what follows, up to @slow. Leaf, but for what marks take
+ * @lock: protects what follows, up to @posted. Leaf, but for what marks take
  * @vq: the queue; NULL while the device is reset
  * @fc: the connection to which the messages belong, or NULL: then they are of no
  *	meaning
  * @slow: &struct virtio_fs_note, messages that may take long
+ * @idle: likewise, those to be given to the server when the queue takes them
+ * @posted: how many the server has
  * @done_work: takes messages from the queue
  * @slow_work: handles those in @slow
  * @size: bytes of a buffer. Constant
  * @notes: the buffers
  */
 struct virtio_fs_notify {
-	/* protects what follows, up to @slow */
+	/* protects what follows, up to @posted */
 	spinlock_t lock;
 	struct virtqueue *vq;
 	struct fuse_conn *fc;
 	struct list_head slow;
+	struct list_head idle;
+	unsigned int posted;
 
-	struct work_struct done_work;
+	struct delayed_work done_work;
 	struct work_struct slow_work;
 	unsigned int size;
 	struct virtio_fs_note notes[VIRTIO_FS_NOTIFY_BUFS];
 };
 
-/* Gives a buffer to the server; true if it is to be told */
-static bool virtio_fs_note_post(struct virtio_fs_notify *notify,
-				struct virtio_fs_note *note)
+/*
+ * Gives the server what buffers nobody has. Those for which there is no room, or
+ * no memory, are given with the next ones, or after a while if it has none.
+ */
+static void virtio_fs_notify_post(struct virtio_fs_notify *notify)
 {
+	struct virtio_fs_note *note, *next;
 	struct scatterlist sg;
+	bool kick = false;
 
 	lockdep_assert_held(&notify->lock);
 	if (!notify->vq)
-		return false;
-	sg_init_one(&sg, note->msg, notify->size);
-	return !virtqueue_add_inbuf(notify->vq, &sg, 1, note, GFP_ATOMIC);
-}
-
-/* Tells the server that there are buffers */
-static void virtio_fs_notify_kick(struct virtio_fs_notify *notify)
-{
-	lockdep_assert_held(&notify->lock);
-	if (notify->vq)
+		return;
+	list_for_each_entry_safe(note, next, &notify->idle, list) {
+		sg_init_one(&sg, note->msg, notify->size);
+		if (virtqueue_add_inbuf(notify->vq, &sg, 1, note, GFP_ATOMIC))
+			break;
+		list_del_init(&note->list);
+		notify->posted++;
+		kick = true;
+	}
+	if (kick)
 		virtqueue_kick(notify->vq);
+	if (!notify->posted && !list_empty(&notify->idle))
+		queue_delayed_work(system_dfl_wq, &notify->done_work,
+				   VIRTIO_FS_NOTIFY_RETRY);
 }
 
 /* What makes sense for a device. A request is not sent anew, for one */
@@ -139,7 +154,6 @@ static bool virtio_fs_note_mark(struct virtio_fs_notify *notify,
 static bool virtio_fs_notify_take(struct virtio_fs_notify *notify)
 {
 	unsigned int len, n;
-	bool kick = false;
 
 	lockdep_assert_held(&notify->lock);
 	for (n = 0; n < VIRTIO_FS_NOTIFY_BUFS && notify->vq; n++) {
@@ -147,23 +161,23 @@ static bool virtio_fs_notify_take(struct virtio_fs_notify *notify)
 
 		if (!note)
 			break;
+		notify->posted--;
 		if (!notify->fc || !virtio_fs_note_valid(notify, note, len) ||
 		    virtio_fs_note_mark(notify, note)) {
-			kick |= virtio_fs_note_post(notify, note);
+			list_add_tail(&note->list, &notify->idle);
 			continue;
 		}
 		list_add_tail(&note->list, &notify->slow);
 		queue_work(system_dfl_long_wq, &notify->slow_work);
 	}
-	if (kick)
-		virtio_fs_notify_kick(notify);
+	virtio_fs_notify_post(notify);
 	return n == VIRTIO_FS_NOTIFY_BUFS;
 }
 
 static void virtio_fs_notify_done_work(struct work_struct *work)
 {
-	struct virtio_fs_notify *notify = container_of(work, typeof(*notify),
-						       done_work);
+	struct virtio_fs_notify *notify = container_of(to_delayed_work(work),
+						       typeof(*notify), done_work);
 	bool more;
 
 	scoped_guard(spinlock, &notify->lock) {
@@ -175,7 +189,7 @@ static void virtio_fs_notify_done_work(struct work_struct *work)
 	}
 	/* A server that does not stop has one worker busy, not a processor */
 	if (more)
-		queue_work(system_dfl_wq, &notify->done_work);
+		mod_delayed_work(system_dfl_wq, &notify->done_work, 0);
 }
 
 /**
@@ -189,7 +203,7 @@ void virtio_fs_notify_done(struct virtqueue *vq)
 	struct virtio_fs_notify *notify = READ_ONCE(vq->priv);
 
 	if (notify)
-		queue_work(system_dfl_wq, &notify->done_work);
+		mod_delayed_work(system_dfl_wq, &notify->done_work, 0);
 }
 
 /**
@@ -238,9 +252,10 @@ static void virtio_fs_notify_slow_work(struct work_struct *work)
 					 note->len - sizeof(*note->msg));
 			fuse_conn_put(fc);
 		}
-		scoped_guard(spinlock, &notify->lock)
-			if (virtio_fs_note_post(notify, note))
-				virtio_fs_notify_kick(notify);
+		scoped_guard(spinlock, &notify->lock) {
+			list_add_tail(&note->list, &notify->idle);
+			virtio_fs_notify_post(notify);
+		}
 	}
 }
 
@@ -270,11 +285,12 @@ struct virtio_fs_notify *virtio_fs_notify_new(struct virtio_device *vdev)
 		return ERR_PTR(-ENOMEM);
 	spin_lock_init(&notify->lock);
 	INIT_LIST_HEAD(&notify->slow);
-	INIT_WORK(&notify->done_work, virtio_fs_notify_done_work);
+	INIT_LIST_HEAD(&notify->idle);
+	INIT_DELAYED_WORK(&notify->done_work, virtio_fs_notify_done_work);
 	INIT_WORK(&notify->slow_work, virtio_fs_notify_slow_work);
 	notify->size = max_t(u32, size, VIRTIO_FS_NOTIFY_MIN);
 	for (i = 0; i < VIRTIO_FS_NOTIFY_BUFS; i++) {
-		INIT_LIST_HEAD(&notify->notes[i].list);
+		list_add_tail(&notify->notes[i].list, &notify->idle);
 		notify->notes[i].msg = (void *)get_zeroed_page(GFP_KERNEL);
 		if (!notify->notes[i].msg) {
 			virtio_fs_notify_free(notify);
@@ -294,6 +310,8 @@ void virtio_fs_notify_free(struct virtio_fs_notify *notify)
 
 	if (!notify)
 		return;
+	/* What it has left is of no mount */
+	flush_work(&notify->slow_work);
 	for (i = 0; i < VIRTIO_FS_NOTIFY_BUFS; i++)
 		free_page((unsigned long)notify->notes[i].msg);
 	kfree(notify);
@@ -310,37 +328,38 @@ void virtio_fs_notify_free(struct virtio_fs_notify *notify)
 int virtio_fs_notify_start(struct virtio_fs_notify *notify,
 			   struct virtqueue *vq)
 {
-	unsigned int i, n = 0;
-
 	if (!notify)
 		return 0;
 	guard(spinlock)(&notify->lock);
 	notify->vq = vq;
 	WRITE_ONCE(vq->priv, notify);
-	for (i = 0; i < VIRTIO_FS_NOTIFY_BUFS; i++)
-		n += virtio_fs_note_post(notify, &notify->notes[i]);
-	virtio_fs_notify_kick(notify);
-	return n ? 0 : -ENOSPC;
+	virtio_fs_notify_post(notify);
+	return notify->posted ? 0 : -ENOSPC;
 }
 
 /**
  * virtio_fs_notify_stop - take all buffers back
  * @notify: the queue, of a device that was reset; NULL for a device without
  *
- * Context: Sleeps until no worker has one any more.
+ * But for those of messages that are being handled: a mount that has been aborted
+ * waits for these when it goes, see virtio_fs_notify_unmount().
+ *
+ * Context: Sleeps until none is taken from the queue any more.
  */
 void virtio_fs_notify_stop(struct virtio_fs_notify *notify)
 {
+	struct virtio_fs_note *note;
+
 	if (!notify)
 		return;
 	scoped_guard(spinlock, &notify->lock) {
-		if (notify->vq)
-			while (virtqueue_detach_unused_buf(notify->vq))
-				;
+		while (notify->vq &&
+		       (note = virtqueue_detach_unused_buf(notify->vq)))
+			list_add_tail(&note->list, &notify->idle);
 		notify->vq = NULL;
+		notify->posted = 0;
 	}
-	cancel_work_sync(&notify->done_work);
-	flush_work(&notify->slow_work);
+	cancel_delayed_work_sync(&notify->done_work);
 }
 
 /**

@@ -70,6 +70,25 @@ static void hole_upgrade(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&kt->win->dying), 1);
 }
 
+/* Not even a range: nobody asks more often than it takes to find that out */
+static void hole_refused(struct kunit *test)
+{
+	struct inode *inode = fuse_dax_kunit_inode(test, 0, 30);
+	struct fuse_dax_kunit *kt = test->priv;
+	struct fuse_dax_map *map;
+
+	for (int i = 0; i < FUSE_DAX_KUNIT_REQUESTS; i++)
+		kt->setup_errors[i] = -E2BIG;
+	map = fuse_dax_map_find(inode, 0, FUSE_DAX_WANT_WRITE |
+				FUSE_DAX_WANT_WAIT);
+	KUNIT_EXPECT_PTR_EQ(test, map, ERR_PTR(-E2BIG));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
+	map = fuse_dax_map_find(inode, 0, FUSE_DAX_WANT_WRITE |
+				FUSE_DAX_WANT_WAIT);
+	KUNIT_EXPECT_PTR_EQ(test, map, ERR_PTR(-E2BIG));
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 3);
+}
+
 /* They may have been filled: after a while more is asked for again */
 static void hole_filled(struct kunit *test)
 {
@@ -90,6 +109,7 @@ static struct kunit_case fuse_dax_hole_cases[] = {
 	KUNIT_CASE(hole_store),
 	KUNIT_CASE(hole_read),
 	KUNIT_CASE(hole_upgrade),
+	KUNIT_CASE(hole_refused),
 	KUNIT_CASE(hole_filled),
 	{}
 };

@@ -354,13 +354,16 @@ static void io_fault(struct kunit *test)
 	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
 	struct vm_area_struct *vma = kunit_kzalloc(test, sizeof(*vma),
 						   GFP_KERNEL);
-	struct vm_fault vmf = { .vma = vma, .flags = c->flags };
+	struct vm_fault vmf = {
+		.vma = vma, .flags = c->flags | FAULT_FLAG_USER,
+	};
 	struct fuse_dax_map *map;
 	vm_fault_t ret;
 
 	KUNIT_ASSERT_NOT_NULL(test, vma);
 	vma->vm_file = fuse_dax_kunit_file(test, inode);
-	vm_flags_init(vma, c->own ? 0 : VM_SHARED | VM_MAYSHARE);
+	vm_flags_init(vma, VM_WRITE |
+		      (c->own ? 0 : VM_SHARED | VM_MAYSHARE));
 	if (c->mapped)
 		fuse_dax_kunit_map(test, inode, 0, 0);
 	if (c->past_eof)

@@ -664,6 +664,12 @@ static void reclaim_between(struct kunit *test)
 	fuse_dax_detach_range(map->di, first, last);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
 	fuse_dax_map_put(map);
+	/* The server can hold no more mappings: it could not remove a part */
+	kt->win->max_runs = 2;
+	fuse_dax_detach_range(map->di, first, last);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 1);
+	KUNIT_EXPECT_EQ(test, kt->win->nr_dying, 0);
+	kt->win->max_runs = 3;
 	fuse_dax_detach_range(map->di, first, last);
 	filemap_invalidate_unlock(inode->i_mapping);
 	reclaim_expect_map(test, inode, 7, 0, 8);

@@ -35,7 +35,7 @@ void __wrap_transport_serve(struct request *req)
 }
 
 /* Lets an answer go wrong, and sends it if that does not mean not to. */
-static void spoil(struct fault_reply *reply, uint64_t *size,
+static void spoil(struct fault_reply *reply, uint32_t opcode, uint64_t *size,
 		  const struct fault_hit *hit)
 {
 	switch (hit->action) {
@@ -56,6 +56,9 @@ static void spoil(struct fault_reply *reply, uint64_t *size,
 		break;
 	case FAULT_FLAGS2:
 		fault_reply_flags2(reply, hit->value);
+		break;
+	case FAULT_SUBMOUNT:
+		fault_reply_submount(reply, opcode);
 		break;
 	case FAULT_DELAY:
 		fault_held_add(reply, hit->rule, hit->value);
@@ -83,6 +86,7 @@ void __wrap_queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 	};
 	struct fault_reply *reply = NULL;
 	struct fault_hit hit;
+	uint32_t opcode = subject.req->header.opcode;
 	uint64_t *size;
 
 	/* Without an answer, nothing can be wrong with it. */
@@ -92,10 +96,10 @@ void __wrap_queue_give(struct queue_ticket *ticket, const struct iovec *iov,
 		__real_queue_give(ticket, iov, count, written);
 		return;
 	}
-	size = fault_reply_size(reply, subject.req->header.opcode);
+	size = fault_reply_size(reply, opcode);
 	subject.sized = size;
 	if (fault_rules_match(&subject, &hit))
-		spoil(reply, size, &hit);
+		spoil(reply, opcode, size, &hit);
 	else
 		fault_reply_send(reply);
 }

@@ -11,6 +11,7 @@
 #include "../util.h"
 
 #define HOST_MAX_TEXT 128
+#define HOST_MAX_FILL 4096
 
 static struct pt *share;
 
@@ -33,12 +34,32 @@ static int host_truncate(uint64_t nodeid, off_t size)
 	return err;
 }
 
+static int host_fill(uint64_t nodeid, off_t offset, size_t len, int byte)
+{
+	char buf[HOST_MAX_FILL];
+	int fd, err = 0;
+
+	if (len > sizeof(buf))
+		return -EINVAL;
+	fd = pt_node_open(share, nodeid, O_RDWR);
+	if (fd < 0)
+		return fd;
+	memset(buf, byte, len);
+	if (pwrite(fd, buf, len, offset) != (ssize_t)len)
+		err = -EIO;
+	close_fd(&fd);
+	return err;
+}
+
 static int host_word(uint64_t nodeid, const char *word)
 {
 	long long offset, len;
+	int byte;
 
 	if (sscanf(word, "truncate=%lld", &len) == 1)
 		return host_truncate(nodeid, len);
+	if (sscanf(word, "fill=%lld,%lld,%d", &offset, &len, &byte) == 3)
+		return host_fill(nodeid, offset, len, byte);
 	if (sscanf(word, "inval=%lld,%lld", &offset, &len) != 2)
 		return -EINVAL;
 	if (!notify_active())

@@ -16,7 +16,8 @@
 /**
  * fault_host - do something to a file
  * @nodeid: the file
- * @text: words: "truncate=SIZE"; "inval=OFFSET,LEN", by which the guest is told
+ * @text: words: "truncate=SIZE"; "fill=OFFSET,LEN,BYTE", which stores bytes of one
+ *	value, up to a page; "inval=OFFSET,LEN", by which the guest is told
  * @len: bytes of @text
  *
  * Return: 0 or a negative errno; -EINVAL for other words.

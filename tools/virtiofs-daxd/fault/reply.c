@@ -83,6 +83,16 @@ void fault_reply_flags2(struct fault_reply *reply, uint32_t flags2)
 	init->flags2 = flags2;
 }
 
+void fault_reply_submount(struct fault_reply *reply, uint32_t opcode)
+{
+	struct fuse_attr *attr;
+
+	attr = fuse_attr_in(opcode, reply->body,
+			    reply->len - sizeof(reply->header));
+	if (attr && S_ISDIR(attr->mode))
+		attr->flags |= FUSE_ATTR_SUBMOUNT;
+}
+
 uint64_t *fault_reply_size(struct fault_reply *reply, uint32_t opcode)
 {
 	size_t len = reply->len - sizeof(reply->header);

@@ -89,6 +89,13 @@ void fault_reply_align(struct fault_reply *reply, uint16_t alignment);
 void fault_reply_flags2(struct fault_reply *reply, uint32_t flags2);
 
 /**
+ * fault_reply_submount - let a directory in it be the root of a file system
+ * @reply: the answer
+ * @opcode: of the request
+ */
+void fault_reply_submount(struct fault_reply *reply, uint32_t opcode);
+
+/**
  * fault_reply_size - the size of a regular file in it
  * @reply: the answer
  * @opcode: of the request

@@ -68,6 +68,7 @@ static const struct {
 	[FAULT_SIZE] = { "size", true },
 	[FAULT_ALIGN] = { "align", true },
 	[FAULT_FLAGS2] = { "flags2", true },
+	[FAULT_SUBMOUNT] = { "submount", false },
 	[FAULT_HOLD] = { "hold", true },
 	[FAULT_DIE] = { "die", false },
 };

@@ -17,6 +17,7 @@
  *	size=N		a regular file's size in the attributes
  *	align=N		the map_alignment in the answer to an INIT
  *	flags2=N	the upper half of its flags
+ *	submount	a directory is another file system's, in its attributes
  *	hold=N		N answers (count=N by default) are sent in reverse order
  *	die		the process ends
  *
@@ -45,6 +46,7 @@ enum fault_action {
 	FAULT_SIZE,
 	FAULT_ALIGN,
 	FAULT_FLAGS2,
+	FAULT_SUBMOUNT,
 	FAULT_HOLD,
 	FAULT_DIE,
 };

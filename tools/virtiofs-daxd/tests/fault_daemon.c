@@ -174,6 +174,28 @@ static void sizes(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* A directory is where another file system begins; a file is not. */
+static void submounts(void)
+{
+	struct fuse_mkdir_in in = { .mode = 0700 };
+	struct fuse_entry_out entry = { 0 };
+	char body[sizeof(in) + 2] = "";
+
+	memcpy(body, &in, sizeof(in));
+	body[sizeof(in)] = 'd';
+	CHECK(fe_begin(&fe, with_window) && fe_file(&fe, "f", 100));
+	CHECK(fe_request(&fe, FUSE_MKDIR, FUSE_ROOT_ID, body, sizeof(body),
+			 &entry, sizeof(entry), NULL) == 0);
+	CHECK(set("op=LOOKUP count=2 submount") == 0);
+	CHECK(fe_lookup(&fe, "f", &entry));
+	CHECK(!(entry.attr.flags & FUSE_ATTR_SUBMOUNT));
+	CHECK(fe_lookup(&fe, "d", &entry));
+	CHECK(entry.attr.flags & FUSE_ATTR_SUBMOUNT);
+	CHECK(fe_lookup(&fe, "d", &entry));
+	CHECK(!(entry.attr.flags & FUSE_ATTR_SUBMOUNT));
+	CHECK(fe_end(&fe) == 0);
+}
+
 static void answers_to_init(void)
 {
 	struct fuse_init_out out = { 0 };
@@ -379,6 +401,7 @@ static const struct fs_test tests[] = {
 	TEST(malformed_values),
 	TEST(refusals),
 	TEST(sizes),
+	TEST(submounts),
 	TEST(answers_to_init),
 	TEST(wrong_lengths),
 	TEST(delays),

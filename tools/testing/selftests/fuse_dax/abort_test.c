@@ -9,6 +9,8 @@
 #include <sys/mount.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <linux/fuse.h>
 
 #include "kselftest_harness.h"
 #include "fuse_dax_fault.h"
@@ -344,6 +346,106 @@ TEST_F_TIMEOUT(abort, many_busy_files, 60)
 		close(fds[i]);
 	}
 	check_mount_is_dead(_metadata, self);
+	ASSERT_EQ(0, fs_remount(&self->fs, fs_first_options()));
+	ASSERT_EQ(0, fault_clear(&self->fs));
+}
+
+#define NOTIFY_XATTR	"trusted.daxd.notify"
+
+/* Says that a name of the root directory has changed. By @fd, of any file. */
+static int say_entry(int fd, const char *name)
+{
+	struct {
+		struct fuse_out_header header;
+		struct fuse_notify_inval_entry_out arg;
+		char name[32];
+	} msg = {
+		.header.error = FUSE_NOTIFY_INVAL_ENTRY,
+		.arg = { .parent = FUSE_ROOT_ID, .namelen = strlen(name) },
+	};
+
+	strcpy(msg.name, name);
+	msg.header.len = offsetof(typeof(msg), name) + strlen(name) + 1;
+	return fsetxattr(fd, NOTIFY_XATTR, &msg, msg.header.len, 0);
+}
+
+/* A file system within the file system, at @path; it is used until closed. */
+static int begin_submount(struct dax_fs *fs, char *path, size_t len)
+{
+	int fd;
+
+	snprintf(path, len, "%s/sub", fs->dir);
+	if (mkdir(path, 0700) || fs_remount(fs, fs_first_options()) ||
+	    fault_set(fs, "op=LOOKUP submount"))
+		return -1;
+	fd = openat(fs->dirfd, "sub", O_RDONLY | O_DIRECTORY);
+	fault_clear(fs);
+	return fd;
+}
+
+static pid_t go_umount(const char *path)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(umount(path) ? errno : 0);
+	return pid;
+}
+
+static pid_t go_abort(const char *control)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(write(open(control, O_WRONLY), "1", 1) == 1 ? 0 : errno);
+	return pid;
+}
+
+/*
+ * Rule: nobody waits for somebody who handles a notification.
+ * Wrong: he waits for a directory which a task has locked that waits for the
+ * server; who unmounts something waits for him, and an abort for both.
+ * Right: a part of the tree is unmounted at once, and the abort lets all go.
+ * in-tree 7.3: skipped, virtiofs has no control files.
+ */
+TEST_F_TIMEOUT(abort, during_notification, 60)
+{
+	char path[PATH_MAX];
+	int rootfd, fd, i;
+	pid_t pids[3];
+
+	NEED_CONTROL(self);
+	close_all(self);
+	fd = begin_submount(&self->fs, path, sizeof(path));
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, find_control(self->fs.mnt, self->control,
+				  sizeof(self->control)));
+	self->file.fd = openat(self->fs.dirfd, "file", O_RDWR);
+	ASSERT_LE(0, self->file.fd);
+	rootfd = open(self->fs.mnt, O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, rootfd);
+	close(openat(rootfd, "entry", O_CREAT | O_RDWR, 0600));
+
+	ASSERT_EQ(0, fault_set(&self->fs, "op=UNLINK silence"));
+	pids[0] = go_unlink(rootfd, "entry");
+	ASSERT_EQ(0, fault_wait(&self->fs, "UNLINK", 1));
+	NEED(!say_entry(self->file.fd, "entry"), "no notification queue");
+	sleep_ms(200);
+	pids[1] = go_umount(path);
+	EXPECT_TRUE(goes_on(pids[0], 300));
+	pids[2] = go_abort(self->control);
+	for (i = 2; i >= 0; i--) {
+		int code = ended(pids[i], SOON_MS, NULL);
+
+		TH_LOG("task %d: ended with %d", i, code);
+		EXPECT_EQ(i ? 0 : ECONNABORTED, code);
+	}
+	close(rootfd);
+	fault_file_close(&self->file);
+	close(self->fs.dirfd);
+	self->fs.dirfd = -1;
+	EXPECT_EQ(0, umount(self->fs.mnt));
 	ASSERT_EQ(0, fs_remount(&self->fs, fs_first_options()));
 	ASSERT_EQ(0, fault_clear(&self->fs));
 }

@@ -584,6 +584,15 @@ int trace_start(void)
 	return text_write(enable, "1");
 }
 
+/* Record one more event, "GROUP/NAME", until told not to; 0 or -1. */
+int trace_also(const char *event, bool on)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), INSTANCE "/events/%s/enable", event);
+	return text_write(path, on ? "1" : "0");
+}
+
 static void count_event(const char *name, size_t len)
 {
 	size_t i;
@@ -606,6 +615,8 @@ static void count_line(const char *line)
 	const char *name = strstr(line, ": fuse_"), *end, *field;
 	unsigned int opcode, len;
 
+	if (!name)
+		name = strstr(line, ": dax_");
 	if (!name)
 		return;
 	name += 2;

@@ -117,6 +117,7 @@ long trace_requests(int opcode);
 long trace_payload(int opcode, size_t header);
 long trace_largest(int opcode, size_t header);
 long trace_events(const char *name);
+int trace_also(const char *event, bool on);
 bool trace_has_event(const char *name);
 
 /* Faults. touch_*() return -1 for SIGBUS, touch_read() else the byte. */

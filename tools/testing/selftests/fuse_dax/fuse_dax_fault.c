@@ -10,6 +10,7 @@
 #include "fuse_dax_fault.h"
 
 #define FAULT_XATTR	"trusted.daxd.fault"
+#define HOST_XATTR	"trusted.daxd.host"
 #define TEXT_MAX	16384
 
 /* Rules */
@@ -49,6 +50,18 @@ int fault_set(const struct dax_fs *fs, const char *format, ...)
 int fault_clear(const struct dax_fs *fs)
 {
 	return removexattr(fs->mnt, FAULT_XATTR);
+}
+
+/* Does something to a file on the host; 0 or -1. */
+int fault_host(int fd, const char *format, ...)
+{
+	char text[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return fsetxattr(fd, HOST_XATTR, text, strlen(text), 0);
 }
 
 /* How often rules about an opcode, in capital letters, have applied. */

@@ -31,6 +31,10 @@ long fault_hits(const struct dax_fs *fs, const char *op);
 int fault_wait(const struct dax_fs *fs, const char *op, long hits);
 long fault_requests(const struct dax_fs *fs, const char *op);
 
+/* Does something to a file on the host, see tools/virtiofs-daxd/fault/host.h. */
+__printf(2, 3)
+int fault_host(int fd, const char *format, ...);
+
 /* How a task ended: as it should, by an errno, or by one of these. */
 enum {
 	ENDED_WELL	= 0,

@@ -8,7 +8,6 @@
  * or not. Another attribute, of the root, has it send any message, right or wrong.
  */
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -20,24 +19,10 @@
 #define RW		(PROT_READ | PROT_WRITE)
 #define SEED		FAULT_SEED
 #define SIZE		FAULT_SIZE
-#define HOST_XATTR	"trusted.daxd.host"
 #define NOTIFY_XATTR	"trusted.daxd.notify"
 
 /* Messages of one test that make no sense */
 #define NONSENSE	2000
-
-/* Does something to a file on the host; 0 or -1. */
-__printf(2, 3)
-static int host(int fd, const char *format, ...)
-{
-	char text[128];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	return fsetxattr(fd, HOST_XATTR, text, strlen(text), 0);
-}
 
 struct message {
 	struct fuse_out_header header;
@@ -68,7 +53,7 @@ FIXTURE(notify)
 FIXTURE_SETUP(notify)
 {
 	FAULT_SETUP(self);
-	NEED(!host(self->file.fd, "inval=-1,0"), "no notification queue");
+	NEED(!fault_host(self->file.fd, "inval=-1,0"), "no notification queue");
 }
 
 FIXTURE_TEARDOWN(notify)
@@ -107,8 +92,9 @@ TEST_F_TIMEOUT(notify, truncated, 60)
 		off_t size = sizes[i];
 		off_t end = (size + PAGE - 1) & -PAGE;
 
-		ASSERT_EQ(0, host(self->file.fd, "truncate=%ld inval=%ld,0",
-				  (long)size, (long)size));
+		ASSERT_EQ(0, fault_host(self->file.fd,
+					"truncate=%ld inval=%ld,0",
+					(long)size, (long)size));
 		if (end < SIZE)
 			EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, end));
 		if (size)
@@ -129,15 +115,15 @@ TEST_F_TIMEOUT(notify, grown, 60)
 	char byte = 1;
 
 	EXPECT_EQ(SIZE, size_of(self->file.fd));
-	ASSERT_EQ(0, host(self->file.fd, "truncate=%ld inval=0,0", RANGE));
+	ASSERT_EQ(0, fault_host(self->file.fd, "truncate=%ld inval=0,0", RANGE));
 	EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, RANGE));
-	ASSERT_EQ(0, host(self->file.fd, "truncate=%ld inval=%ld,0", SIZE, RANGE));
+	ASSERT_EQ(0, fault_host(self->file.fd, "truncate=%ld inval=%ld,0", SIZE, RANGE));
 	EXPECT_EQ(0, touch_read(self->file.map + SIZE - 1));
 	EXPECT_EQ(1, pread(self->file.fd, &byte, 1, SIZE - 1));
 	EXPECT_EQ(0, byte);
 	EXPECT_EQ(SIZE, size_of(self->file.fd));
 
-	ASSERT_EQ(0, host(self->file.fd, "truncate=%ld inval=-1,0", SIZE + 9));
+	ASSERT_EQ(0, fault_host(self->file.fd, "truncate=%ld inval=-1,0", SIZE + 9));
 	EXPECT_EQ(SIZE + 9, size_of(self->file.fd));
 	EXPECT_EQ(1, pread(self->file.fd, &byte, 1, SIZE + 8));
 }
@@ -155,7 +141,7 @@ TEST_F_TIMEOUT(notify, given_up, 60)
 	touch_pages(self->file.map, SIZE);
 	removes = fault_requests(&self->fs, "removemapping");
 	EXPECT_LT(0, counter(&self->fs, "mappings_live"));
-	ASSERT_EQ(0, host(self->file.fd, "inval=0,0"));
+	ASSERT_EQ(0, fault_host(self->file.fd, "inval=0,0"));
 	EXPECT_EQ(0, counter_wait(&self->fs, "mappings_live", 0));
 	EXPECT_EQ(0, counter_wait(&self->fs, "ranges_free",
 				  counter(&self->fs, "ranges_total")));
@@ -178,7 +164,7 @@ TEST_F_TIMEOUT(notify, pinned, 60)
 	NEED_COUNTERS(&self->fs);
 	touch_pages(self->file.map, SIZE);
 	ASSERT_EQ(0, pin_page(self->file.map + PAGE, pipefd));
-	ASSERT_EQ(0, host(self->file.fd, "inval=0,0"));
+	ASSERT_EQ(0, fault_host(self->file.fd, "inval=0,0"));
 	sleep_ms(300);
 	EXPECT_LT(0, counter(&self->fs, "mappings_live"));
 	EXPECT_EQ(ENDED_WELL, load_ends(&self->file, 0));
@@ -202,7 +188,7 @@ TEST_F_TIMEOUT(notify, waiter_is_killable, 60)
 
 	touch_pages(self->file.map, SIZE);
 	ASSERT_EQ(0, fault_set(&self->fs, "op=GETATTR count=0 silence"));
-	ASSERT_EQ(0, host(self->file.fd, "inval=0,0"));
+	ASSERT_EQ(0, fault_host(self->file.fd, "inval=0,0"));
 	pid = go_load(self->file.map, 5, SEED);
 	EXPECT_TRUE(goes_on(pid, 300));
 	gone = killed_after(pid);
@@ -223,13 +209,47 @@ TEST_F_TIMEOUT(notify, lost_words, 60)
 {
 	touch_pages(self->file.map, SIZE);
 	EXPECT_EQ(SIZE, size_of(self->file.fd));
-	ASSERT_EQ(0, host(self->file.fd, "truncate=%ld", MiB));
+	ASSERT_EQ(0, fault_host(self->file.fd, "truncate=%ld", MiB));
 	ASSERT_EQ(0, say(&self->fs, FUSE_NOTIFY_INC_EPOCH, NULL, 0));
 	/* By a worker: not before the next answer, but soon */
 	while (size_of(self->file.fd) != (off_t)MiB)
 		sleep_ms(1);
 	EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, MiB));
 	EXPECT_EQ(ENDED_WELL, load_ends(&self->file, 0));
+}
+
+#define FILES	100
+/* Files at a time of which the guest asks for attributes */
+#define AT_A_TIME	16
+
+/*
+ * Rule: however much there is to be asked for anew, little is at a time.
+ * Wrong: a request for each file, and a task that waits for it.
+ * Right: some; all of them when the server answers.
+ */
+TEST_F_TIMEOUT(notify, lost_words_of_many, 60)
+{
+	long asked = fault_requests(&self->fs, "getattr"), hits;
+	long until = now_ms() + 4 * SOON_MS;
+	char name[16];
+	int i;
+
+	for (i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "file-%d", i);
+		close(file_make(&self->fs, name, PAGE, i));
+	}
+	ASSERT_EQ(0, fault_set(&self->fs, "op=GETATTR count=0 silence"));
+	ASSERT_EQ(0, say(&self->fs, FUSE_NOTIFY_INC_EPOCH, NULL, 0));
+	sleep_ms(1000);
+	hits = fault_hits(&self->fs, "GETATTR");
+	TH_LOG("%ld of %d files asked for at a time", hits, FILES);
+	EXPECT_LT(0, hits);
+	EXPECT_GE(AT_A_TIME, hits);
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	while (fault_requests(&self->fs, "getattr") - asked < FILES) {
+		ASSERT_GT(until, now_ms());
+		sleep_ms(1);
+	}
 }
 
 /* A name that the guest takes for granted is looked up again. */
@@ -294,7 +314,7 @@ TEST_F_TIMEOUT(notify, nonsense, 120)
 		}
 	}
 	EXPECT_EQ(0, mem_is_pattern(self->file.map, 0, SIZE, SEED));
-	ASSERT_EQ(0, host(self->file.fd, "truncate=%ld inval=0,0", MiB));
+	ASSERT_EQ(0, fault_host(self->file.fd, "truncate=%ld inval=0,0", MiB));
 	EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, MiB));
 }
 
@@ -329,7 +349,7 @@ TEST_F_TIMEOUT(notify, used_all_the_time, 120)
 
 		/* Something is mapped, by this one if not by others */
 		touch_pages(self->file.map, SIZE);
-		ASSERT_EQ(0, host(self->file.fd, "inval=0,0"));
+		ASSERT_EQ(0, fault_host(self->file.fd, "inval=0,0"));
 		while (fault_requests(&self->fs, "removemapping") == removes) {
 			ASSERT_GT(until, now_ms());
 			sleep_ms(1);
@@ -342,7 +362,7 @@ TEST_F_TIMEOUT(notify, used_all_the_time, 120)
 	}
 	/* In the middle of it */
 	for (i = 0; i < 200; i++)
-		host(self->file.fd, "inval=0,0");
+		fault_host(self->file.fd, "inval=0,0");
 	fault_file_close(&self->file);
 	EXPECT_EQ(0, fs_remount(&self->fs, fs_first_options()));
 }

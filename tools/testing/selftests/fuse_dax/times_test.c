@@ -560,4 +560,50 @@ TEST_F(told, nothing_new)
 	EXPECT_EQ(0, trace_requests(OP_SETATTR));
 }
 
+#define PROTECT		"fs_dax/dax_writeback_one"
+#define ROUNDS		20
+#define STORES		32
+
+/*
+ * Rule: what is write-protected, so that the next store is seen, is what was stored
+ * to since the last time, a huge page at a time where that is how it is mapped.
+ * Wrong: with each fsync(), and close(), all that was ever stored to.
+ * Right: no more than there were stores; nothing if there was none.
+ * in-tree 7.3: skipped, it does not protect.
+ */
+TEST_F(told, protects_what_was_stored)
+{
+	char *map = map_file(self->fd, SIZE, RW, MAP_SHARED);
+	unsigned int seed = 1;
+	int i, n;
+
+	ASSERT_NE(MAP_FAILED, map);
+	for (i = 0; i < (int)SIZE; i += PAGE)
+		ASSERT_EQ(0, touch_write(map + i, 1));
+	ASSERT_EQ(0, fsync(self->fd));
+
+	NEED_TRACE();
+	NEED(!trace_also(PROTECT, true), "no event " PROTECT);
+	for (i = 0; i < ROUNDS; i++) {
+		for (n = 0; n < STORES; n++)
+			touch_write(map + rand_r(&seed) % SIZE, i);
+		ASSERT_EQ(0, fsync(self->fd));
+	}
+	ASSERT_EQ(0, trace_stop());
+	TH_LOG("%ld entries protected for %d times %d stores",
+	       trace_events("dax_writeback_one"), ROUNDS, STORES);
+	EXPECT_LE(ROUNDS, trace_events("dax_writeback_one"));
+	EXPECT_GE(ROUNDS * STORES, trace_events("dax_writeback_one"));
+
+	NEED_TRACE();
+	ASSERT_EQ(0, touch_write(map + MiB, 1));
+	close(openat(self->fs.dirfd, "file", O_RDWR));
+	ASSERT_EQ(0, fsync(self->fd));
+	close(openat(self->fs.dirfd, "file", O_RDWR));
+	ASSERT_EQ(0, trace_stop());
+	EXPECT_EQ(1, trace_events("dax_writeback_one"));
+	trace_also(PROTECT, false);
+	munmap(map, SIZE);
+}
+
 TEST_HARNESS_MAIN
