@@ -392,11 +392,10 @@ static inline bool fuse_dax_window_splits(const struct fuse_dax_window *win)
 	return fuse_dax_conn_replaces(win) && fuse_dax_conn_removes_parts(win);
 }
 
-/* Returns how many this processor has counted by now */
-static inline unsigned long fuse_dax_count(struct fuse_dax_window *win,
-					   enum fuse_dax_stat stat)
+static inline void fuse_dax_count(struct fuse_dax_window *win,
+				  enum fuse_dax_stat stat)
 {
-	return this_cpu_inc_return(win->stats->nr[stat]);
+	this_cpu_inc(win->stats->nr[stat]);
 }
 
 static inline void fuse_dax_count_add(struct fuse_dax_window *win,
@@ -508,7 +507,6 @@ enum fuse_dax_use {
 
 struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
 					    enum fuse_dax_use *use);
-bool fuse_dax_window_keep(struct fuse_dax_map *map);
 
 /* dax_req.c */
 /** enum fuse_dax_access - what a setup asks for; the protocol's flags */
@@ -599,7 +597,6 @@ int fuse_dax_reclaim_run(struct fuse_dax_window *win,
 			 const struct fuse_dax_inode *di,
 			 const struct fuse_dax_plan *plan, unsigned int want,
 			 struct fuse_dax_run *run);
-void fuse_dax_reclaim_age(struct fuse_dax_window *win);
 void fuse_dax_reclaim_work(struct work_struct *work);
 void fuse_dax_reclaim_retry_work(struct work_struct *work);
 

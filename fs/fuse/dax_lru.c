@@ -170,22 +170,3 @@ struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
 	}
 	return NULL;
 }
-
-/**
- * fuse_dax_window_keep - let a mapping take its turn like others
- * @map: the mapping
- *
- * Context: Takes &fuse_dax_window.lock.
- * Return: whether it was fleeting, the next to be reclaimed, until now.
- */
-bool fuse_dax_window_keep(struct fuse_dax_map *map)
-{
-	bool fleeting;
-
-	guard(spinlock)(&map->win->lock);
-	fleeting = map->fleeting;
-	map->fleeting = false;
-	if (fleeting)
-		WRITE_ONCE(map->referenced, false);
-	return fleeting;
-}

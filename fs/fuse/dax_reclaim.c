@@ -291,36 +291,6 @@ int fuse_dax_reclaim_run(struct fuse_dax_window *win,
 	return err;
 }
 
-/**
- * fuse_dax_reclaim_age - look at the mapping that has waited longest
- * @win: the window
- *
- * For those who do without a range, and so take none from anybody: what nobody
- * uses any more must not keep the window from them. A mapping that was not used
- * since the last look is given up, any other is spared and gets its turn again.
- *
- * Context: Tries invalidate_lock of the mapping's inode.
- */
-void fuse_dax_reclaim_age(struct fuse_dax_window *win)
-{
-	struct fuse_dax_map *map;
-	enum fuse_dax_use use;
-	int err = -EAGAIN;
-
-	map = fuse_dax_window_victim(win, &use);
-	if (!map)
-		return;
-	if (fuse_dax_window_keep(map) || use == FUSE_DAX_USED)
-		fuse_dax_reclaim_unmap(map);
-	else
-		err = fuse_dax_detach(map, 0, map->run.nr);
-	fuse_dax_reclaim_release(map);
-	if (err)
-		return;
-	fuse_dax_count(win, FUSE_DAX_RECLAIMED);
-	fuse_dax_window_bury(map);
-}
-
 static int fuse_dax_reclaim_send(struct fuse_dax_window *win,
 				 struct list_head *batch)
 {
