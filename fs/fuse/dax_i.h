@@ -495,18 +495,8 @@ void fuse_dax_window_withdraw(struct fuse_dax_map *map);
 void fuse_dax_window_cut(struct fuse_dax_map *map, unsigned int first,
 			 unsigned int nr, struct fuse_dax_map *const rest[2]);
 
-/** enum fuse_dax_use - what is known of the use of a mapping */
-enum fuse_dax_use {
-	/** @FUSE_DAX_FLEETING: a burst of first use at the most */
-	FUSE_DAX_FLEETING,
-	/** @FUSE_DAX_COLD: not used since it was last looked at */
-	FUSE_DAX_COLD,
-	/** @FUSE_DAX_USED: used since then */
-	FUSE_DAX_USED,
-};
-
 struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
-					    enum fuse_dax_use *use);
+					    bool *used);
 
 /* dax_req.c */
 /** enum fuse_dax_access - what a setup asks for; the protocol's flags */
