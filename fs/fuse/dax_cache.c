@@ -33,9 +33,6 @@
 #include <linux/swap.h>
 #include <linux/uio.h>
 
-/* One in so many pages that were read has the window looked at for unused mappings */
-#define FUSE_DAX_CACHE_AGE	256
-
 /* The page, up to date, with a reference; or NULL */
 static struct folio *fuse_dax_cache_peek(struct inode *inode, pgoff_t index)
 {
@@ -154,13 +151,11 @@ static int fuse_dax_cache_fill(struct file *file, struct folio *folio)
 static struct folio *fuse_dax_cache_get(struct file *file, pgoff_t index)
 {
 	struct address_space *mapping = file->f_mapping;
-	struct fuse_dax_window *win = fuse_dax_window_of(mapping->host);
 	struct folio *folio;
 	int err;
 
 	lockdep_assert_held(&mapping->host->i_rwsem);
-	if (!(fuse_dax_count(win, FUSE_DAX_CACHE_READS) % FUSE_DAX_CACHE_AGE))
-		fuse_dax_reclaim_age(win);
+	fuse_dax_count(fuse_dax_window_of(mapping->host), FUSE_DAX_CACHE_READS);
 	folio = fuse_dax_cache_add(mapping, index);
 	if (IS_ERR(folio))
 		return folio;

@@ -396,11 +396,10 @@ static inline bool fuse_dax_window_splits(const struct fuse_dax_window *win)
 	return fuse_dax_conn_replaces(win) && fuse_dax_conn_removes_parts(win);
 }
 
-/* Returns how many this processor has counted by now */
-static inline unsigned long fuse_dax_count(struct fuse_dax_window *win,
-					   enum fuse_dax_stat stat)
+static inline void fuse_dax_count(struct fuse_dax_window *win,
+				  enum fuse_dax_stat stat)
 {
-	return this_cpu_inc_return(win->stats->nr[stat]);
+	this_cpu_inc(win->stats->nr[stat]);
 }
 
 static inline void fuse_dax_count_add(struct fuse_dax_window *win,
@@ -500,19 +499,8 @@ void fuse_dax_window_withdraw(struct fuse_dax_map *map);
 void fuse_dax_window_cut(struct fuse_dax_map *map, unsigned int first,
 			 unsigned int nr, struct fuse_dax_map *const rest[2]);
 
-/** enum fuse_dax_use - what is known of the use of a mapping */
-enum fuse_dax_use {
-	/** @FUSE_DAX_FLEETING: a burst of first use at the most */
-	FUSE_DAX_FLEETING,
-	/** @FUSE_DAX_COLD: not used since it was last looked at */
-	FUSE_DAX_COLD,
-	/** @FUSE_DAX_USED: used since then */
-	FUSE_DAX_USED,
-};
-
 struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
-					    enum fuse_dax_use *use);
-bool fuse_dax_window_keep(struct fuse_dax_map *map);
+					    bool *used);
 
 /* dax_req.c */
 /** enum fuse_dax_access - what a setup asks for; the protocol's flags */
@@ -602,7 +590,6 @@ int fuse_dax_reclaim_run(struct fuse_dax_window *win,
 			 const struct fuse_dax_inode *di,
 			 const struct fuse_dax_plan *plan, unsigned int want,
 			 struct fuse_dax_run *run);
-void fuse_dax_reclaim_age(struct fuse_dax_window *win);
 void fuse_dax_reclaim_work(struct work_struct *work);
 void fuse_dax_reclaim_retry_work(struct work_struct *work);
 

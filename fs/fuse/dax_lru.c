@@ -128,8 +128,8 @@ void fuse_dax_window_cut(struct fuse_dax_map *map, unsigned int first,
 /**
  * fuse_dax_window_victim - choose the mapping to reclaim next
  * @win: the window
- * @use: set to what is known of its use; one that is used should get a second
- *	chance and be left where it is, this once
+ * @used: set to whether it was used since it was last looked at: then it should get
+ *	a second chance and be left where it is, this once
  *
  * What somebody uses now is passed over, FUSE_DAX_LOOKS of them at the most.
  *
@@ -141,7 +141,7 @@ void fuse_dax_window_cut(struct fuse_dax_map *map, unsigned int first,
  * &fuse_dax_inode.sem.
  */
 struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
-					    enum fuse_dax_use *use)
+					    bool *used)
 {
 	unsigned int looks;
 
@@ -157,35 +157,13 @@ struct fuse_dax_map *fuse_dax_window_victim(struct fuse_dax_window *win,
 			map->fleeting = false;
 			continue;
 		}
-		*use = READ_ONCE(map->referenced) ? FUSE_DAX_USED :
-						    FUSE_DAX_COLD;
 		/* First use comes as a burst, which says nothing yet */
-		if (map->fleeting)
-			*use = FUSE_DAX_FLEETING;
-		if (*use == FUSE_DAX_USED)
+		*used = READ_ONCE(map->referenced) && !map->fleeting;
+		if (*used)
 			WRITE_ONCE(map->referenced, false);
 		atomic_inc(&map->di->reclaimers);
 		fuse_dax_map_get(map);
 		return map;
 	}
 	return NULL;
-}
-
-/**
- * fuse_dax_window_keep - let a mapping take its turn like others
- * @map: the mapping
- *
- * Context: Takes &fuse_dax_window.lock.
- * Return: whether it was fleeting, the next to be reclaimed, until now.
- */
-bool fuse_dax_window_keep(struct fuse_dax_map *map)
-{
-	bool fleeting;
-
-	guard(spinlock)(&map->win->lock);
-	fleeting = map->fleeting;
-	map->fleeting = false;
-	if (fleeting)
-		WRITE_ONCE(map->referenced, false);
-	return fleeting;
 }

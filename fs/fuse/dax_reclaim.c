@@ -23,10 +23,7 @@
 /* Attempts to detach that may fail before reclaim gives up */
 #define FUSE_DAX_RECLAIM_TRIES	16
 
-/* Parts of a mapping that are tried, beginning with as much as is wanted */
-#define FUSE_DAX_RECLAIM_PARTS	4U
-
-/* Mappings of others, fleeting ones apart, that may go for one miss */
+/* Ranges of another file that may go for one miss */
 #define FUSE_DAX_RECLAIM_FEW	4U
 
 /* Victims that may be spared, which costs a flush of TLBs, for one that wants some */
@@ -68,133 +65,94 @@ struct fuse_dax_reclaim {
 	const struct fuse_dax_plan *plan;
 	unsigned int want;
 	struct fuse_dax_run *run;
-	/* Attempts, mappings that may be spared, and those of others to be taken */
-	unsigned int tries, spares, few;
+	/* Attempts, and mappings that may be spared, and that were */
+	unsigned int tries, spares, spared;
 	/* What has been detached, ranges, and the largest run of it */
 	unsigned int nr;
 	struct fuse_dax_map *best;
 };
 
+/* How much of a mapping is wanted: a pass lives on what it has left behind */
+static unsigned int fuse_dax_reclaim_most(const struct fuse_dax_reclaim *rc,
+					  const struct fuse_dax_map *map)
+{
+	return map->di == rc->di ? rc->plan->nr :
+				   min(rc->plan->nr, FUSE_DAX_RECLAIM_FEW);
+}
+
 /*
- * Detaches @max ranges of a mapping at the most, or all of it; 0 or -errno. Where
- * a page is pinned, one range beside it will do.
+ * Detaches as much of a mapping as is wanted, or all of it; 0 or -errno. Where a
+ * page is pinned the next attempts are for one range behind it.
  */
 static int fuse_dax_reclaim_victim(struct fuse_dax_reclaim *rc,
-				   struct fuse_dax_map *map, unsigned int max)
+				   struct fuse_dax_map *map)
 {
-	unsigned int nr = map->run.nr, first = 0, parts;
-	int err = -EAGAIN;
+	unsigned int max = map->run.nr, first = 0;
+	int err;
 
-	if (!fuse_dax_window_cuts(rc->win) || nr == 1) {
-		rc->tries--;
-		return fuse_dax_detach(map, 0, nr);
+	if (fuse_dax_window_cuts(rc->win)) {
+		first = READ_ONCE(map->hand) % max;
+		max = first ? 1 : min(max, fuse_dax_reclaim_most(rc, map));
 	}
-
-	max = min(max, nr);
-	for (parts = min(rc->tries, FUSE_DAX_RECLAIM_PARTS); parts; parts--) {
-		rc->tries--;
-		first = READ_ONCE(map->hand);
-		if (first + max > nr)
-			first = 0;
-		err = fuse_dax_detach(map, first, max);
-		if (err != -EBUSY)
-			break;
-		WRITE_ONCE(map->hand, max > 1 ? first : first + 1);
-		max = 1;
-	}
+	err = fuse_dax_detach(map, first, max);
+	if (err == -EBUSY)
+		WRITE_ONCE(map->hand, first + 1);
 	return err;
 }
 
-/* Whether nobody loses what he uses: a pass has left it, or nobody has come back */
-static bool fuse_dax_reclaim_cheap(struct fuse_dax_reclaim *rc,
-				   const struct fuse_dax_map *map,
-				   enum fuse_dax_use use)
+/* Whether a mapping may go for a miss, as far as is known of its use */
+static bool fuse_dax_reclaim_may(struct fuse_dax_reclaim *rc,
+				 const struct fuse_dax_map *map, bool used)
 {
-	return use == FUSE_DAX_FLEETING ||
-	       (use == FUSE_DAX_COLD && map->di == rc->di);
-}
-
-/*
- * How much of a mapping may go for a miss, as far as is known of its use. What has
- * gone already is for the same miss.
- */
-static unsigned int fuse_dax_reclaim_may(struct fuse_dax_reclaim *rc,
-					 const struct fuse_dax_map *map,
-					 enum fuse_dax_use use)
-{
-	unsigned int max = rc->plan->nr - rc->nr;
-
+	/* What others do not use by now may have been spared a moment ago */
+	if (rc->best && rc->spared && map->di != rc->di)
+		return false;
+	if (map->run.nr <= rc->plan->nr || fuse_dax_window_cuts(rc->win))
+		return true;
 	/*
 	 * It would have to be removed first. That is of no use for who does not
 	 * wait, if it is used, and once will do.
 	 */
-	if (map->run.nr > max && !fuse_dax_window_cuts(rc->win) &&
-	    (rc->best || fuse_dax_window_awaits(rc->win, rc->plan->nr) ||
-	     (use == FUSE_DAX_USED && !(rc->want & FUSE_DAX_WANT_WAIT))))
-		return 0;
-	/* A pass cuts no more off what it takes over than it has to */
-	if (fuse_dax_reclaim_cheap(rc, map, use))
-		return rc->plan->pass ? rc->plan->nr : max;
-	if (!rc->few || (rc->best && use == FUSE_DAX_USED))
-		return 0;
-	return min(max, FUSE_DAX_RECLAIM_FEW);
-}
-
-/* Detaches what may go of a mapping; 0 or -errno */
-static int fuse_dax_reclaim_attempt(struct fuse_dax_reclaim *rc,
-				    struct fuse_dax_map *map,
-				    enum fuse_dax_use use)
-{
-	unsigned int max = fuse_dax_reclaim_may(rc, map, use);
-	int err;
-
-	if (!max) {
-		rc->tries--;
-		/* It was not its turn: what is known of its use stays */
-		if (use == FUSE_DAX_USED)
-			WRITE_ONCE(map->referenced, true);
-		return -EBUSY;
-	}
-	err = fuse_dax_reclaim_victim(rc, map, max);
-	if (err) {
-		/* Pinned or busy: as good as used */
-		WRITE_ONCE(map->referenced, true);
-		return err;
-	}
-	fuse_dax_count(rc->win, FUSE_DAX_RECLAIMED);
-	if (!fuse_dax_reclaim_cheap(rc, map, use))
-		rc->few--;
-	return 0;
+	return !rc->best && !fuse_dax_window_awaits(rc->win, rc->plan->nr) &&
+	       (!used || (rc->want & FUSE_DAX_WANT_WAIT));
 }
 
 /* Detaches the coldest mapping that can be; it comes with one reference */
 static struct fuse_dax_map *fuse_dax_reclaim_one(struct fuse_dax_reclaim *rc)
 {
 	struct fuse_dax_map *map;
-	enum fuse_dax_use use;
+	bool used;
 	int err;
 
 	while (rc->tries && !fatal_signal_pending(current) &&
-	       (map = fuse_dax_window_victim(rc->win, &use))) {
+	       (map = fuse_dax_window_victim(rc->win, &used))) {
 		cond_resched();
-		if (use == FUSE_DAX_USED && rc->spares) {
-			rc->spares--;
+		if (used && rc->spared < rc->spares) {
+			rc->spared++;
 			fuse_dax_reclaim_unmap(map);
 			fuse_dax_reclaim_release(map);
 			continue;
 		}
-		err = fuse_dax_reclaim_attempt(rc, map, use);
+		rc->tries--;
+		err = -EBUSY;
+		if (fuse_dax_reclaim_may(rc, map, used))
+			err = fuse_dax_reclaim_victim(rc, map);
+		/* Pinned or busy, or not its turn: as good as used */
+		if (err)
+			WRITE_ONCE(map->referenced, true);
 		fuse_dax_reclaim_release(map);
-		if (!err)
-			return map;
+		if (err)
+			continue;
+		fuse_dax_count(rc->win, FUSE_DAX_RECLAIMED);
+		return map;
 	}
 	return NULL;
 }
 
-/* A good part of what is wanted */
-static unsigned int fuse_dax_reclaim_half(const struct fuse_dax_reclaim *rc)
+/* A pass that took single ranges would go on in small steps */
+static unsigned int fuse_dax_reclaim_enough(const struct fuse_dax_reclaim *rc)
 {
-	return DIV_ROUND_UP(rc->plan->nr, 2);
+	return rc->plan->pass ? DIV_ROUND_UP(rc->plan->nr, 2) : 1;
 }
 
 /*
@@ -205,7 +163,7 @@ static unsigned int fuse_dax_reclaim_half(const struct fuse_dax_reclaim *rc)
 static int fuse_dax_reclaim_steal(struct fuse_dax_reclaim *rc)
 {
 	unsigned int want = rc->plan->nr;
-	unsigned int enough = rc->plan->pass ? fuse_dax_reclaim_half(rc) : 1;
+	unsigned int enough = fuse_dax_reclaim_enough(rc);
 	struct fuse_dax_map *map;
 
 	while (rc->nr < want && (!rc->best || rc->best->run.nr < enough) &&
@@ -226,19 +184,15 @@ static int fuse_dax_reclaim_steal(struct fuse_dax_reclaim *rc)
 }
 
 /*
- * In order of preference: what was wanted, or a good part of it, or as much as
- * others would be made to give; what others have; and what there is.
+ * In order of preference: what is free, if a pass gets a good part of what it wants;
+ * what others have; and what there is.
  */
 static int fuse_dax_reclaim_try(void *data)
 {
 	struct fuse_dax_reclaim *rc = data;
 	unsigned int want = rc->plan->nr;
-	unsigned int least = fuse_dax_reclaim_half(rc);
+	unsigned int least = fuse_dax_reclaim_enough(rc);
 	int err;
-
-	/* A pass that took small holes would go on in small steps */
-	if (!rc->plan->pass)
-		least = min(least, FUSE_DAX_RECLAIM_FEW);
 
 	err = fuse_dax_window_take(rc->win, want, least, rc->run);
 	if (err != -EAGAIN)
@@ -247,7 +201,7 @@ static int fuse_dax_reclaim_try(void *data)
 		return -ENOTCONN;
 	rc->tries = FUSE_DAX_RECLAIM_TRIES;
 	rc->spares = min(READ_ONCE(rc->win->nr_live), FUSE_DAX_RECLAIM_SPARES);
-	rc->few = FUSE_DAX_RECLAIM_FEW;
+	rc->spared = 0;
 	rc->nr = 0;
 	rc->best = NULL;
 	err = fuse_dax_reclaim_steal(rc);
@@ -289,36 +243,6 @@ int fuse_dax_reclaim_run(struct fuse_dax_window *win,
 		err = fuse_dax_window_wait(win, want, fuse_dax_reclaim_try,
 					   &rc);
 	return err;
-}
-
-/**
- * fuse_dax_reclaim_age - look at the mapping that has waited longest
- * @win: the window
- *
- * For those who do without a range, and so take none from anybody: what nobody
- * uses any more must not keep the window from them. A mapping that was not used
- * since the last look is given up, any other is spared and gets its turn again.
- *
- * Context: Tries invalidate_lock of the mapping's inode.
- */
-void fuse_dax_reclaim_age(struct fuse_dax_window *win)
-{
-	struct fuse_dax_map *map;
-	enum fuse_dax_use use;
-	int err = -EAGAIN;
-
-	map = fuse_dax_window_victim(win, &use);
-	if (!map)
-		return;
-	if (fuse_dax_window_keep(map) || use == FUSE_DAX_USED)
-		fuse_dax_reclaim_unmap(map);
-	else
-		err = fuse_dax_detach(map, 0, map->run.nr);
-	fuse_dax_reclaim_release(map);
-	if (err)
-		return;
-	fuse_dax_count(win, FUSE_DAX_RECLAIMED);
-	fuse_dax_window_bury(map);
 }
 
 static int fuse_dax_reclaim_send(struct fuse_dax_window *win,

@@ -926,10 +926,10 @@ static void map_evict_waits(struct kunit *test)
 	struct fuse_dax_kunit *kt = test->priv;
 	struct inode *inode = fuse_dax_kunit_inode(test, 0, 3);
 	struct map_later later = {};
-	enum fuse_dax_use use;
+	bool used;
 
 	fuse_dax_kunit_map(test, inode, 0, 0);
-	later.map = fuse_dax_window_victim(kt->win, &use);
+	later.map = fuse_dax_window_victim(kt->win, &used);
 	KUNIT_ASSERT_NOT_NULL(test, later.map);
 	fuse_dax_map_put(later.map);
 	INIT_DELAYED_WORK_ONSTACK(&later.work, map_reclaimer_work);

@@ -471,6 +471,25 @@ static void reclaim_own(struct kunit *test)
 	reclaim_give(test, &run);
 }
 
+/* What was spared for a miss does not go for the same one, if there is something */
+static void reclaim_spared(struct kunit *test)
+{
+	struct fuse_dax_kunit *kt = test->priv;
+	struct inode *own = fuse_dax_kunit_inode(test, 1, 8);
+	struct fuse_dax_run run = {};
+	struct fuse_dax_map *map;
+
+	fuse_dax_kunit_map(test, own, 0, 0);
+	fuse_dax_kunit_pieces(test, 0, 13, 4);
+	KUNIT_ASSERT_EQ(test, kt->win->nr_free, 4);
+	list_for_each_entry(map, &kt->win->lru, list)
+		map->referenced = map->inode != own;
+	KUNIT_EXPECT_EQ(test, 0, reclaim_pass(test, own, 32, &run));
+	KUNIT_EXPECT_EQ(test, run.nr, 8);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(&kt->fi[0].inode), 13);
+	reclaim_give(test, &run);
+}
+
 /* Nobody loses anything for who is about to end */
 static void reclaim_killed(struct kunit *test)
 {
@@ -859,6 +878,7 @@ static struct kunit_case fuse_dax_reclaim_cases[] = {
 	KUNIT_CASE(reclaim_too_small),
 	KUNIT_CASE(reclaim_few),
 	KUNIT_CASE(reclaim_own),
+	KUNIT_CASE(reclaim_spared),
 	KUNIT_CASE(reclaim_killed),
 	KUNIT_CASE(reclaim_what_there_is),
 	KUNIT_CASE(reclaim_gives_up),

@@ -291,16 +291,16 @@ static void window_limit_moment(struct kunit *test)
 
 /* Expects @map to be looked at next, and takes back what comes with it */
 static void win_expect_look(struct kunit *test, struct fuse_dax_map *map,
-			    enum fuse_dax_use expected)
+			    bool expected)
 {
-	enum fuse_dax_use use = FUSE_DAX_USED;
-	struct fuse_dax_map *victim = fuse_dax_window_victim(test->priv, &use);
+	bool used = true;
+	struct fuse_dax_map *victim = fuse_dax_window_victim(test->priv, &used);
 
 	KUNIT_EXPECT_PTR_EQ(test, victim, map);
 	if (!victim)
 		return;
-	KUNIT_EXPECT_EQ(test, use, expected);
-	KUNIT_EXPECT_FALSE(test, use == FUSE_DAX_USED && victim->referenced);
+	KUNIT_EXPECT_EQ(test, used, expected);
+	KUNIT_EXPECT_FALSE(test, used && victim->referenced);
 	KUNIT_EXPECT_EQ(test, refcount_read(&victim->ref), 2);
 	KUNIT_EXPECT_EQ(test, atomic_read(&victim->di->reclaimers), 1);
 	atomic_dec(&victim->di->reclaimers);
@@ -309,14 +309,14 @@ static void win_expect_look(struct kunit *test, struct fuse_dax_map *map,
 
 static void win_expect_victim(struct kunit *test, struct fuse_dax_map *map)
 {
-	win_expect_look(test, map, FUSE_DAX_COLD);
+	win_expect_look(test, map, false);
 }
 
 static void win_expect_none(struct kunit *test)
 {
-	enum fuse_dax_use use;
+	bool used;
 
-	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, &use));
+	KUNIT_EXPECT_NULL(test, fuse_dax_window_victim(test->priv, &used));
 }
 
 static void window_victim_order(struct kunit *test)
@@ -344,7 +344,7 @@ static void window_victim_second_chance(struct kunit *test)
 		win_publish(map[i]);
 	}
 	map[0]->referenced = true;
-	win_expect_look(test, map[0], FUSE_DAX_USED);
+	win_expect_look(test, map[0], true);
 	win_expect_victim(test, map[1]);
 	win_expect_victim(test, map[2]);
 	win_expect_victim(test, map[0]);
@@ -352,7 +352,7 @@ static void window_victim_second_chance(struct kunit *test)
 	/* A burst of first use is no reason to spare a fleeting one */
 	map[1]->referenced = true;
 	map[1]->fleeting = true;
-	win_expect_look(test, map[1], FUSE_DAX_FLEETING);
+	win_expect_look(test, map[1], false);
 	for (int i = 0; i < 3; i++)
 		win_discard(map[i]);
 }

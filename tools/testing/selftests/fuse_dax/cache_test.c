@@ -611,27 +611,6 @@ TEST_F(cache, mapped_when_there_is_room)
 }
 
 /*
- * Rule: mappings that nobody uses do not keep the window from others.
- * Wrong: once it is full, all that is touched alone is cached for ever.
- * Right: after many such pages some of the mappings that fill it have gone, and
- * ranges of the file are mapped.
- */
-TEST_F_TIMEOUT(cache, unused_mappings_go, 60)
-{
-	long before = counter(&self->fs, "setups");
-	int i;
-
-	for (i = 0; i < 4096 && counter(&self->fs, "setups") == before; i++) {
-		off_t pos = (4 + i * 3 % 28) * RANGE + i / 28 * PAGE;
-
-		ASSERT_EQ(0, mem_is_pattern(self->map + pos, pos, PAGE, SEED));
-	}
-	TH_LOG("%d pages", i);
-	EXPECT_LT(before, counter(&self->fs, "setups"));
-	EXPECT_LT(0, counter(&self->fs, "reclaimed"));
-}
-
-/*
  * Rule: reads that avoid caches ask the server.
  * Wrong: they get the cached page.
  * Right: one READ each time, after what was stored is written.
