@@ -75,17 +75,20 @@ static void *look(void *arg)
 			watch->wrong += byte != watch->one &&
 					byte != watch->other;
 		}
-		watch->looks++;
+		__atomic_add_fetch(&watch->looks, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
 
+/* On a machine that is busy the thread may begin after all that it is to see. */
 static void watch_begin(uint64_t at, uint64_t len, unsigned char one,
 			unsigned char other)
 {
 	watched = (struct watch){ .at = at, .len = len, .one = one,
 				  .other = other };
 	CHECK(!pthread_create(&watched.thread, NULL, look, &watched));
+	while (!__atomic_load_n(&watched.looks, __ATOMIC_RELAXED))
+		usleep(100);
 }
 
 /* Whether it saw what it should and nothing else. */
