@@ -8,7 +8,7 @@ build_selftests() {
 	local o=$BUILD/selftests
 	mkdir -p "$o"
 	"$TOP/scripts/kernel" plain headers
-	"$TOP/scripts/toolbox" make -s -C "$TREE/$SELFTESTS" OUTPUT="$o" \
+	"$TOP/scripts/toolbox" make -s -j"$(nproc)" -C "$TREE/$SELFTESTS" OUTPUT="$o" \
 		KHDR_INCLUDES="-isystem $BUILD/kernel/plain/usr/include" >&2
 }
 

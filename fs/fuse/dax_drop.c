@@ -435,6 +435,23 @@ void fuse_dax_cache_size_set(struct inode *inode, loff_t size)
 			    FUSE_DAX_DROP_HELD);
 }
 
+/* Has CPUs give up pages that they have in batches for the LRU lists */
+static void fuse_dax_cache_drain(struct address_space *mapping, pgoff_t first,
+				 pgoff_t last)
+{
+	enum lru_cache_drained drained = LRU_CACHE_NOT_DRAINED;
+	struct folio_batch batch;
+
+	folio_batch_init(&batch);
+	while (drained != LRU_CACHE_DRAINED_ALL && first <= last &&
+	       filemap_get_folios(mapping, &first, last, &batch)) {
+		for (unsigned int i = 0; i < folio_batch_count(&batch); i++)
+			lru_cache_drain_for_folio(batch.folios[i], 1, &drained);
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+}
+
 /**
  * fuse_dax_cache_forget - drop clean pages that nobody has mapped
  * @inode: a DAX file
@@ -443,6 +460,9 @@ void fuse_dax_cache_size_set(struct inode *inode, loff_t size)
  */
 void fuse_dax_cache_forget(struct inode *inode, pgoff_t first, pgoff_t last)
 {
-	if (fuse_dax_cache_any(inode))
-		invalidate_mapping_pages(inode->i_mapping, first, last);
+	if (!fuse_dax_cache_any(inode))
+		return;
+	/* Else it would leave alone what was read just now */
+	fuse_dax_cache_drain(inode->i_mapping, first, last);
+	invalidate_mapping_pages(inode->i_mapping, first, last);
 }

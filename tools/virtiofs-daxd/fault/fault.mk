@@ -21,15 +21,15 @@ FAULT_TESTS = $(O)/tests/fault_rule $(FAULT_PROCESS:%=$(O)/tests/%)
 .PHONY: check-fault fault-sanitized
 check: check-fault
 
+tests: $(FAULT_TESTS) fault-sanitized
 check-fault: $(FAULT_TESTS) $(O)/virtiofs-daxd-fault fault-sanitized
-	@ret=0; \
-	for d in $(O) $(O)/sanitize; do \
-		echo "# fault_rule $$d"; $$d/tests/fault_rule || ret=1; \
+	@for d in $(O) $(O)/sanitize; do \
+		echo "$$d/tests/fault_rule"; \
 		for t in $(FAULT_PROCESS); do \
-			echo "# $$t $$d"; ASAN_OPTIONS=detect_leaks=0 \
-				$(O)/tests/$$t $$d/virtiofs-daxd-fault || ret=1; \
+			echo "ASAN_OPTIONS=detect_leaks=0" \
+				"$(O)/tests/$$t $$d/virtiofs-daxd-fault"; \
 		done; \
-	done; exit $$ret
+	done | tests/each $(AT_ONCE)
 
 fault-sanitized: core-sanitized
 	$(CORE_SANITIZED) $(O)/sanitize/tests/fault_rule

@@ -19,16 +19,16 @@ check: check-core
 
 # Each prints TAP; a failure is told once all have run. Looking for leaks takes
 # system calls which the daemon is not allowed.
+tests: core-tests core-sanitized
 check-core: core-tests core-sanitized $(O)/virtiofs-daxd
-	@ret=0; \
+	@{ \
 	for t in core_virtq core_dax_map core_map_slots; do \
-		echo "# $$t"; $(O)/sanitize/tests/$$t || ret=1; \
+		echo "$(O)/sanitize/tests/$$t"; \
 	done; \
 	for t in $(CORE_PROCESS); do for d in $(O) $(O)/sanitize; do \
-		echo "# $$t $$d"; \
-		ASAN_OPTIONS=detect_leaks=0 \
-			$(O)/tests/$$t $$d/virtiofs-daxd || ret=1; \
-	done; done; exit $$ret
+		echo "ASAN_OPTIONS=detect_leaks=0" \
+			"$(O)/tests/$$t $$d/virtiofs-daxd"; \
+	done; done; } | tests/each $(AT_ONCE)
 
 core-tests: $(CORE_PROCESS:%=$(O)/tests/%)
 core-sanitized:

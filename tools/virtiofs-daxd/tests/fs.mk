@@ -8,11 +8,11 @@ check: check-fs
 
 # Each prints TAP; a failure is told once all have run. All run with sanitizers
 # too, also that which looks for leaks.
+tests: $(FS_TESTS:%=$(O)/tests/%) fs-sanitized
 check-fs: $(FS_TESTS:%=$(O)/tests/%) fs-sanitized
-	@ret=0; \
-	for d in $(O) $(O)/sanitize; do for t in $(FS_TESTS); do \
-		echo "# $$t $$d"; $$d/tests/$$t || ret=1; \
-	done; done; exit $$ret
+	@for d in $(O) $(O)/sanitize; do for t in $(FS_TESTS); do \
+		echo "$$d/tests/$$t"; \
+	done; done | tests/each $(AT_ONCE)
 
 fs-sanitized: core-sanitized
 	$(CORE_SANITIZED) $(FS_TESTS:%=$(O)/sanitize/tests/%)

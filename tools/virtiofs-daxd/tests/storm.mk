@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The storm of random requests: `make check` sends a hundred thousand to the daemon,
-# also to one with ASan and UBSan. `make soak` sends a million to each, and to one
+# The storm of random requests: `make check` sends 400,000 to the daemon, also to
+# one with ASan and UBSan. `make soak` sends a million to each, and to one
 # that looks for data races, which runs tests of the daemon too.
 STORM = storm.c frontend.c ../fuzz/encode.c ../fuzz/share.c
 # Looking for leaks takes system calls which the daemon is not allowed; what ASan
@@ -13,11 +13,11 @@ THREAD_TESTS = $(CORE_PROCESS)
 .PHONY: check-storm soak thread
 check: check-storm
 
+tests: $(O)/tests/storm
 check-storm: $(O)/tests/storm $(O)/virtiofs-daxd core-sanitized
-	@ret=0; for d in $(O) $(O)/sanitize; do \
-		echo "# storm $$d"; \
-		$(STORM_RUN) $(O)/tests/storm $$d/virtiofs-daxd || ret=1; \
-	done; exit $$ret
+	@for d in $(O) $(O)/sanitize; do \
+		echo "$(STORM_RUN) $(O)/tests/storm $$d/virtiofs-daxd"; \
+	done | tests/each $(AT_ONCE)
 
 soak: $(O)/tests/storm $(THREAD_TESTS:%=$(O)/tests/%) $(O)/virtiofs-daxd \
 		core-sanitized thread

@@ -3,29 +3,29 @@
 # into it as it is, and linked with it for each sanitizer.
 WINDOW_QEMUS = $(O)/tests/window_qemu $(O)/tests/window_qemu_address \
 	$(O)/tests/window_qemu_thread
+WINDOW_TESTS = $(WINDOW_QEMUS) $(O)/tests/window_kvm.so \
+	$(O)/tests/window_early.so \
+	$(patsubst %,$(O)/tests/window_%,library daemon parts early)
+WINDOW_ASAN = verify_asan_link_order=0:detect_leaks=0:handle_sigbus=0
+WINDOW_TSAN = handle_sigbus=0:report_signal_unsafe=0
 
 .PHONY: check-window
 check: check-window
 
-check-window: $(O)/tests/window_library $(O)/tests/window_kvm.so $(WINDOW_QEMUS) \
-		$(O)/libvirtiofs-dax-qemu.so $(O)/tests/window_daemon \
-		$(O)/tests/window_parts $(O)/virtiofs-daxd core-sanitized \
-		$(O)/tests/window_early $(O)/tests/window_early.so
-	@ret=0; for q in $(WINDOW_QEMUS); do \
+tests: $(WINDOW_TESTS)
+check-window: $(WINDOW_TESTS) $(O)/libvirtiofs-dax-qemu.so $(O)/virtiofs-daxd core-sanitized
+	@{ for q in $(WINDOW_QEMUS); do \
 		lib=; [ $$q != $(O)/tests/window_qemu ] || \
 			lib=$(O)/libvirtiofs-dax-qemu.so; \
-		echo "# window_library $$(basename $$q)"; \
-		ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0:handle_sigbus=0 \
-		TSAN_OPTIONS=handle_sigbus=0:report_signal_unsafe=0 \
-			$< $$q $(O)/tests/window_kvm.so "$$lib" || ret=1; \
+		echo "ASAN_OPTIONS=$(WINDOW_ASAN) TSAN_OPTIONS=$(WINDOW_TSAN)" \
+			"$(O)/tests/window_library $$q $(O)/tests/window_kvm.so '$$lib'"; \
 	done; \
 	for d in $(O) $(O)/sanitize; do for t in daemon parts; do \
-		echo "# window_$$t $$d"; \
-		ASAN_OPTIONS=detect_leaks=0 \
-		LD_PRELOAD=$(O)/libvirtiofs-dax-qemu.so \
-			$(O)/tests/window_$$t $$d/virtiofs-daxd || ret=1; \
+		echo "ASAN_OPTIONS=detect_leaks=0" \
+			"LD_PRELOAD=$(O)/libvirtiofs-dax-qemu.so" \
+			"$(O)/tests/window_$$t $$d/virtiofs-daxd"; \
 	done; done; \
-	echo "# window_vmm"; tests/window_vmm.sh $(O) || ret=1; exit $$ret
+	echo "tests/window_vmm.sh $(O)"; } | tests/each $(AT_ONCE)
 
 $(O)/tests/window_early: tests/window_early.c | $(O)/tests
 	$(CC) $(LDFLAGS) $(QEMU_CFLAGS) -o $@ $<

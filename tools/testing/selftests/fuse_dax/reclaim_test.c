@@ -524,6 +524,12 @@ TEST_F_TIMEOUT(small, hot_mmap_stays, 120)
 	NEED_COUNTERS(&self->fs);
 	if (self->window < 8 * RANGE)
 		SKIP(return, "in less than 8 ranges all are used between two looks");
+	/*
+	 * Whatever the scale: in a file of twice the window each of the others is
+	 * used every tenth time, and all are in use whenever reclaim looks.
+	 */
+	self->size = 6 * self->window;
+	ASSERT_EQ(0, ftruncate(self->fd, self->size));
 	map = map_file(self->fd, self->size, PROT_READ, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, madvise((void *)map, self->size, MADV_RANDOM));
@@ -543,8 +549,7 @@ TEST_F_TIMEOUT(small, hot_mmap_stays, 120)
 	TH_LOG("%ld setups for what is hot, %ld mappings reclaimed", misses,
 	       reclaimed);
 	EXPECT_LE(1, misses);
-	/* 1 to 3 as a rule; 9 where a slow kernel finds a range late */
-	EXPECT_GE(12, misses);
+	EXPECT_GE(8, misses);
 	EXPECT_LE(100, reclaimed);
 	munmap((void *)map, self->size);
 }
