@@ -161,6 +161,7 @@ struct fuse_dax_small {
  * @first: first page that is to be given up; after @last if there is none
  * @last: last page
  * @delay: until @work looks again at what is in use, ms
+ * @said: how often something was said; READ_ONCE() elsewhere
  * @work: gives it up; nothing before the first use
  */
 struct fuse_dax_notice {
@@ -170,6 +171,7 @@ struct fuse_dax_notice {
 	pgoff_t first;
 	pgoff_t last;
 	unsigned int delay;
+	unsigned int said;
 	struct delayed_work work;
 };
 
@@ -530,6 +532,7 @@ void fuse_dax_req_put_work(struct work_struct *work);
 int fuse_dax_notify_wait(struct inode *inode);
 void fuse_dax_notify_work(struct work_struct *work);
 bool fuse_dax_notify_pending(const struct inode *inode);
+unsigned int fuse_dax_notify_said(struct inode *inode);
 
 /* dax_plan.c */
 /** enum fuse_dax_want - what a caller of fuse_dax_map_find() needs */
@@ -591,7 +594,7 @@ int fuse_dax_detach(struct fuse_dax_map *map, unsigned int first,
 		    unsigned int nr);
 int fuse_dax_detach_locked(struct fuse_dax_map *map,
 			   unsigned int first, unsigned int nr);
-void fuse_dax_detach_range(struct fuse_dax_inode *di, pgoff_t first,
+bool fuse_dax_detach_range(struct fuse_dax_inode *di, pgoff_t first,
 			   pgoff_t last);
 
 /* dax_reclaim.c */
