@@ -561,6 +561,14 @@ static int fuse_dax_iomap_begin(struct inode *inode, loff_t pos, loff_t length,
 	map = fuse_dax_map_hit(inode, pos >> PAGE_SHIFT, want);
 	if (IS_ERR(map))
 		return PTR_ERR(map);
+	/*
+	 * A mapping that was made when the server had said that data changes, and
+	 * before the size is known, may show places where the file has ended.
+	 */
+	if (fuse_dax_notify_pending(inode)) {
+		fuse_dax_map_put(map);
+		return -EAGAIN;
+	}
 
 	iomap->type = IOMAP_MAPPED;
 	iomap->flags = 0;

@@ -328,7 +328,9 @@ static vm_fault_t fuse_dax_cache_fault_unlocked(struct vm_fault *vmf)
 /* Whether a page that is locked is still the file's */
 static bool fuse_dax_cache_valid(struct inode *inode, struct folio *folio)
 {
-	return folio->mapping == inode->i_mapping &&
+	/* What has been missing then is taken out once it can be locked */
+	return !fuse_dax_notify_pending(inode) &&
+	       folio->mapping == inode->i_mapping &&
 	       folio_test_uptodate(folio) &&
 	       folio_pos(folio) < i_size_read(inode);
 }
@@ -430,16 +432,20 @@ static size_t fuse_dax_cache_copy(struct folio *folio, loff_t pos, loff_t end,
  * Context: i_rwsem held, no reference to a mapping. Takes page faults, and
  * invalidate_lock, shared. Waits for the server.
  * Return: bytes, up to the first page that is not there; 0 if that cannot be done;
- * or -errno.
+ * -EINPROGRESS if the server says that data changes; or -errno.
  */
 ssize_t fuse_dax_cache_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
-	loff_t size = i_size_read(inode);
+	unsigned int said = fuse_dax_notify_said(inode);
 	ssize_t done = 0;
+	loff_t size;
 
 	if (!fuse_dax_cache_allowed(iocb))
 		return 0;
+	if (fuse_dax_notify_pending(inode))
+		return -EINPROGRESS;
+	size = i_size_read(inode);
 	while (iocb->ki_pos < size && iov_iter_count(to)) {
 		pgoff_t index = iocb->ki_pos >> PAGE_SHIFT;
 		struct folio *folio = fuse_dax_cache_peek(inode, index);
@@ -454,6 +460,11 @@ ssize_t fuse_dax_cache_read(struct kiocb *iocb, struct iov_iter *to)
 		folio_put(folio);
 		if (!len)
 			return done ?: -EFAULT;
+		/* A page that was read short has zeros at its end */
+		if (fuse_dax_notify_said(inode) != said) {
+			iov_iter_revert(to, len);
+			return done ?: -EINPROGRESS;
+		}
 		iocb->ki_pos += len;
 		done += len;
 		cond_resched();

@@ -213,11 +213,15 @@ static struct fuse_dax_map *fuse_dax_detach_first(struct fuse_dax_inode *di,
 	return map;
 }
 
-/* Detaches of a mapping what is between two pages, ranges as a whole */
-static void fuse_dax_detach_between(struct fuse_dax_map *map, pgoff_t first,
+/*
+ * Detaches of a mapping what is between two pages, ranges as a whole; false if
+ * that cannot be, as it is used
+ */
+static bool fuse_dax_detach_between(struct fuse_dax_map *map, pgoff_t first,
 				    pgoff_t last)
 {
 	unsigned int from = 0, end = map->run.nr;
+	int err;
 
 	if (first > map->itn.start)
 		from = DIV_ROUND_UP(first - map->itn.start,
@@ -226,9 +230,11 @@ static void fuse_dax_detach_between(struct fuse_dax_map *map, pgoff_t first,
 		end = fuse_dax_page_to_range(last + 1 - map->itn.start);
 	if (from >= end ||
 	    (end - from < map->run.nr && !fuse_dax_window_cuts(map->win)))
-		return;
-	if (!fuse_dax_detach_locked(map, from, end - from))
+		return true;
+	err = fuse_dax_detach_locked(map, from, end - from);
+	if (!err)
 		fuse_dax_window_bury(map);
+	return err != -EAGAIN || READ_ONCE(map->state) != FUSE_DAX_LIVE;
 }
 
 /**
@@ -243,19 +249,22 @@ static void fuse_dax_detach_between(struct fuse_dax_map *map, pgoff_t first,
  *
  * Context: invalidate_lock of the inode held for write. Sleeps, but not for a
  * request or a pinned page.
+ * Return: false if some of it stays because it is being used, which is soon over.
  */
-void fuse_dax_detach_range(struct fuse_dax_inode *di, pgoff_t first,
+bool fuse_dax_detach_range(struct fuse_dax_inode *di, pgoff_t first,
 			   pgoff_t last)
 {
 	struct fuse_dax_map *map;
+	bool idle = true;
 
 	while ((map = fuse_dax_detach_first(di, first, last))) {
 		pgoff_t next = map->itn.last + 1;
 
-		fuse_dax_detach_between(map, first, last);
+		idle &= fuse_dax_detach_between(map, first, last);
 		fuse_dax_map_put(map);
 		if (!next || next > last)
-			return;
+			break;
 		first = next;
 	}
+	return idle;
 }

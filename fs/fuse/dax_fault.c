@@ -268,12 +268,12 @@ static vm_fault_t fuse_dax_fault_around(struct vm_fault *vmf, pgoff_t start,
 
 	if (!filemap_invalidate_trylock_shared(mapping))
 		return 0;
-	if (fuse_dax_notify_pending(mapping->host)) {
-		filemap_invalidate_unlock_shared(mapping);
-		return 0;
-	}
 	map = fuse_dax_map_hit_nowait(mapping->host, vmf->pgoff);
-	if (!IS_ERR(map)) {
+	/* This look comes after the other: see fuse_dax_iomap_begin() */
+	if (fuse_dax_notify_pending(mapping->host)) {
+		if (!IS_ERR(map))
+			fuse_dax_map_put(map);
+	} else if (!IS_ERR(map)) {
 		ret = dax_map_pages(vmf, max(start, map->itn.start),
 				    min(end, map->itn.last));
 		fuse_dax_map_put(map);

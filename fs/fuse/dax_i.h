@@ -162,6 +162,7 @@ struct fuse_dax_small {
  * @last: last page
  * @held: a cached page is to be dropped that somebody held
  * @delay: until @work looks again at what is in use, ms
+ * @said: how often something was said; READ_ONCE() elsewhere
  * @work: gives it up; nothing before the first use
  */
 struct fuse_dax_notice {
@@ -172,6 +173,7 @@ struct fuse_dax_notice {
 	pgoff_t last;
 	bool held;
 	unsigned int delay;
+	unsigned int said;
 	struct delayed_work work;
 };
 
@@ -521,6 +523,7 @@ void fuse_dax_req_put_work(struct work_struct *work);
 int fuse_dax_notify_wait(struct inode *inode);
 void fuse_dax_notify_work(struct work_struct *work);
 bool fuse_dax_notify_pending(const struct inode *inode);
+unsigned int fuse_dax_notify_said(struct inode *inode);
 
 /* dax_plan.c */
 /** enum fuse_dax_want - what a caller of fuse_dax_map_find() needs */
@@ -582,7 +585,7 @@ int fuse_dax_detach(struct fuse_dax_map *map, unsigned int first,
 		    unsigned int nr);
 int fuse_dax_detach_locked(struct fuse_dax_map *map,
 			   unsigned int first, unsigned int nr);
-void fuse_dax_detach_range(struct fuse_dax_inode *di, pgoff_t first,
+bool fuse_dax_detach_range(struct fuse_dax_inode *di, pgoff_t first,
 			   pgoff_t last);
 
 /* dax_reclaim.c */

@@ -20,10 +20,11 @@
 /*
  * A copy of @len bytes has ended. One that takes long is not waited for when the
  * window goes, see fuse_dax_conn_cut(), and an emptied window is not the file. Nor
- * may be what was read while the server said that data changes: -EINPROGRESS.
+ * may be what was read while the server said that data changes, for the @said + 1st
+ * time: -EINPROGRESS.
  */
 static ssize_t fuse_dax_transferred(struct kiocb *iocb, struct iov_iter *iter,
-				    ssize_t len)
+				    ssize_t len, unsigned int said)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	int err = -ENOTCONN;
@@ -35,7 +36,8 @@ static ssize_t fuse_dax_transferred(struct kiocb *iocb, struct iov_iter *iter,
 	smp_mb();
 	if (likely(!READ_ONCE(fuse_dax_window_of(inode)->stopped))) {
 		if (iov_iter_rw(iter) == WRITE ||
-		    likely(!fuse_dax_notify_pending(inode)))
+		    likely(!fuse_dax_notify_pending(inode) &&
+			   fuse_dax_notify_said(inode) == said))
 			return len;
 		err = -EINPROGRESS;
 	}
@@ -50,7 +52,8 @@ static ssize_t fuse_dax_transferred(struct kiocb *iocb, struct iov_iter *iter,
  * references to here.
  */
 static ssize_t fuse_dax_transfer_mapped(struct kiocb *iocb,
-					struct iov_iter *iter)
+					struct iov_iter *iter,
+					unsigned int said)
 {
 	ssize_t ret;
 
@@ -61,7 +64,7 @@ static ssize_t fuse_dax_transfer_mapped(struct kiocb *iocb,
 		return ret;
 	if (iov_iter_rw(iter) == WRITE)
 		fuse_dax_touch(file_inode(iocb->ki_filp));
-	return fuse_dax_transferred(iocb, iter, ret);
+	return fuse_dax_transferred(iocb, iter, ret, said);
 }
 
 /* Brings in the caller's buffer; 0 or -EFAULT */
@@ -251,11 +254,14 @@ static int fuse_dax_settle(struct kiocb *iocb)
  */
 static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 {
+	struct inode *inode = file_inode(iocb->ki_filp);
 	bool write = iov_iter_rw(iter) == WRITE;
 	ssize_t done = 0, ret = 0;
 	int tries = 0;
 
 	while (iov_iter_count(iter)) {
+		unsigned int said = fuse_dax_notify_said(inode);
+
 		ret = fuse_dax_settle(iocb);
 		/* No store where the file has ended */
 		if (!ret && write)
@@ -266,7 +272,7 @@ static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 			/* It shrank on the server since the write began */
 			ret = fuse_dax_fallback(iocb, iter);
 		} else {
-			ret = fuse_dax_transfer_mapped(iocb, iter);
+			ret = fuse_dax_transfer_mapped(iocb, iter, said);
 			if (ret < 0 && ret != -EINPROGRESS)
 				ret = fuse_dax_unblock(iocb, iter, ret,
 						       ++tries);

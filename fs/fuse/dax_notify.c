@@ -23,6 +23,19 @@
 /* How long to wait at most before what is in use is looked at again, ms */
 #define FUSE_DAX_NOTIFY_MAX	64
 
+/* How often to ask for attributes at most while others always tell of newer ones */
+#define FUSE_DAX_NOTIFY_ASKS	100
+
+/* How a look at a file has ended */
+enum fuse_dax_noticed {
+	/* All is given up, and the size is known */
+	FUSE_DAX_NOTICED,
+	/* Something is left for which nobody need wait, nor should: a pinned page */
+	FUSE_DAX_NOTICED_LEFT,
+	/* Something is being used, and would be for ever */
+	FUSE_DAX_NOTICED_USED,
+};
+
 /**
  * fuse_dax_notify_pending - whether a change is announced but not known yet
  * @inode: a DAX file
@@ -33,6 +46,24 @@
 bool fuse_dax_notify_pending(const struct inode *inode)
 {
 	return test_bit(FUSE_I_DAX_NOTIFIED, &get_fuse_inode(inode)->state);
+}
+
+/**
+ * fuse_dax_notify_said - how often the server has announced a change
+ * @inode: a DAX file
+ *
+ * To be read before it is seen that none is pending, and once more when something
+ * was copied: if the two differ, what was copied may be what a window shows where
+ * a file has ended.
+ *
+ * Context: Any.
+ * Return: the number.
+ */
+unsigned int fuse_dax_notify_said(struct inode *inode)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
+	return di ? smp_load_acquire(&di->notice.said) : 0;
 }
 
 /* Adds pages to those that are concerned; @notice->lock is held */
@@ -92,6 +123,7 @@ void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last)
 	guard(spinlock)(&di->notice.lock);
 	/* Again: the end of an earlier look may have cleared it */
 	set_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
+	WRITE_ONCE(di->notice.said, di->notice.said + 1);
 	fuse_dax_notice_add(&di->notice, first, last);
 	fuse_dax_notice_queue(inode, di, 0);
 }
@@ -209,38 +241,52 @@ static bool fuse_dax_notify_widen(struct fuse_dax_window *win,
 	return true;
 }
 
-/* Gives up what is mapped from @first to @last; false if some of it is in use */
-static bool fuse_dax_notify_detach(struct inode *inode,
-				   struct fuse_dax_inode *di, pgoff_t first,
-				   pgoff_t last)
+/*
+ * Gives up what is mapped from @first to @last. Who uses some of it is not in the
+ * way for long, but where many do there is always one: so no more begin to.
+ */
+static enum fuse_dax_noticed
+fuse_dax_notify_detach(struct inode *inode, struct fuse_dax_inode *di,
+		       pgoff_t first, pgoff_t last)
 {
+	enum fuse_dax_noticed noticed = FUSE_DAX_NOTICED;
 	struct fuse_dax_window *win = fuse_dax_window_of(inode);
-	bool left = false;
 
 	if (first > last)
-		return true;
+		return noticed;
 	filemap_invalidate_lock(inode->i_mapping);
 	if (fuse_dax_notify_widen(win, di, &first, &last)) {
 		/* At once, and of what cannot be detached too */
 		unmap_mapping_pages(inode->i_mapping, first, last - first + 1,
 				    false);
-		fuse_dax_detach_range(di, first, last);
-		left = fuse_dax_notify_widen(win, di, &first, &last);
+		if (!fuse_dax_detach_range(di, first, last))
+			noticed = FUSE_DAX_NOTICED_USED;
+		else if (fuse_dax_notify_widen(win, di, &first, &last))
+			noticed = FUSE_DAX_NOTICED_LEFT;
 	}
 	filemap_invalidate_unlock(inode->i_mapping);
-	return !left;
+	return noticed;
 }
 
 /*
  * Asks for the attributes. What they say of the size ends what is mapped past the
- * end. False if they are not taken because the file is being written to; the
- * write's answer tells of the size too.
+ * end. They are not taken if there is word of newer ones since, as of a file that
+ * somebody writes to on the host: then they are asked for once more. False if they
+ * are not taken because the file is being written to here; the write's answer tells
+ * of the size too, and who writes may fault on the file, and wait for us.
  */
 static bool fuse_dax_notify_ask(struct inode *inode)
 {
-	int err = fuse_update_attributes(inode, NULL, STATX_BASIC_STATS);
+	struct fuse_inode *fi = get_fuse_inode(inode);
 
-	return err || !(READ_ONCE(get_fuse_inode(inode)->inval_mask) & STATX_SIZE);
+	for (int i = 0; i < FUSE_DAX_NOTIFY_ASKS; i++) {
+		if (fuse_update_attributes(inode, NULL, STATX_BASIC_STATS) ||
+		    !(READ_ONCE(fi->inval_mask) & STATX_SIZE))
+			return true;
+		if (test_bit(FUSE_I_SIZE_UNSTABLE, &fi->state))
+			break;
+	}
+	return false;
 }
 
 /* Whether nobody need be told any more that a mapping was given up */
@@ -275,19 +321,24 @@ static void fuse_dax_notice_begin(struct fuse_dax_notice *notice,
  * inode is let go.
  */
 static bool fuse_dax_notice_end(struct inode *inode,
-				struct fuse_dax_notice *notice, bool again,
+				struct fuse_dax_notice *notice,
+				enum fuse_dax_noticed noticed,
 				const struct fuse_dax_look *look)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
 
 	guard(spinlock)(&notice->lock);
-	if (again)
+	if (noticed)
 		fuse_dax_notice_add(notice, look->first, look->last);
 	notice->held |= look->held;
 	/* Else something was said since this look began: there is another */
 	if (!delayed_work_pending(&notice->work)) {
-		clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
-		if ((!again && !notice->held) || fuse_dax_notify_over(inode)) {
+		bool over = (!noticed && !notice->held) ||
+			    fuse_dax_notify_over(inode);
+
+		if (over || noticed != FUSE_DAX_NOTICED_USED)
+			clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
+		if (over) {
 			notice->first = ULONG_MAX;
 			notice->last = 0;
 			notice->held = false;
@@ -325,14 +376,16 @@ void fuse_dax_notify_work(struct work_struct *work)
 	struct fuse_dax_inode *di = container_of(notice, typeof(*di), notice);
 	struct inode *inode = notice->inode;
 	struct fuse_mount *fm = get_fuse_mount(inode);
+	enum fuse_dax_noticed noticed;
 	struct fuse_dax_look look;
-	bool all, put;
+	bool put;
 
 	fuse_dax_notice_begin(notice, &look);
-	all = fuse_dax_notify_detach(inode, di, look.first, look.last);
-	all &= fuse_dax_notify_ask(inode);
+	noticed = fuse_dax_notify_detach(inode, di, look.first, look.last);
+	if (!fuse_dax_notify_ask(inode))
+		noticed = max(noticed, FUSE_DAX_NOTICED_LEFT);
 	fuse_dax_look_drop(inode, &look);
-	put = fuse_dax_notice_end(inode, notice, !all, &look);
+	put = fuse_dax_notice_end(inode, notice, noticed, &look);
 	/* First what they wait for, then the look for who waits */
 	smp_mb();
 	wake_up_var(&get_fuse_inode(inode)->state);

@@ -27,6 +27,7 @@
  * @outdated: a copy of what the guest may since have stored to: not to be mapped
  *	again; protected as @refs
  * @lost: stores to it may be lost, and to whom that was not told; protected as @refs
+ * @zeros: regions of it that still lose what is stored to them; protected as @refs
  * @volatile_holes: even reading a hole takes space (tmpfs)
  * @unshares: what it shares with others can be made its own (xfs)
  * @fd: the file itself; may be -1 unless @writable
@@ -44,6 +45,7 @@ struct dax_file {
 	bool copy;
 	bool outdated;
 	unsigned int lost;
+	unsigned int zeros;
 	bool volatile_holes;
 	bool unshares;
 	int fd;

@@ -150,7 +150,7 @@ bool dax_files_take_lost(struct dax_files *files, const struct pt_key *key,
 			*gone = files->lost[--files->num_lost];
 	}
 	for (; file; file = dax_files_next(file)) {
-		lost |= file->lost;
+		lost |= file->zeros ? DAX_LOST_ALL : file->lost;
 		file->lost &= ~to;
 	}
 	return lost & to;

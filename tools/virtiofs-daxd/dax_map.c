@@ -118,6 +118,7 @@ static struct dax_region map_delete(struct dax_map *map, unsigned int i)
 
 	pthread_mutex_lock(&map->lock);
 	region = dax_table_delete(&map->table, i);
+	map->any_lost |= region.zeros;
 	count_copies(map, &region, -1);
 	map->stats.live = map->table.count;
 	pthread_mutex_unlock(&map->lock);

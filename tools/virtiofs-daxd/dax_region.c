@@ -11,6 +11,7 @@ static void link_to_file(struct dax_region *region)
 	struct dax_file *file = region->file;
 
 	file->refs++;
+	file->zeros += region->zeros;
 	region->next = file->regions;
 	region->link = &file->regions;
 	if (region->next)
@@ -20,6 +21,12 @@ static void link_to_file(struct dax_region *region)
 
 static void unlink_from_file(struct dax_region *region)
 {
+	struct dax_file *file = region->file;
+
+	/* Since it was told the last time something may have been stored there. */
+	if (region->zeros)
+		file->lost = DAX_LOST_ALL;
+	file->zeros -= region->zeros;
 	*region->link = region->next;
 	if (region->next)
 		region->next->link = region->link;
@@ -74,6 +81,15 @@ bool dax_table_insert(struct dax_table *table, const struct dax_region *region)
 	return true;
 }
 
+void dax_region_set_zeros(struct dax_region *region)
+{
+	if (!region->file->writable)
+		return;
+	region->file->lost = DAX_LOST_ALL;
+	region->file->zeros += !region->zeros;
+	region->zeros = true;
+}
+
 struct dax_region dax_table_delete(struct dax_table *table, unsigned int i)
 {
 	struct dax_region **pos = table->regions + i;
@@ -111,6 +127,7 @@ struct dax_file *dax_table_set_file(struct dax_region *region,
 	struct dax_file *old = region->file;
 
 	unlink_from_file(region);
+	region->zeros = false;
 	region->file = file;
 	link_to_file(region);
 	return old;

@@ -18,6 +18,7 @@
  * @file: the file, referenced
  * @write: the guest asked for write access to some of it
  * @stops: stops of the device before the front-end's answer came
+ * @zeros: in place of some of it there are zeros, to which the guest may store
  * @next: in the list of the file
  * @link: what points to it there
  */
@@ -28,6 +29,7 @@ struct dax_region {
 	struct dax_file *file;
 	bool write;
 	unsigned int stops;
+	bool zeros;
 	struct dax_region *next;
 	struct dax_region **link;
 };
@@ -75,6 +77,12 @@ bool dax_table_insert(struct dax_table *table, const struct dax_region *region);
  * Return: the region, whose reference on the file is the caller's now.
  */
 struct dax_region dax_table_delete(struct dax_table *table, unsigned int i);
+
+/**
+ * dax_region_set_zeros - there are zeros in place of some of it, from now on
+ * @region: a region of a table
+ */
+void dax_region_set_zeros(struct dax_region *region);
 
 /**
  * dax_table_split - let no region lie on both sides of a place

@@ -48,7 +48,10 @@ static void note_report(struct dax_map *map, uint64_t start, uint64_t len,
 	for (; i < table->count && table->regions[i]->start < end; i++) {
 		struct dax_file *file = table->regions[i]->file;
 
-		if (file->writable)
+		/* Where they may be anywhere, most have none: told once. */
+		if (count == 1)
+			dax_region_set_zeros(table->regions[i]);
+		else if (file->writable)
 			file->lost = DAX_LOST_ALL;
 		map->any_lost |= file->writable;
 		key = file->key;
@@ -95,6 +98,8 @@ bool dax_map_any_lost(struct dax_map *map)
 	pthread_mutex_lock(&map->lock);
 	lost = map->any_lost;
 	map->any_lost = false;
+	for (unsigned int i = 0; i < map->table.count; i++)
+		lost |= map->table.regions[i]->zeros;
 	pthread_mutex_unlock(&map->lock);
 	return lost;
 }

@@ -45,7 +45,17 @@ static ssize_t read_all(int fd, struct iovec *iov, unsigned int count,
 	return done;
 }
 
-static void serve_read(const struct direct *direct, struct request *req)
+/* The answer, of bytes that are in place, or an error. */
+static void answer_read(struct request *req, ssize_t n)
+{
+	if (n < 0)
+		request_reply(req, n, NULL, 0);
+	else
+		request_reply_written(req, n);
+}
+
+/* Returns bytes, or a negative errno. */
+static ssize_t read_file(const struct direct *direct, struct request *req)
 {
 	const struct fuse_read_in *in = (void *)req->body;
 	struct virtq_chain *chain = &req->ticket.chain;
@@ -55,23 +65,38 @@ static void serve_read(const struct direct *direct, struct request *req)
 	ssize_t n;
 	int fd;
 
+	if (in->offset > INT64_MAX)
+		return -EINVAL;
 	fd = pt_file_fd(direct->pt, in->fh);
-	if (fd < 0) {
-		request_reply(req, fd, NULL, 0);
-		return;
-	}
+	if (fd < 0)
+		return fd;
 	/* The header's place is needed once more, whole. */
 	memcpy(all, iov, count * sizeof(*iov));
 	iov_slice(&data, &count, sizeof(struct fuse_out_header), in->size);
-	if (in->offset > INT64_MAX)
-		n = -EINVAL;
-	else
-		n = read_all(fd, data, count, in->offset);
+	n = read_all(fd, data, count, in->offset);
 	pt_file_put(direct->pt, in->fh);
-	if (n < 0)
-		request_reply(req, n, NULL, 0);
-	else
-		request_reply_written(req, n);
+	return n;
+}
+
+/*
+ * What is about to be taken away by others is read when that is done. That there is
+ * no room to wait is no reason to fail.
+ */
+static void serve_read(const struct direct *direct, struct request *req)
+{
+	const struct fuse_read_in *in = (void *)req->body;
+	struct pt_key key;
+	ssize_t n;
+	int err;
+
+	err = direct->map ? pt_file_key(direct->pt, in->fh, &key) : -ENOSYS;
+	err = err ?: guard_enter(&key, req);
+	if (err == -EINPROGRESS)
+		return;
+	n = read_file(direct, req);
+	if (!err)
+		guard_leave(&key, req);
+	answer_read(req, n);
 }
 
 /* Writes all of the vector, or as much as goes. */
@@ -169,13 +194,13 @@ static int setup_guarded(const struct direct *direct, struct request *req)
 
 	err = pt_node_key(direct->pt, req->header.nodeid, &key);
 	if (!err)
-		err = guard_enter(&key, req->header.nodeid, req);
+		err = guard_enter(&key, req);
 	if (err)
 		return err;
 	err = dax_map_setup(direct->map, req->header.nodeid, in->foffset,
 			    in->len, in->moffset,
 			    in->flags & FUSE_SETUPMAPPING_FLAG_WRITE);
-	guard_leave(&key);
+	guard_leave(&key, req);
 	return err;
 }
 

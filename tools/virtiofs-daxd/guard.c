@@ -23,8 +23,12 @@
 #define LOOK_MS 1
 /* Files that are idle are looked for this often, ms. */
 #define SWEEP_MS 500
-/* A call that was let go on is watched as long as this, ms. */
-#define CALL_MS 1000
+/*
+ * A call that was let go on is watched as long as this, ms: before it changes
+ * anything it may have to write all of the file. One that shows nothing of itself
+ * any more, as its thread was stopped on the way out, must not be for ever.
+ */
+#define CALL_MS 60000
 /*
  * More changes at a time go on at once: each takes a descriptor, and is looked at by
  * the one thread that everybody waits for.
@@ -42,6 +46,7 @@
  * @size: of the file before
  * @until: how long to wait, ms
  * @told: the guest was told
+ * @holds: what reads the file waits, too
  * @allowed: it was let go on
  * @next: in the list
  */
@@ -53,6 +58,7 @@ struct change {
 	uint64_t size;
 	int64_t until;
 	bool told;
+	bool holds;
 	bool allowed;
 	struct change *next;
 };
@@ -106,8 +112,17 @@ static void tell(const struct guarded *file, uint64_t from)
 		notify_inval_inode(file->nodeid, from, 0);
 }
 
+/* From now on who reads finds the file as it will be. Caller holds the lock. */
+static void hold_reads(struct change *change)
+{
+	change->file->holds += !change->holds;
+	change->holds = true;
+}
+
+/* Caller holds the lock. */
 static void allow(struct change *change)
 {
+	hold_reads(change);
 	answer(change->fd);
 	change->allowed = true;
 	change->until = clock_ms() + (change->call.number < 0 ? UNKNOWN_MS :
@@ -135,7 +150,9 @@ static void try_allow(struct change *change)
 	    !guard.shown(guard.map, &file->key, change->from)) {
 		if (change->told)
 			guard.missed = 0;
-		allow(change);
+		hold_reads(change);
+		if (!file->reads || late)
+			allow(change);
 		return;
 	}
 	if (!change->told)
@@ -173,6 +190,7 @@ static void finish(struct change *change)
 		tell(file, st.st_size);
 	close(change->fd);
 	guard.num_changes--;
+	file->holds -= change->holds;
 	file->changes--;
 	guard_files_put(file);
 	free(change);

@@ -8,7 +8,9 @@
  * truncation or the like by somebody else. Then the guest is told; its removes are
  * the acknowledgement. That the call may go on does not mean that it is done, so
  * it is watched until its thread has left it. Meanwhile setups of the file are
- * parked, without a thread. Afterwards the guest is told of the size that is true.
+ * parked, without a thread. So are reads, once the guest has let go: what they would
+ * find missing the guest would take for zeros. Afterwards the guest is told of the
+ * size that is true, and after that it has the answers.
  */
 #ifndef VIRTIOFS_DAXD_GUARD_H
 #define VIRTIOFS_DAXD_GUARD_H
@@ -22,7 +24,7 @@ struct dax_map;
 struct guarded;
 struct request;
 
-/* Most setups that are parked. */
+/* Most requests that are parked. */
 #define GUARD_MAX_PARKED 1024
 /* So often in a row the host waits in vain; then not until the guest answers. */
 #define GUARD_PATIENCE 3
@@ -69,21 +71,21 @@ struct guarded *guard_add(const struct pt_key *key, int fd);
 void guard_remove(struct guarded *file);
 
 /**
- * guard_enter - a part of a file is to be shown
+ * guard_enter - a part of a file is to be shown, or read
  * @key: which file
- * @nodeid: as what the guest knows it
- * @req: the request for that
+ * @req: the request for that, SETUPMAPPING or READ
  *
- * Return: 0: show it, and call guard_leave(); -EINPROGRESS: the file is being
- * changed, and @req is parked; -EAGAIN: likewise, but there is no room.
+ * Return: 0: do it, and call guard_leave(); -EINPROGRESS: the file is being
+ * changed, and @req is parked; -EAGAIN: likewise, but there is no room; or -ENOMEM.
  */
-int guard_enter(const struct pt_key *key, uint64_t nodeid, struct request *req);
+int guard_enter(const struct pt_key *key, struct request *req);
 
 /**
  * guard_leave - after guard_enter() returned 0
  * @key: which file
+ * @req: the request
  */
-void guard_leave(const struct pt_key *key);
+void guard_leave(const struct pt_key *key, const struct request *req);
 
 /**
  * guard_removed - something is in the window no more

@@ -75,6 +75,24 @@ void guard_files_put(struct guarded *file)
 	free(file);
 }
 
+static bool is_read(const struct request *req)
+{
+	return req->header.opcode == FUSE_READ;
+}
+
+/* Whether a request has to wait for those who change the file. */
+static bool must_wait(const struct guarded *file, const struct request *req)
+{
+	return !guard_files.stop &&
+	       (is_read(req) ? file->holds : file->changes);
+}
+
+/* What is being served of a kind. */
+static unsigned int *served(struct guarded *file, const struct request *req)
+{
+	return is_read(req) ? &file->reads : &file->setups;
+}
+
 struct request *guard_files_unpark(void)
 {
 	struct request **link = &guard_files.parked, *go = NULL;
@@ -83,7 +101,7 @@ struct request *guard_files_unpark(void)
 		struct request *req = *link;
 		struct guarded *file = file_find(&req->parked_for);
 
-		if (file && file->changes && !guard_files.stop) {
+		if (file && must_wait(file, req)) {
 			link = &req->next;
 			continue;
 		}
@@ -209,7 +227,7 @@ static int park(const struct pt_key *key, struct request *req)
 	return -EINPROGRESS;
 }
 
-int guard_enter(const struct pt_key *key, uint64_t nodeid, struct request *req)
+int guard_enter(const struct pt_key *key, struct request *req)
 {
 	struct guarded *file;
 	int err = 0;
@@ -220,18 +238,18 @@ int guard_enter(const struct pt_key *key, uint64_t nodeid, struct request *req)
 	file = guard_files_get(key);
 	if (!file) {
 		err = -ENOMEM;
-	} else if (file->changes && !guard_files.stop) {
+	} else if (must_wait(file, req)) {
 		err = park(key, req);
 		guard_files_put(file);
 	} else {
-		file->nodeid = nodeid;
-		file->setups++;
+		file->nodeid = req->header.nodeid;
+		++*served(file, req);
 	}
 	pthread_mutex_unlock(&guard_files.lock);
 	return err;
 }
 
-void guard_leave(const struct pt_key *key)
+void guard_leave(const struct pt_key *key, const struct request *req)
 {
 	struct guarded *file;
 
@@ -240,7 +258,7 @@ void guard_leave(const struct pt_key *key)
 	pthread_mutex_lock(&guard_files.lock);
 	file = file_find(key);
 	if (file) {
-		file->setups--;
+		--*served(file, req);
 		guard_files_put(file);
 	}
 	pthread_mutex_unlock(&guard_files.lock);

@@ -18,13 +18,15 @@
  * struct guarded - a file
  * @key: which file
  * @nodeid: as what the guest knows it, 0 if it does not
- * @refs: users of this: marks, setups, changes
+ * @refs: users of this: marks, setups, reads, changes
  * @marks: see guard_add()
  * @fd: of the file while it is marked, else -1
  * @idle: since when it need not be any more, ms
  * @setups: setups that are being served
+ * @reads: likewise
  * @own: our guest's changes that are being served
  * @changes: changes by others, from the event until they are done
+ * @holds: those of them for which reads wait, too
  * @next: of the same hash
  */
 struct guarded {
@@ -35,8 +37,10 @@ struct guarded {
 	int fd;
 	int64_t idle;
 	unsigned int setups;
+	unsigned int reads;
 	unsigned int own;
 	unsigned int changes;
+	unsigned int holds;
 	struct guarded *next;
 };
 

@@ -33,11 +33,13 @@
  * @device: what is offered
  * @conn: the socket
  * @mem: memory table in force
+ * @queues: which the front-end has, as far as it has named them
  */
 struct vhost_user {
 	const struct vhost_user_device *device;
 	int conn;
 	struct guest_mem *mem;
+	unsigned int queues;
 };
 
 /**
@@ -377,12 +379,14 @@ static int vu_set_vring_kick(struct vhost_user *vu, struct vu_message *msg)
 
 static int vu_set_vring_call(struct vhost_user *vu, struct vu_message *msg)
 {
-	uint64_t arg = msg->payload.u64;
-	struct queue *queue = vu_queue(vu, arg & VU_VRING_INDEX_MASK);
+	unsigned int index = msg->payload.u64 & VU_VRING_INDEX_MASK;
+	struct queue *queue = vu_queue(vu, index);
 
 	if (!queue)
 		return -EINVAL;
 	queue_set_call(queue, vu_take_fd(msg, 0));
+	if (vu->queues <= index)
+		vu->queues = index + 1;
 	return 0;
 }
 
@@ -406,6 +410,25 @@ static int vu_set_backend_req_fd(struct vhost_user *vu, struct vu_message *msg)
 	return 0;
 }
 
+/*
+ * What the front-end was told its device is like, it does not compare with what we
+ * serve; nor does it say why the guest cannot use it. QEMU names its queues when it
+ * makes the device, and reads the configuration as a whole.
+ */
+static void vu_check_device(const struct vhost_user *vu, uint64_t config_len)
+{
+	const struct vhost_user_device *device = vu->device;
+
+	if (vu->queues && vu->queues < device->num_queues)
+		log_warn_once("front-end: its device has %u queues, and %u are served: a guest may not be able to use it; QEMU's device needs num_vqs=%u",
+			      vu->queues, device->num_queues,
+			      device->num_queues);
+	if (config_len < device->config_len)
+		log_warn_once("front-end: its device has a configuration of %lu bytes, and %zu are served: a guest may not be able to use it; QEMU's device needs config_size=%zu",
+			      config_len, device->config_len,
+			      device->config_len);
+}
+
 static int vu_get_config(struct vhost_user *vu, struct vu_message *msg)
 {
 	struct vu_config *config = &msg->payload.config;
@@ -416,6 +439,8 @@ static int vu_get_config(struct vhost_user *vu, struct vu_message *msg)
 	    !range_end(config->offset, config->size, &end) ||
 	    end > VU_MAX_CONFIG)
 		return -EINVAL;
+	if (!config->offset)
+		vu_check_device(vu, end);
 	memset(config->data, 0, config->size);
 	if (config->offset < vu->device->config_len)
 		memcpy(config->data,

@@ -570,7 +570,7 @@ static bool lost(struct dax_map *map, uint64_t ino)
 			    DAX_LOST_ALL);
 }
 
-/* Of a page that the guest might have stored to it is told, once. */
+/* Of a page that the guest might store to it is told until it has gone, and then. */
 static void lost_pages(void)
 {
 	struct dax_map_stats stats;
@@ -584,7 +584,7 @@ static void lost_pages(void)
 	reports[2] = 40 * PAGE;
 	reports[3] = 11 * PAGE;
 	num_reports = 4;
-	CHECK(!lost(map, 1) && lost(map, 2) && !lost(map, 2) && !lost(map, 3));
+	CHECK(!lost(map, 1) && lost(map, 2) && lost(map, 2) && !lost(map, 3));
 	dax_map_get_stats(map, &stats);
 	CHECK(stats.lost == 4);
 	/* It is known when the maps are gone, too. */
@@ -593,6 +593,7 @@ static void lost_pages(void)
 	dax_map_take_reports(map);
 	dax_map_drop(map);
 	CHECK(lost(map, 3) && !lost(map, 3));
+	CHECK(lost(map, 2) && !lost(map, 2) && !lost(map, 1));
 	dax_map_free(map);
 }
 
@@ -611,13 +612,14 @@ static void all_who_ask_are_told(void)
 	reports[0] = 0;
 	reports[1] = 4 * PAGE;
 	num_reports = 2;
-	CHECK(dax_map_any_lost(map) && !dax_map_any_lost(map));
-	CHECK(told(map, 1, DAX_LOST_CLOSE) && !told(map, 1, DAX_LOST_CLOSE));
+	CHECK(dax_map_any_lost(map) && dax_map_any_lost(map));
+	CHECK(told(map, 1, DAX_LOST_CLOSE) && told(map, 1, DAX_LOST_CLOSE));
 	CHECK(!told(map, 2, DAX_LOST_ALL));
 	/* Of a file that has gone, too. */
 	dax_map_drop(map);
-	CHECK(!told(map, 1, DAX_LOST_CLOSE) && told(map, 1, DAX_LOST_ALL));
-	CHECK(!told(map, 1, DAX_LOST_ALL) && !dax_map_any_lost(map));
+	CHECK(dax_map_any_lost(map) && !dax_map_any_lost(map));
+	CHECK(told(map, 1, DAX_LOST_CLOSE) && !told(map, 1, DAX_LOST_CLOSE));
+	CHECK(told(map, 1, DAX_LOST_ALL) && !told(map, 1, DAX_LOST_ALL));
 	dax_map_free(map);
 }
 
@@ -654,9 +656,12 @@ static void all_that_is_lost_is_told(void)
 	report_len = 16 * PAGE;
 	reports[0] = 8 * PAGE;
 	num_reports = 1;
-	CHECK(!lost(map, 3) && lost(map, 1) && lost(map, 2) && !lost(map, 1));
+	CHECK(!lost(map, 3) && lost(map, 1) && lost(map, 2) && lost(map, 1));
 	CHECK(num_told == 2 && last_told.nodeid == 2 && last_told.offset == 0 &&
 	      last_told.len == (int64_t)(4 * PAGE));
+	/* What is shown anew has none. */
+	CHECK(dax_map_setup(map, 2, 0, 4 * PAGE, 16 * PAGE, true) == 0);
+	CHECK(lost(map, 2) && !lost(map, 2));
 	/* The map is gone before anybody has looked; another is there. */
 	report_len = PAGE;
 	reports[0] = 8 * PAGE;

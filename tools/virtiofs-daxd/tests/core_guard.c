@@ -6,9 +6,11 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <linux/virtio_ring.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -371,6 +373,94 @@ static void a_setup_waits_for_the_change(void)
 	CHECK(fe_shows(&fe, 2 * RANGE, 0, 4096) && fe_end(&fe) == 0);
 }
 
+/* A call on a file system that is frozen was let go on, and does nothing yet. */
+static bool frozen(bool (*what)(uint64_t node, uint64_t fh))
+{
+	int fs = open(fe_base, O_RDONLY | O_DIRECTORY), err = 0;
+	uint64_t node, fh;
+	bool done = false;
+	pid_t pid = -1;
+
+	CHECK_OR(fs >= 0 && fe_begin(&fe, options), false);
+	node = make_mapped("f");
+	fh = fe_open(&fe, node, O_RDONLY, &err);
+	if (node && !err && !ioctl(fs, FIFREEZE, 0)) {
+		pid = host(&fe, do_truncate);
+		done = told(&fe, node, 4096) && what(node, fh);
+		ioctl(fs, FITHAW, 0);
+	}
+	close(fs);
+	CHECK_OR(done && host_done(pid, 8000) >= 0, false);
+	CHECK_OR(told(&fe, node, 4096), false);
+	return true;
+}
+
+static void read_begin(uint64_t node, uint64_t fh)
+{
+	const struct fuse_read_in in = { .fh = fh, .offset = 8192,
+					 .size = 4096 };
+
+	fe_request_begin(&fe, FUSE_READ, node, &in, sizeof(in), in.size);
+}
+
+static size_t read_end(void)
+{
+	size_t got = 0;
+
+	return fe_request_end(&fe, NULL, 0, &got) ? (size_t)-1 : got;
+}
+
+/*
+ * What it misses the guest would take for zeros. While the host waits nothing is
+ * missing.
+ */
+static bool reads(uint64_t node, uint64_t fh)
+{
+	read_begin(node, fh);
+	CHECK_OR(read_end() == 4096 && fe_remove(&fe, 0, RANGE) == 0, false);
+	usleep(SOON * 1000);
+	read_begin(node, fh);
+	usleep(SOON * 1000);
+	CHECK_OR(!fe_pending(&fe, 2), false);
+	return true;
+}
+
+static bool a_read_waits(void)
+{
+	bool done = frozen(reads) && read_end() == 0;
+
+	return (fe_end(&fe) == 0) & done;
+}
+
+static void so_does_a_read_once_it_is_let_go_on(void)
+{
+	CHECK(fe_on_image("ext4", a_read_waits));
+}
+
+/* Longer than any pause between two looks at it. */
+static bool sets_up(uint64_t node, uint64_t fh)
+{
+	(void)fh;
+	CHECK_OR(fe_remove(&fe, 0, RANGE) == 0, false);
+	usleep(SOON * 1000);
+	setup_begin(node, 2 * RANGE);
+	usleep(2000000);
+	CHECK_OR(!fe_pending(&fe, 2), false);
+	return true;
+}
+
+static bool a_setup_waits(void)
+{
+	bool done = frozen(sets_up) && setup_end() == 0;
+
+	return (fe_end(&fe) == 0) & done;
+}
+
+static void however_long_it_takes(void)
+{
+	CHECK(fe_on_image("ext4", a_setup_waits));
+}
+
 /* What is parked when all ends is forgotten. */
 static void the_end_waits_for_nothing(void)
 {
@@ -533,6 +623,8 @@ static const struct fs_test tests[] = {
 	TEST(no_longer_than_said),
 	TEST(not_again_and_again),
 	TEST(a_setup_waits_for_the_change),
+	TEST(so_does_a_read_once_it_is_let_go_on),
+	TEST(however_long_it_takes),
 	TEST(the_end_waits_for_nothing),
 	TEST(a_daemon_that_dies_lets_go),
 	TEST(two_guests_wait_for_nobody),

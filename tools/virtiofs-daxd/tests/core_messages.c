@@ -127,6 +127,42 @@ static void start_names_what_is_served(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* As QEMU asks that makes a device with so many queues, and so much to be read. */
+static bool device_is(unsigned int queues, unsigned int config_len)
+{
+	struct vu_config config = { .size = config_len };
+	ssize_t len = offsetof(struct vu_config, data) + config_len;
+
+	CHECK_OR(fe_spawn(&fe, (const char *[]){ "--notifications",
+					      "--log-level", "warn", NULL }) &&
+		 fe_connect(&fe) && fe_handshake(&fe), false);
+	fe.num_queues = queues;
+	fe_start_queues(&fe, true);
+	return fe_call(&fe, VU_GET_CONFIG, &config, len, &config,
+		       sizeof(config)) == len;
+}
+
+/* The one line that there is. */
+static bool says(const char *text)
+{
+	/* Another thread writes it. */
+	for (int i = 0; i < 100 && !fe_lines(&fe); i++)
+		usleep(20000);
+	return fe_lines(&fe) == 1 && fe_said(&fe, text);
+}
+
+/* A guest then says that it cannot mount, or panics, and neither why. */
+static void a_device_that_is_too_small_is_told(void)
+{
+	CHECK(device_is(2, 44) && says("QEMU's device needs num_vqs=3"));
+	CHECK(fe_end(&fe) == 0);
+	CHECK(device_is(3, 40) && says("QEMU's device needs config_size=44"));
+	CHECK(fe_end(&fe) == 0);
+	CHECK(device_is(3, 44));
+	usleep(200000);
+	CHECK(!fe_lines(&fe) && fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(wrong_options),
 	TEST(wrong_values),
@@ -134,6 +170,7 @@ static const struct fs_test tests[] = {
 	TEST(errors_at_the_start_are_seen),
 	TEST(a_window_without_room_is_named),
 	TEST(start_names_what_is_served),
+	TEST(a_device_that_is_too_small_is_told),
 	/* Last: it gives up being root. */
 	TEST(privileges_are_named),
 };

@@ -392,6 +392,7 @@ static void a_lost_store_is_told(void)
 	fe.window[8192] = 1;
 	fe.window[RANGE + 8192] = 1;
 	CHECK(fsync_of(read) == 0 && fsync_of(write) == -EIO);
+	CHECK(fe_remove(&fe, RANGE, RANGE) == 0 && fsync_of(write) == -EIO);
 	CHECK(fsync_of(write) == 0 && fe_end(&fe) == 0);
 }
 
@@ -413,6 +414,30 @@ static int syncfs_of(uint64_t node)
 			  NULL);
 }
 
+/*
+ * A second store to the same page tells nobody: as long as it is there, and until
+ * that is told after it has gone, no sync succeeds.
+ */
+static void and_told_again_while_it_may_be_another(void)
+{
+	uint64_t node;
+
+	CHECK(begin(with_window, let_connect));
+	node = make("f", 50000);
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
+	CHECK(!truncate(fe_path(&fe, "f"), 4096));
+	fe.window[8192] = 1;
+	CHECK(fsync_of(node) == -EIO && !truncate(fe_path(&fe, "f"), 50000));
+	fe.window[8193] = 1;
+	CHECK(fsync_of(node) == -EIO && syncfs_of(FUSE_ROOT_ID) == -EIO);
+	fe.window[8194] = 1;
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, true) == 0);
+	CHECK(syncfs_of(FUSE_ROOT_ID) == -EIO && syncfs_of(FUSE_ROOT_ID) == 0);
+	CHECK(fsync_of(node) == -EIO && fsync_of(node) == 0);
+	fe.window[8192] = 1;
+	CHECK(fsync_of(node) == 0 && fe_end(&fe) == 0);
+}
+
 /* Who never syncs a file hears of it when it is closed, or all are synced. */
 static void a_lost_store_is_told_by_close_and_syncfs(void)
 {
@@ -424,6 +449,7 @@ static void a_lost_store_is_told_by_close_and_syncfs(void)
 	CHECK(flush_of(node) == 0 && syncfs_of(FUSE_ROOT_ID) == 0);
 	CHECK(!truncate(fe_path(&fe, "f"), 4096));
 	fe.window[8192] = 1;
+	CHECK(syncfs_of(FUSE_ROOT_ID) == -EIO && fe_remove(&fe, 0, RANGE) == 0);
 	CHECK(syncfs_of(FUSE_ROOT_ID) == -EIO && syncfs_of(FUSE_ROOT_ID) == 0);
 	CHECK(flush_of(node) == -EIO && flush_of(node) == 0);
 	CHECK(fsync_of(node) == -EIO && fsync_of(node) == 0);
@@ -683,6 +709,7 @@ IN_CHILD(the_base_is_no_memory)
 IN_CHILD(a_reset_makes_the_base_anew)
 IN_CHILD(what_is_lost_is_counted)
 IN_CHILD(a_lost_store_is_told)
+IN_CHILD(and_told_again_while_it_may_be_another)
 IN_CHILD(a_lost_store_is_told_by_close_and_syncfs)
 IN_CHILD(a_page_that_is_lacking_is_told)
 IN_CHILD(the_budget_bounds)
@@ -709,6 +736,7 @@ static const struct fs_test tests[] = {
 	TEST_ALONE(a_reset_makes_the_base_anew),
 	TEST_ALONE(what_is_lost_is_counted),
 	TEST_ALONE(a_lost_store_is_told),
+	TEST_ALONE(and_told_again_while_it_may_be_another),
 	TEST_ALONE(a_lost_store_is_told_by_close_and_syncfs),
 	TEST_ALONE(a_page_that_is_lacking_is_told),
 	TEST_ALONE(the_budget_bounds),

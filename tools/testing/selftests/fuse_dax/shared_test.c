@@ -4,7 +4,8 @@
  * collapsed, replaced, appended to. "The host" is scripts/host-hand
  * (FUSE_DAX_HOST_HAND=1), which does that to FILE from when there is a FILE.churn,
  * which it renames to FILE.churning, until that is gone; then it makes FILE a copy
- * of FILE.more, and a FILE.done.
+ * of FILE.more, and a FILE.done. When there is a FILE.cut it truncates FILE to its
+ * half, tells by FILE.took how long that took, us, and makes FILE what it was.
  *
  *   FUSE_DAX_SECS   how long (20)
  *   FUSE_DAX_GUARD  1: the server waits for the guest before a change is made
@@ -21,6 +22,9 @@
 /* How long the guest may believe what it is not told, ms */
 #define SYNC_MS		3000
 
+/* --guard-timeout of the server, ms */
+#define GUARD_MS	10000
+
 /**
  * struct seen - what the mappers have seen, in memory that they share
  * @stop: they shall end
@@ -29,6 +33,8 @@
  * @zeros: pages that showed zeros, where a file never has any
  * @read_zeros: the same of what was read
  * @failed: mappers that could not go on
+ * @round: mappers shall have touched all there is, for the so manyth time
+ * @ready: how often one of them has
  */
 struct seen {
 	int stop;
@@ -37,6 +43,8 @@ struct seen {
 	long zeros;
 	long read_zeros;
 	long failed;
+	long round;
+	long ready;
 };
 
 FIXTURE(shared)
@@ -221,6 +229,107 @@ TEST_F_TIMEOUT(shared, changed_by_the_host, 180)
 	EXPECT_LT(0, seen->past);
 	if (env_number("FUSE_DAX_GUARD", 0))
 		EXPECT_EQ(0, seen->zeros + seen->read_zeros);
+}
+
+/* Has all of a file in its page tables, each time that it is asked to */
+static pid_t go_hold(struct dax_fs *fs, struct seen *seen)
+{
+	pid_t pid = fork();
+	long round = 0;
+	char *map;
+
+	if (pid)
+		return pid;
+	map = map_file(openat(fs->dirfd, "f", O_RDONLY), SIZE, PROT_READ,
+		       MAP_SHARED);
+	for (; !stopped(seen); sleep_ms(5)) {
+		if (__atomic_load_n(&seen->round, __ATOMIC_ACQUIRE) == round)
+			continue;
+		round++;
+		for (off_t pos = 0; pos < (off_t)SIZE; pos += PAGE)
+			touch_read(map + pos);
+		__atomic_add_fetch(&seen->ready, 1, __ATOMIC_RELEASE);
+	}
+	_exit(0);
+}
+
+/* How long it took the host to truncate the file, us; or -1 */
+static long cut(struct dax_fs *fs)
+{
+	char text[32] = "";
+	int fd;
+
+	/* What was removed on the host is believed to be there for a while */
+	close(openat(fs->dirfd, "f.ask", O_CREAT | O_WRONLY, 0644));
+	if (renameat(fs->dirfd, "f.ask", fs->dirfd, "f.cut") ||
+	    !there_is(fs, "f.took", 60000))
+		return -1;
+	fd = openat(fs->dirfd, "f.took", O_RDONLY);
+	if (read(fd, text, sizeof(text) - 1) <= 0)
+		text[0] = 0;
+	close(fd);
+	unlinkat(fs->dirfd, "f.took", 0);
+	return text[0] ? atol(text) : -1;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	return *(const long *)a < *(const long *)b ? -1 : 1;
+}
+
+#define CUTS	9
+
+/* What it takes while so many have the file mapped; the longest is last */
+static bool cuts(struct dax_fs *fs, struct seen *seen, int mappers,
+		 long times[CUTS])
+{
+	pid_t pids[32];
+	bool done = true;
+	int i;
+
+	seen->stop = seen->round = seen->ready = 0;
+	for (i = 0; i < mappers; i++)
+		pids[i] = go_hold(fs, seen);
+	for (i = 0; done && i < CUTS; i++) {
+		long until = now_ms() + SYNC_MS;
+
+		while (!is_whole(fs) && now_ms() < until)
+			sleep_ms(20);
+		__atomic_add_fetch(&seen->round, 1, __ATOMIC_RELEASE);
+		while (__atomic_load_n(&seen->ready, __ATOMIC_ACQUIRE) <
+		       (i + 1L) * mappers)
+			sleep_ms(5);
+		/* is_whole() has had it mapped */
+		if (!mappers)
+			drop_caches(3);
+		times[i] = cut(fs);
+		done = times[i] >= 0;
+	}
+	__atomic_store_n(&seen->stop, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < mappers; i++)
+		done &= wait_within(pids[i], 10000) == 0;
+	qsort(times, CUTS, sizeof(*times), by_size);
+	return done;
+}
+
+/*
+ * Rule: with a guard the host waits for the guest no longer than it was told to.
+ * Wrong: a truncation takes longer. Right: what is printed.
+ */
+TEST_F_TIMEOUT(shared, the_host_does_not_wait_long, 120)
+{
+	long none[CUTS], one[CUTS], many[CUTS];
+
+	close(make(&self->fs, "f.more"));
+	close(make(&self->fs, "f"));
+	ASSERT_TRUE(cuts(&self->fs, self->seen, 0, none));
+	ASSERT_TRUE(cuts(&self->fs, self->seen, 1, one));
+	ASSERT_TRUE(cuts(&self->fs, self->seen, 32, many));
+	TH_LOG("a truncation takes %ld us, with 1 mapper %ld, with 32 %ld; at most %ld, %ld, %ld",
+	       none[CUTS / 2], one[CUTS / 2], many[CUTS / 2], none[CUTS - 1],
+	       one[CUTS - 1], many[CUTS - 1]);
+	EXPECT_GT(GUARD_MS * 1000, one[CUTS - 1]);
+	EXPECT_GT(GUARD_MS * 1000, many[CUTS - 1]);
 }
 
 TEST_HARNESS_MAIN
