@@ -460,7 +460,11 @@ ssize_t fuse_dax_cache_read(struct kiocb *iocb, struct iov_iter *to)
 		folio_put(folio);
 		if (!len)
 			return done ?: -EFAULT;
-		/* A page that was read short has zeros at its end */
+		/*
+		 * A page that was read short has zeros at its end. First the copy,
+		 * then the look, as in fuse_dax_notified() it is the other way.
+		 */
+		smp_rmb();
 		if (fuse_dax_notify_said(inode) != said) {
 			iov_iter_revert(to, len);
 			return done ?: -EINPROGRESS;

@@ -11,7 +11,7 @@
 #include <linux/slab.h>
 
 /*
- * Files that are looked at at a time because of what the server has said. Each may
+ * So many files are looked at together because of what the server has said. Each may
  * wait for the server, and all of them may be concerned at once.
  */
 #define FUSE_DAX_NOTICES	16

@@ -63,7 +63,10 @@ unsigned int fuse_dax_notify_said(struct inode *inode)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 
-	return di ? smp_load_acquire(&di->notice.said) : 0;
+	if (!di)
+		return 0;
+	/* Before whatever is then looked at: pairs with i_lock, see fuse_dax_notified() */
+	return smp_load_acquire(&di->notice.said);
 }
 
 /* Adds pages to those that are concerned; @notice->lock is held */

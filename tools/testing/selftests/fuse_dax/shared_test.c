@@ -287,7 +287,9 @@ static bool cuts(struct dax_fs *fs, struct seen *seen, int mappers,
 	bool done = true;
 	int i;
 
-	seen->stop = seen->round = seen->ready = 0;
+	seen->stop = 0;
+	seen->round = 0;
+	seen->ready = 0;
 	for (i = 0; i < mappers; i++)
 		pids[i] = go_hold(fs, seen);
 	for (i = 0; done && i < CUTS; i++) {
