@@ -45,9 +45,11 @@
  * @from: first byte that is concerned
  * @size: of the file before
  * @until: how long to wait, ms
+ * @kind: of the event
  * @told: the guest was told
  * @holds: what reads the file waits, too
  * @allowed: it was let go on
+ * @left: it is over, as its thread has come to another one
  * @next: in the list
  */
 struct change {
@@ -57,9 +59,11 @@ struct change {
 	uint64_t from;
 	uint64_t size;
 	int64_t until;
+	uint64_t kind;
 	bool told;
 	bool holds;
 	bool allowed;
+	bool left;
 	struct change *next;
 };
 
@@ -174,7 +178,8 @@ static bool is_done(const struct change *change)
 {
 	struct stat st;
 
-	return (change->call.number >= 0 &&
+	return change->left ||
+	       (change->call.number >= 0 &&
 		guard_call_left(guard.proc, &change->call)) ||
 	       clock_ms() >= change->until ||
 	       (!fstat(change->fd, &st) && (uint64_t)st.st_size != change->size);
@@ -219,6 +224,8 @@ static bool step_changes(void)
 		if (go)
 			break;
 	}
+	if (!go)
+		go = guard_files_unpark();
 	pthread_mutex_unlock(&guard_files.lock);
 	while (go) {
 		struct request *req = go;
@@ -242,6 +249,21 @@ static void changes_drop(void)
 		finish(change);
 	}
 	pthread_mutex_unlock(&guard_files.lock);
+}
+
+/*
+ * A thread that does the same again and again is always seen in the same call. One
+ * call has one event of each kind for a file.
+ */
+static void end_former(const struct change *change)
+{
+	for (struct change *former = guard.changes; former;
+	     former = former->next)
+		if (change->call.tid && former->allowed &&
+		    former->file == change->file &&
+		    former->call.tid == change->call.tid &&
+		    former->kind == change->kind)
+			former->left = true;
 }
 
 /* Returns false if it is harmless: it was not added. */
@@ -269,6 +291,7 @@ static bool change_add(const struct fanotify_event_metadata *event)
 	change->from = from;
 	change->size = st.st_size;
 	change->until = clock_ms() + guard.timeout;
+	change->kind = event->mask & FAN_OPEN_PERM;
 	pthread_mutex_lock(&guard_files.lock);
 	change->file = guard_files_get(&key);
 	if (change->file)
@@ -278,6 +301,7 @@ static bool change_add(const struct fanotify_event_metadata *event)
 		free(change);
 		return false;
 	}
+	end_former(change);
 	change->next = guard.changes;
 	guard.changes = change;
 	guard.num_changes++;

@@ -21,6 +21,11 @@
 
 /* How long a file stays marked that is not mapped any more. */
 #define IDLE_MS 1000
+/*
+ * So long a read waits, ms: who has sent it cannot be killed meanwhile, and a file
+ * that is changed all the time is never without a change.
+ */
+#define READ_MS 1000
 
 struct guard_files guard_files = {
 	.group = -1,
@@ -83,8 +88,12 @@ static bool is_read(const struct request *req)
 /* Whether a request has to wait for those who change the file. */
 static bool must_wait(const struct guarded *file, const struct request *req)
 {
-	return !guard_files.stop &&
-	       (is_read(req) ? file->holds : file->changes);
+	if (guard_files.stop)
+		return false;
+	if (!is_read(req))
+		return file->changes;
+	return file->holds &&
+	       (!req->parked_until || clock_ms() < req->parked_until);
 }
 
 /* What is being served of a kind. */
@@ -221,6 +230,8 @@ static int park(const struct pt_key *key, struct request *req)
 		return -EAGAIN;
 	request_suspend(req);
 	req->parked_for = *key;
+	if (!req->parked_until)
+		req->parked_until = clock_ms() + READ_MS;
 	req->next = guard_files.parked;
 	guard_files.parked = req;
 	guard_files.num_parked++;

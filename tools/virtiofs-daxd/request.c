@@ -95,6 +95,7 @@ static bool request_fetch(struct queue_ticket *ticket)
 	memset(req->buf + req->len, 0, REQUEST_PADDING);
 	req->unique = req->header.unique;
 	req->interrupted = false;
+	req->parked_until = 0;
 	req->tried_once = false;
 	return request_touches_memory(req);
 }

@@ -32,6 +32,7 @@
  * @unique: the guest's name for it
  * @interrupted: the guest does not want to wait for it any more
  * @parked_for: the file for whose change it waits
+ * @parked_until: a read waits no longer than this, ms; 0 if it never did
  * @pool: the pool that serves it
  * @again: has it served once more, after request_suspend(); it is not the caller's
  *	any more
@@ -49,6 +50,7 @@ struct request {
 	uint32_t generation;
 	uint64_t unique;
 	struct pt_key parked_for;
+	int64_t parked_until;
 	struct pool *pool;
 	void (*again)(struct request *req);
 	bool interrupted;

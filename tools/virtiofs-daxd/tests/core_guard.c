@@ -85,6 +85,21 @@ static int do_empty(const char *path)
 	return open(path, O_WRONLY | O_TRUNC) < 0;
 }
 
+/* Whoever looks sees the same call each time. */
+static int do_empty_for_long(const char *path)
+{
+	const long end = now_ms() + 5000;
+	int fd;
+
+	do {
+		fd = open(path, O_WRONLY | O_TRUNC);
+		if (fd < 0)
+			return 1;
+		close(fd);
+	} while (now_ms() < end);
+	return 0;
+}
+
 static int do_collapse(const char *path)
 {
 	return fallocate(open(path, O_RDWR), FALLOC_FL_COLLAPSE_RANGE, 4096,
@@ -461,6 +476,41 @@ static void however_long_it_takes(void)
 	CHECK(fe_on_image("ext4", a_setup_waits));
 }
 
+static bool soon_pending(long ms)
+{
+	const long end = now_ms() + ms;
+
+	while (!fe_pending(&fe, 2) && now_ms() < end)
+		usleep(1000);
+	return fe_pending(&fe, 2);
+}
+
+/* A file that is changed all the time keeps no read, nor the guard from others. */
+static void one_thread_is_no_crowd(void)
+{
+	uint64_t node, g, fh;
+	pid_t pid, other;
+	int err;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	g = make("g");
+	CHECK(node && g && !fe_setup(&fe, g, 0, RANGE, RANGE, true));
+	fh = fe_open(&fe, node, O_RDONLY, &err);
+	pid = host(&fe, do_empty_for_long);
+	CHECK(!err && told(&fe, node, 0) && fe_remove(&fe, 0, RANGE) == 0);
+	usleep(2000000);
+	read_begin(node, fh);
+	CHECK(soon_pending(2000) && read_end() == 0);
+	other = fork();
+	if (!other)
+		_exit(truncate(fe_path(&fe, "g"), 4096));
+	CHECK(host_done(other, SOON) == -1);
+	CHECK(fe_remove(&fe, RANGE, RANGE) == 0);
+	CHECK(host_done(other, SOON) >= 0 && host_done(pid, 8000) >= 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* What is parked when all ends is forgotten. */
 static void the_end_waits_for_nothing(void)
 {
@@ -625,6 +675,7 @@ static const struct fs_test tests[] = {
 	TEST(a_setup_waits_for_the_change),
 	TEST(so_does_a_read_once_it_is_let_go_on),
 	TEST(however_long_it_takes),
+	TEST(one_thread_is_no_crowd),
 	TEST(the_end_waits_for_nothing),
 	TEST(a_daemon_that_dies_lets_go),
 	TEST(two_guests_wait_for_nobody),
