@@ -249,6 +249,18 @@ static int fuse_dax_settle(struct kiocb *iocb)
 }
 
 /*
+ * After a copy that came to nothing: -EINPROGRESS if it is to be made again. What is
+ * changed all the time on the server is read there.
+ */
+static ssize_t fuse_dax_again(struct kiocb *iocb, struct iov_iter *iter,
+			      ssize_t err, int tries)
+{
+	if (err != -EINPROGRESS)
+		return fuse_dax_unblock(iocb, iter, err, tries);
+	return tries < FUSE_DAX_COPY_TRIES ? err : fuse_dax_fallback(iocb, iter);
+}
+
+/*
  * Reads or writes through memory where it is mapped and by request where it is
  * not. Bytes done, or -errno if none.
  */
@@ -273,9 +285,8 @@ static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 			ret = fuse_dax_fallback(iocb, iter);
 		} else {
 			ret = fuse_dax_transfer_mapped(iocb, iter, said);
-			if (ret < 0 && ret != -EINPROGRESS)
-				ret = fuse_dax_unblock(iocb, iter, ret,
-						       ++tries);
+			if (ret < 0)
+				ret = fuse_dax_again(iocb, iter, ret, ++tries);
 			if (ret == -EINPROGRESS)
 				continue;
 		}

@@ -65,7 +65,7 @@ unsigned int fuse_dax_notify_said(struct inode *inode)
 
 	if (!di)
 		return 0;
-	/* Before whatever is then looked at: pairs with i_lock, see fuse_dax_notified() */
+	/* Pairs with fuse_dax_notified(): then the bit */
 	return smp_load_acquire(&di->notice.said);
 }
 
@@ -97,12 +97,15 @@ static void fuse_dax_notice_queue(struct inode *inode,
 		notice->inode = inode;
 		notice->delay = 1;
 	}
-	if (!delay)
+	if (!delay) {
+		/* What is said now need not wait as long as what was left */
+		notice->delay = 1;
 		mod_delayed_work(get_fuse_conn(inode)->dax->notices,
 				 &notice->work, 0);
-	else
+	} else {
 		queue_delayed_work(get_fuse_conn(inode)->dax->notices,
 				   &notice->work, delay);
+	}
 }
 
 /**
@@ -126,7 +129,8 @@ void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last)
 	guard(spinlock)(&di->notice.lock);
 	/* Again: the end of an earlier look may have cleared it */
 	set_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
-	WRITE_ONCE(di->notice.said, di->notice.said + 1);
+	/* After the bit: who sees this sees that */
+	smp_store_release(&di->notice.said, di->notice.said + 1);
 	fuse_dax_notice_add(&di->notice, first, last);
 	fuse_dax_notice_queue(inode, di, 0);
 }
@@ -156,6 +160,13 @@ int fuse_dax_notify_wait(struct inode *inode)
 	return 0;
 }
 
+/* Whether nobody need be told any more that a mapping was given up */
+static bool fuse_dax_notify_over(struct inode *inode)
+{
+	return READ_ONCE(fuse_dax_window_of(inode)->stopped) ||
+	       list_empty_careful(&get_fuse_mount(inode)->fc_entry);
+}
+
 /* Drops cached pages, and has the worker come for those that somebody holds */
 static void fuse_dax_notify_drop(struct inode *inode)
 {
@@ -164,7 +175,9 @@ static void fuse_dax_notify_drop(struct inode *inode)
 	if (fuse_dax_cache_invalidate(inode, 0, ULONG_MAX) != -EBUSY)
 		return;
 	guard(spinlock)(&inode->i_lock);
-	if (inode_state_read(inode) & (I_FREEING | I_WILL_FREE))
+	/* What begins once the mount was drained would keep the inode */
+	if (inode_state_read(inode) & (I_FREEING | I_WILL_FREE) ||
+	    fuse_dax_notify_over(inode))
 		return;
 	guard(spinlock)(&di->notice.lock);
 	di->notice.held = true;
@@ -292,17 +305,11 @@ static bool fuse_dax_notify_ask(struct inode *inode)
 	return false;
 }
 
-/* Whether nobody need be told any more that a mapping was given up */
-static bool fuse_dax_notify_over(struct inode *inode)
-{
-	return READ_ONCE(fuse_dax_window_of(inode)->stopped) ||
-	       list_empty_careful(&get_fuse_mount(inode)->fc_entry);
-}
-
 /* What a look is about: pages that are mapped; and cached pages that were held */
 struct fuse_dax_look {
 	pgoff_t first, last;
 	bool held;
+	unsigned int said;
 };
 
 static void fuse_dax_notice_begin(struct fuse_dax_notice *notice,
@@ -313,6 +320,7 @@ static void fuse_dax_notice_begin(struct fuse_dax_notice *notice,
 		.first = notice->first,
 		.last = notice->last,
 		.held = notice->held,
+		.said = notice->said,
 	};
 	notice->first = ULONG_MAX;
 	notice->last = 0;
@@ -329,30 +337,31 @@ static bool fuse_dax_notice_end(struct inode *inode,
 				const struct fuse_dax_look *look)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
+	bool over;
 
 	guard(spinlock)(&notice->lock);
 	if (noticed)
 		fuse_dax_notice_add(notice, look->first, look->last);
 	notice->held |= look->held;
-	/* Else something was said since this look began: there is another */
-	if (!delayed_work_pending(&notice->work)) {
-		bool over = (!noticed && !notice->held) ||
-			    fuse_dax_notify_over(inode);
-
-		if (over || noticed != FUSE_DAX_NOTICED_USED)
-			clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
-		if (over) {
-			notice->first = ULONG_MAX;
-			notice->last = 0;
-			notice->held = false;
-			notice->inode = NULL;
-			return true;
-		}
-		queue_delayed_work(get_fuse_conn(inode)->dax->notices,
-				   &notice->work,
-				   msecs_to_jiffies(notice->delay));
-		notice->delay = min(2 * notice->delay, FUSE_DAX_NOTIFY_MAX);
+	/* There is another look for that, which ends it */
+	if (notice->said != look->said)
+		return false;
+	over = (!noticed && !notice->held) || fuse_dax_notify_over(inode);
+	if (over || noticed != FUSE_DAX_NOTICED_USED)
+		clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
+	/* For cached pages that somebody holds, which nobody waits for */
+	if (delayed_work_pending(&notice->work))
+		return false;
+	if (over) {
+		notice->first = ULONG_MAX;
+		notice->last = 0;
+		notice->held = false;
+		notice->inode = NULL;
+		return true;
 	}
+	queue_delayed_work(get_fuse_conn(inode)->dax->notices, &notice->work,
+			   msecs_to_jiffies(notice->delay));
+	notice->delay = min(2 * notice->delay, FUSE_DAX_NOTIFY_MAX);
 	return false;
 }
 
