@@ -65,15 +65,14 @@ static ssize_t read_file(const struct direct *direct, struct request *req)
 	ssize_t n;
 	int fd;
 
-	if (in->offset > INT64_MAX)
-		return -EINVAL;
 	fd = pt_file_fd(direct->pt, in->fh);
 	if (fd < 0)
 		return fd;
 	/* The header's place is needed once more, whole. */
 	memcpy(all, iov, count * sizeof(*iov));
 	iov_slice(&data, &count, sizeof(struct fuse_out_header), in->size);
-	n = read_all(fd, data, count, in->offset);
+	n = in->offset > INT64_MAX ? -EINVAL :
+				     read_all(fd, data, count, in->offset);
 	pt_file_put(direct->pt, in->fh);
 	return n;
 }
