@@ -167,10 +167,10 @@ static int fuse_dax_cache_drop_folio(struct inode *inode, struct folio *folio,
 
 /*
  * Drops pages from @first to @last, and leaves alone what the window shows.
- * The first error; it goes on all the same.
+ * The first error; it goes on all the same. Adds to @held what somebody holds.
  */
 static int fuse_dax_cache_drop(struct inode *inode, pgoff_t first, pgoff_t last,
-			       unsigned int how)
+			       unsigned int how, struct fuse_dax_span *held)
 {
 	struct address_space *mapping = inode->i_mapping;
 	enum lru_cache_drained drained = LRU_CACHE_NOT_DRAINED;
@@ -192,6 +192,10 @@ static int fuse_dax_cache_drop(struct inode *inode, pgoff_t first, pgoff_t last,
 				res = fuse_dax_cache_drop_folio(inode, folio,
 								how, &drained);
 			folio_unlock(folio);
+			if (res == -EBUSY && held)
+				fuse_dax_span_add(held, (struct fuse_dax_span) {
+					folio->index,
+					folio_next_index(folio) - 1 });
 			err = err ?: res;
 		}
 		folio_batch_release(&batch);
@@ -263,7 +267,7 @@ int fuse_dax_cache_evict(struct fuse_dax_map *map)
 		return err;
 	up_write(&mapping->invalidate_lock);
 	return fuse_dax_cache_drop(map->inode, map->itn.start, map->itn.last,
-				   FUSE_DAX_DROP_WRITE) ? -EDEADLK : 0;
+				   FUSE_DAX_DROP_WRITE, NULL) ? -EDEADLK : 0;
 }
 
 /**
@@ -282,7 +286,25 @@ int fuse_dax_cache_invalidate(struct inode *inode, pgoff_t first, pgoff_t last)
 {
 	if (!fuse_dax_cache_any(inode))
 		return 0;
-	return fuse_dax_cache_drop(inode, first, last, FUSE_DAX_DROP_WRITE);
+	return fuse_dax_cache_drop(inode, first, last, FUSE_DAX_DROP_WRITE,
+				   NULL);
+}
+
+/**
+ * fuse_dax_cache_renew - the same, but tell which pages are to be dropped later
+ * @inode: a DAX file
+ * @span: pages; then those that stay because somebody holds them
+ *
+ * Context: See fuse_dax_cache_invalidate().
+ */
+void fuse_dax_cache_renew(struct inode *inode, struct fuse_dax_span *span)
+{
+	struct fuse_dax_span held = FUSE_DAX_NO_PAGES;
+
+	if (span->first <= span->last && fuse_dax_cache_any(inode))
+		fuse_dax_cache_drop(inode, span->first, span->last,
+				    FUSE_DAX_DROP_WRITE, &held);
+	*span = held;
 }
 
 /**
@@ -317,7 +339,7 @@ void fuse_dax_cache_discard(struct inode *inode, loff_t start, loff_t end)
 	if (fuse_dax_cache_any(inode))
 		fuse_dax_cache_drop(inode, start >> PAGE_SHIFT,
 				    end >> PAGE_SHIFT, FUSE_DAX_DROP_WRITE |
-						       FUSE_DAX_DROP_HELD);
+						       FUSE_DAX_DROP_HELD, NULL);
 }
 
 /* Pages are zero behind the end of the file, and so will the file be if it grows */
@@ -432,7 +454,7 @@ void fuse_dax_cache_size_set(struct inode *inode, loff_t size)
 		return;
 	fuse_dax_cache_zero_tail(inode, size);
 	fuse_dax_cache_drop(inode, DIV_ROUND_UP_ULL(size, PAGE_SIZE), ULONG_MAX,
-			    FUSE_DAX_DROP_HELD);
+			    FUSE_DAX_DROP_HELD, NULL);
 }
 
 /* Has CPUs give up pages that they have in batches for the LRU lists */

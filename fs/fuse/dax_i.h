@@ -155,12 +155,31 @@ struct fuse_dax_small {
 };
 
 /**
+ * struct fuse_dax_span - pages, from one to another
+ * @first: first page; after @last if there are none
+ * @last: last page
+ */
+struct fuse_dax_span {
+	pgoff_t first;
+	pgoff_t last;
+};
+
+#define FUSE_DAX_NO_PAGES ((struct fuse_dax_span) { .first = ULONG_MAX })
+
+static inline void fuse_dax_span_add(struct fuse_dax_span *span,
+				     struct fuse_dax_span more)
+{
+	span->first = min(span->first, more.first);
+	span->last = max(span->last, more.last);
+}
+
+/**
  * struct fuse_dax_notice - what the server has said of the data of a file
  * @lock: protects the fields below. Taken with &inode.i_lock held
  * @inode: referenced while @work has something to do, else NULL
  * @first: first page that is to be given up; after @last if there is none
  * @last: last page
- * @held: a cached page is to be dropped that somebody held
+ * @held: cached pages that are to be dropped, which somebody held
  * @delay: until @work looks again at what is in use, ms
  * @said: how often something was said; READ_ONCE() elsewhere
  * @work: gives it up; nothing before the first use
@@ -171,7 +190,7 @@ struct fuse_dax_notice {
 	struct inode *inode;
 	pgoff_t first;
 	pgoff_t last;
-	bool held;
+	struct fuse_dax_span held;
 	unsigned int delay;
 	unsigned int said;
 	struct delayed_work work;
@@ -603,6 +622,7 @@ void fuse_dax_conn_disable_work(struct work_struct *work);
 bool fuse_dax_cache_any(struct inode *inode);
 int fuse_dax_cache_evict(struct fuse_dax_map *map);
 bool fuse_dax_cache_held(struct inode *inode, pgoff_t first, pgoff_t last);
+void fuse_dax_cache_renew(struct inode *inode, struct fuse_dax_span *span);
 void fuse_dax_cache_discard(struct inode *inode, loff_t start, loff_t end);
 int fuse_dax_cache_write_begin(struct kiocb *iocb, struct iov_iter *from);
 void fuse_dax_cache_store(struct file *file, loff_t pos, const void *data,

@@ -171,8 +171,10 @@ static bool fuse_dax_notify_over(struct inode *inode)
 static void fuse_dax_notify_drop(struct inode *inode)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	struct fuse_dax_span span = { .last = ULONG_MAX };
 
-	if (fuse_dax_cache_invalidate(inode, 0, ULONG_MAX) != -EBUSY)
+	fuse_dax_cache_renew(inode, &span);
+	if (span.first > span.last)
 		return;
 	guard(spinlock)(&inode->i_lock);
 	/* What begins once the mount was drained would keep the inode */
@@ -180,7 +182,7 @@ static void fuse_dax_notify_drop(struct inode *inode)
 	    fuse_dax_notify_over(inode))
 		return;
 	guard(spinlock)(&di->notice.lock);
-	di->notice.held = true;
+	fuse_dax_span_add(&di->notice.held, span);
 	fuse_dax_notice_queue(inode, di, 1);
 }
 
@@ -308,7 +310,7 @@ static bool fuse_dax_notify_ask(struct inode *inode)
 /* What a look is about: pages that are mapped; and cached pages that were held */
 struct fuse_dax_look {
 	pgoff_t first, last;
-	bool held;
+	struct fuse_dax_span held;
 	unsigned int said;
 };
 
@@ -324,7 +326,7 @@ static void fuse_dax_notice_begin(struct fuse_dax_notice *notice,
 	};
 	notice->first = ULONG_MAX;
 	notice->last = 0;
-	notice->held = false;
+	notice->held = FUSE_DAX_NO_PAGES;
 }
 
 /*
@@ -342,11 +344,12 @@ static bool fuse_dax_notice_end(struct inode *inode,
 	guard(spinlock)(&notice->lock);
 	if (noticed)
 		fuse_dax_notice_add(notice, look->first, look->last);
-	notice->held |= look->held;
+	fuse_dax_span_add(&notice->held, look->held);
 	/* There is another look for that, which ends it */
 	if (notice->said != look->said)
 		return false;
-	over = (!noticed && !notice->held) || fuse_dax_notify_over(inode);
+	over = (!noticed && notice->held.first > notice->held.last) ||
+	       fuse_dax_notify_over(inode);
 	if (over || noticed != FUSE_DAX_NOTICED_USED)
 		clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
 	/* For cached pages that somebody holds, which nobody waits for */
@@ -355,7 +358,7 @@ static bool fuse_dax_notice_end(struct inode *inode,
 	if (over) {
 		notice->first = ULONG_MAX;
 		notice->last = 0;
-		notice->held = false;
+		notice->held = FUSE_DAX_NO_PAGES;
 		notice->inode = NULL;
 		return true;
 	}
@@ -368,13 +371,11 @@ static bool fuse_dax_notice_end(struct inode *inode,
 /* Drops the cached pages that a look is about; those that stay are held */
 static void fuse_dax_look_drop(struct inode *inode, struct fuse_dax_look *look)
 {
-	int err = 0;
+	struct fuse_dax_span said = { look->first, look->last };
 
-	if (look->held)
-		err = fuse_dax_cache_invalidate(inode, 0, ULONG_MAX);
-	else if (look->first <= look->last)
-		err = fuse_dax_cache_invalidate(inode, look->first, look->last);
-	look->held = err == -EBUSY;
+	fuse_dax_cache_renew(inode, &look->held);
+	fuse_dax_cache_renew(inode, &said);
+	fuse_dax_span_add(&look->held, said);
 }
 
 /**

@@ -68,6 +68,7 @@ struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode)
 	init_rwsem(&di->sem);
 	spin_lock_init(&di->notice.lock);
 	di->notice.first = ULONG_MAX;
+	di->notice.held = FUSE_DAX_NO_PAGES;
 	di->tree = RB_ROOT_CACHED;
 	di->missed = ULONG_MAX;
 

@@ -422,6 +422,28 @@ static void cache_held(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, inode->i_data.nrpages);
 }
 
+/* Only a page that somebody has held is to be dropped once more */
+static void cache_renewed(struct kunit *test)
+{
+	struct inode *inode = small_inode(test, 0);
+	struct fuse_dax_span span = { .last = ULONG_MAX };
+	struct folio *folio;
+
+	small_make(test, inode, 0, SMALL_SIZE);
+	folio = filemap_get_folio(&inode->i_data, 1);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(folio));
+	for (int i = 0; i < 2; i++) {
+		fuse_dax_cache_renew(inode, &span);
+		KUNIT_EXPECT_EQ(test, 1, span.first);
+		KUNIT_EXPECT_EQ(test, 1, span.last);
+		KUNIT_EXPECT_EQ(test, 1, inode->i_data.nrpages);
+	}
+	folio_put(folio);
+	fuse_dax_cache_renew(inode, &span);
+	KUNIT_EXPECT_GT(test, span.first, span.last);
+	KUNIT_EXPECT_EQ(test, 0, inode->i_data.nrpages);
+}
+
 #define IRQS_PAGES	300000
 #define IRQS_PERIOD	(200 * NSEC_PER_USEC)
 
@@ -516,6 +538,7 @@ static struct kunit_suite fuse_dax_small_suite = {
 
 static struct kunit_case fuse_dax_cache_cases[] = {
 	KUNIT_CASE(cache_held),
+	KUNIT_CASE(cache_renewed),
 	KUNIT_CASE(cache_irqs),
 	{}
 };
