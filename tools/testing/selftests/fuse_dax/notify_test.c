@@ -21,8 +21,11 @@
 #define SIZE		FAULT_SIZE
 #define NOTIFY_XATTR	"trusted.daxd.notify"
 
-/* Messages of one test that make no sense */
+/* Messages of one test that make no sense; FUSE_DAX_NONSENSE says how many */
 #define NONSENSE	2000
+
+/* So much more memory the kernel may then have for itself, KiB */
+#define NONSENSE_KIB	8192
 
 struct message {
 	struct fuse_out_header header;
@@ -293,26 +296,44 @@ static size_t nonsense(struct message *msg, unsigned int *seed)
 	return rand_r(seed) % 4 ? len : rand_r(seed) % len;
 }
 
+/* What the kernel has for itself and will not give up, KiB */
+static long kernel_memory(void)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[128];
+	long kib = -1;
+
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "SUnreclaim: %ld", &kib);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
 /*
  * Rule: a server may say anything.
- * Wrong: the kernel warns, or breaks; or messages that make sense do not arrive
- * any more.
+ * Wrong: the kernel warns, or breaks; or it keeps something of each message; or
+ * messages that make sense do not arrive any more.
  * Right: nothing comes of what makes no sense.
  */
-TEST_F_TIMEOUT(notify, nonsense, 120)
+TEST_F_TIMEOUT(notify, nonsense, 7200)
 {
+	long number = env_number("FUSE_DAX_NONSENSE", NONSENSE), before, i;
+	unsigned int seed = env_number("FUSE_DAX_EXERCISE_SEED", 1);
 	struct message msg;
-	unsigned int seed = 1;
-	int i;
 
 	touch_pages(self->file.map, SIZE);
-	for (i = 0; i < NONSENSE; i++) {
+	before = kernel_memory();
+	ASSERT_LT(0, before);
+	for (i = 0; i < number; i++) {
 		size_t len = nonsense(&msg, &seed);
 
 		ASSERT_EQ(0, send_raw(&self->fs, &msg, len)) {
-			TH_LOG("message %d: %s", i, strerror(errno));
+			TH_LOG("message %ld: %s", i, strerror(errno));
 		}
 	}
+	TH_LOG("%ld messages, %ld KiB more", number, kernel_memory() - before);
+	EXPECT_GT(before + NONSENSE_KIB, kernel_memory());
 	EXPECT_EQ(0, mem_is_pattern(self->file.map, 0, SIZE, SEED));
 	ASSERT_EQ(0, fault_host(self->file.fd, "truncate=%ld inval=0,0", MiB));
 	EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, MiB));
