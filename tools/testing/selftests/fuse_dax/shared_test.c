@@ -318,10 +318,12 @@ static bool cuts(struct dax_fs *fs, struct seen *seen, int mappers,
  * Rule: with a guard the host waits for the guest no longer than it was told to.
  * Wrong: a truncation takes longer. Right: what is printed.
  */
-TEST_F_TIMEOUT(shared, the_host_does_not_wait_long, 120)
+TEST_F_TIMEOUT(shared, the_host_does_not_wait_long, 600)
 {
 	long none[CUTS], one[CUTS], many[CUTS];
 
+	if (!env_number("FUSE_DAX_GUARD", 0))
+		SKIP(return, "FUSE_DAX_GUARD is not set: nobody waits");
 	close(make(&self->fs, "f.more"));
 	close(make(&self->fs, "f"));
 	ASSERT_TRUE(cuts(&self->fs, self->seen, 0, none));
