@@ -205,7 +205,7 @@ static void finish(struct change *change)
 static bool step_changes(void)
 {
 	struct change **link = &guard.changes;
-	struct request *go = NULL;
+	struct request *go;
 
 	pthread_mutex_lock(&guard_files.lock);
 	look_for_owed();
@@ -220,12 +220,8 @@ static bool step_changes(void)
 		}
 		*link = change->next;
 		finish(change);
-		go = guard_files_unpark();
-		if (go)
-			break;
 	}
-	if (!go)
-		go = guard_files_unpark();
+	go = guard_files_unpark();
 	pthread_mutex_unlock(&guard_files.lock);
 	while (go) {
 		struct request *req = go;
