@@ -177,8 +177,7 @@ static inline void fuse_dax_span_add(struct fuse_dax_span *span,
  * struct fuse_dax_notice - what the server has said of the data of a file
  * @lock: protects the fields below. Taken with &inode.i_lock held
  * @inode: referenced while @work has something to do, else NULL
- * @first: first page that is to be given up; after @last if there is none
- * @last: last page
+ * @told: pages that are to be given up
  * @held: cached pages that are to be dropped, which somebody held
  * @delay: until @work looks again at what is in use, ms
  * @said: how often something was said; READ_ONCE() elsewhere
@@ -188,8 +187,7 @@ struct fuse_dax_notice {
 	/* protects what follows */
 	spinlock_t lock;
 	struct inode *inode;
-	pgoff_t first;
-	pgoff_t last;
+	struct fuse_dax_span told;
 	struct fuse_dax_span held;
 	unsigned int delay;
 	unsigned int said;
@@ -691,8 +689,6 @@ int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 int fuse_dax_detach_zap(struct fuse_dax_map *map, unsigned int first,
 			unsigned int nr);
 void fuse_dax_reclaim_unmap(struct fuse_dax_map *map);
-void fuse_dax_notice_add(struct fuse_dax_notice *notice, pgoff_t first,
-			 pgoff_t last);
 bool fuse_dax_inode_idle(struct fuse_dax_inode *di);
 size_t fuse_dax_fallback_size(struct fuse_conn *fc, struct iov_iter *iter);
 ssize_t fuse_dax_fallback_written(struct kiocb *iocb, ssize_t res);

@@ -14,7 +14,6 @@
  */
 #include "dax_i.h"
 
-#include <kunit/visibility.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -69,16 +68,6 @@ unsigned int fuse_dax_notify_said(struct inode *inode)
 	return smp_load_acquire(&di->notice.said);
 }
 
-/* Adds pages to those that are concerned; @notice->lock is held */
-VISIBLE_IF_KUNIT
-void fuse_dax_notice_add(struct fuse_dax_notice *notice, pgoff_t first,
-			 pgoff_t last)
-{
-	lockdep_assert_held(&notice->lock);
-	notice->first = min(notice->first, first);
-	notice->last = max(notice->last, last);
-}
-
 /* Has the worker look at a file, after some jiffies; it has its inode until then */
 static void fuse_dax_notice_queue(struct inode *inode,
 				  struct fuse_dax_inode *di,
@@ -131,7 +120,8 @@ void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last)
 	set_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
 	/* After the bit: who sees this sees that */
 	smp_store_release(&di->notice.said, di->notice.said + 1);
-	fuse_dax_notice_add(&di->notice, first, last);
+	fuse_dax_span_add(&di->notice.told,
+			  (struct fuse_dax_span) { first, last });
 	fuse_dax_notice_queue(inode, di, 0);
 }
 
@@ -309,8 +299,7 @@ static bool fuse_dax_notify_ask(struct inode *inode)
 
 /* What a look is about: pages that are mapped; and cached pages that were held */
 struct fuse_dax_look {
-	pgoff_t first, last;
-	struct fuse_dax_span held;
+	struct fuse_dax_span told, held;
 	unsigned int said;
 };
 
@@ -319,13 +308,11 @@ static void fuse_dax_notice_begin(struct fuse_dax_notice *notice,
 {
 	guard(spinlock)(&notice->lock);
 	*look = (struct fuse_dax_look) {
-		.first = notice->first,
-		.last = notice->last,
+		.told = notice->told,
 		.held = notice->held,
 		.said = notice->said,
 	};
-	notice->first = ULONG_MAX;
-	notice->last = 0;
+	notice->told = FUSE_DAX_NO_PAGES;
 	notice->held = FUSE_DAX_NO_PAGES;
 }
 
@@ -343,7 +330,7 @@ static bool fuse_dax_notice_end(struct inode *inode,
 
 	guard(spinlock)(&notice->lock);
 	if (noticed)
-		fuse_dax_notice_add(notice, look->first, look->last);
+		fuse_dax_span_add(&notice->told, look->told);
 	fuse_dax_span_add(&notice->held, look->held);
 	/* There is another look for that, which ends it */
 	if (notice->said != look->said)
@@ -356,8 +343,7 @@ static bool fuse_dax_notice_end(struct inode *inode,
 	if (delayed_work_pending(&notice->work))
 		return false;
 	if (over) {
-		notice->first = ULONG_MAX;
-		notice->last = 0;
+		notice->told = FUSE_DAX_NO_PAGES;
 		notice->held = FUSE_DAX_NO_PAGES;
 		notice->inode = NULL;
 		return true;
@@ -371,11 +357,11 @@ static bool fuse_dax_notice_end(struct inode *inode,
 /* Drops the cached pages that a look is about; those that stay are held */
 static void fuse_dax_look_drop(struct inode *inode, struct fuse_dax_look *look)
 {
-	struct fuse_dax_span said = { look->first, look->last };
+	struct fuse_dax_span told = look->told;
 
 	fuse_dax_cache_renew(inode, &look->held);
-	fuse_dax_cache_renew(inode, &said);
-	fuse_dax_span_add(&look->held, said);
+	fuse_dax_cache_renew(inode, &told);
+	fuse_dax_span_add(&look->held, told);
 }
 
 /**
@@ -394,7 +380,8 @@ void fuse_dax_notify_work(struct work_struct *work)
 	bool put;
 
 	fuse_dax_notice_begin(notice, &look);
-	noticed = fuse_dax_notify_detach(inode, di, look.first, look.last);
+	noticed = fuse_dax_notify_detach(inode, di, look.told.first,
+					 look.told.last);
 	if (!fuse_dax_notify_ask(inode))
 		noticed = max(noticed, FUSE_DAX_NOTICED_LEFT);
 	fuse_dax_look_drop(inode, &look);

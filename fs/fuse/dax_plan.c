@@ -67,7 +67,7 @@ struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode)
 		return NULL;
 	init_rwsem(&di->sem);
 	spin_lock_init(&di->notice.lock);
-	di->notice.first = ULONG_MAX;
+	di->notice.told = FUSE_DAX_NO_PAGES;
 	di->notice.held = FUSE_DAX_NO_PAGES;
 	di->tree = RB_ROOT_CACHED;
 	di->missed = ULONG_MAX;
