@@ -386,6 +386,30 @@ int file_make(struct dax_fs *fs, const char *name, off_t size, uint64_t seed)
 	return fd;
 }
 
+/**
+ * file_settle() - wait until the times of a file tell of any later change
+ * @fd: the file
+ *
+ * They are of the server's clock, and the driver holds them against its own, which
+ * may be behind by a second and more.
+ *
+ * Return: 0, or -1 if that takes longer than 20 s.
+ */
+int file_settle(int fd)
+{
+	long until = now_ms() + 20000;
+	struct stat st;
+
+	while (now_ms() < until) {
+		if (fstat(fd, &st))
+			return -1;
+		if (time(NULL) > st.st_mtime + 2 && time(NULL) > st.st_ctime + 2)
+			return 0;
+		sleep_ms(50);
+	}
+	return -1;
+}
+
 int files_make(struct dax_fs *fs, const char *name, int n, off_t size,
 	       uint64_t seed)
 {

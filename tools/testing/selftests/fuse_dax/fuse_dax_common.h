@@ -97,6 +97,7 @@ int file_make(struct dax_fs *fs, const char *name, off_t size, uint64_t seed);
 /* Files @name0, @name1, ... of seeds that follow each other; closed. */
 int files_make(struct dax_fs *fs, const char *name, int n, off_t size,
 	       uint64_t seed);
+int file_settle(int fd);
 int file_write(int fd, off_t pos, size_t len, uint64_t seed);
 int file_is_pattern(int fd, off_t pos, size_t len, uint64_t seed);
 int file_is_zero(int fd, off_t pos, size_t len);
