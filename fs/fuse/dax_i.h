@@ -215,6 +215,10 @@ struct fuse_dax_notice {
  * @unmappable: the server has said that it cannot map the file; set once.
  *	READ_ONCE()
  * @writer: the task that holds i_rwsem to write the file, or NULL. READ_ONCE()
+ * @teller: the task that learns the times which a store of ours has now, or NULL.
+ *	Others only compare it with themselves
+ * @doubtful: others may have modified the file before these times, of which
+ *	cached pages know nothing; the next attributes drop them
  * @put: on &fuse_dax_window.puts
  * @held: the inode, while on that list
  * @notice: what the server has said of the data
@@ -237,6 +241,8 @@ struct fuse_dax_inode {
 	struct fuse_dax_small small;
 	bool unmappable;
 	struct task_struct *writer;
+	struct task_struct *teller;
+	bool doubtful;
 	struct llist_node put;
 	struct inode *held;
 	struct fuse_dax_notice notice;

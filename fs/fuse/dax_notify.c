@@ -215,14 +215,21 @@ void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize, loff_t size)
 void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
 			  struct timespec64 old_mtime)
 {
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	struct fuse_conn *fc = get_fuse_conn(inode);
 	struct timespec64 mtime = inode_get_mtime(inode);
+	bool modified = !timespec64_equal(&mtime, &old_mtime);
 	loff_t size = i_size_read(inode);
 
 	fuse_dax_size_learnt(inode, oldsize, size);
-	if (size == oldsize && fc->auto_inval_data &&
-	    !timespec64_equal(&mtime, &old_mtime))
+	if (!di || size != oldsize || !fc->auto_inval_data)
+		return;
+	if (modified && READ_ONCE(di->teller) == current) {
+		WRITE_ONCE(di->doubtful, true);
+	} else if (modified || READ_ONCE(di->doubtful)) {
+		WRITE_ONCE(di->doubtful, false);
 		fuse_dax_notify_drop(inode);
+	}
 }
 
 /*

@@ -59,15 +59,23 @@ static bool fuse_dax_times_known(struct inode *inode,
 }
 
 /*
- * Applies the answer. It does not tell whether others have modified the file too,
- * so that cached pages go, as without DAX after a write of our own.
+ * Applies the answer. It does not tell whether others have modified the file too:
+ * cached pages are dropped, but not until attributes are asked for, as without DAX
+ * after a write of our own. Else what is stored to would not be cached for longer than
+ * it takes to be written back.
  */
 static void fuse_dax_times_learn(struct inode *inode, struct fuse_attr_out *out,
 				 u64 version)
 {
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
 	out->attr.mtimensec = min_t(u32, out->attr.mtimensec, NSEC_PER_SEC - 1);
+	if (di)
+		WRITE_ONCE(di->teller, current);
 	fuse_change_attributes(inode, &out->attr, NULL, ATTR_TIMEOUT(out),
 			       version);
+	if (di)
+		WRITE_ONCE(di->teller, NULL);
 	/* An answer to somebody else, of before the store, may have come first */
 	if (!fuse_dax_times_known(inode, &out->attr))
 		fuse_invalidate_attr_mask(inode, FUSE_STATX_MODIFY);

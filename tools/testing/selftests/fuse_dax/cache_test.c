@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "kselftest_harness.h"
 #include "fuse_dax_common.h"
@@ -195,6 +196,34 @@ TEST_F(cache, stores_written_by_fsync)
 	EXPECT_REQUESTS(0, 1, 0);
 	ASSERT_EQ(0, fsync(self->fd));
 	EXPECT_REQUESTS(0, 0, 0);
+}
+
+/*
+ * Rule: what is cached outlives that the server is told of stores.
+ * Wrong: all of it is dropped each time, and read again, stored to or not.
+ * Right: no READ. Attributes that are asked for later do not tell who else has
+ * modified the file before: then one for each page.
+ */
+TEST_F(cache, told_of_stores)
+{
+	struct statx stx;
+	int i, round;
+
+	for (i = 0; i < LONE; i++)
+		EXPECT_LONE(i, SEED);
+	ASSERT_EQ(0, trace_start());
+	for (round = 0; round < 3; round++) {
+		pattern_fill(self->map + lone(0), lone(0), PAGE, OTHER);
+		ASSERT_EQ(0, fsync(self->fd));
+		for (i = 1; i < LONE; i++)
+			EXPECT_LONE(i, SEED);
+	}
+	EXPECT_REQUESTS(0, 3, 0);
+	ASSERT_EQ(0, statx(self->fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC,
+			   STATX_BASIC_STATS, &stx));
+	for (i = 0; i < LONE; i++)
+		EXPECT_LONE(i, i ? SEED : OTHER);
+	EXPECT_REQUESTS(LONE, 0, 0);
 }
 
 TEST_F(cache, stores_written_by_munmap)
