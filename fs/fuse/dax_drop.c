@@ -141,9 +141,13 @@ static int fuse_dax_cache_drop_folio(struct inode *inode, struct folio *folio,
 				     enum lru_cache_drained *drained)
 {
 	struct address_space *mapping = inode->i_mapping;
+	struct fuse_inode *fi = get_fuse_inode(inode);
 	int err;
 
 	folio_wait_writeback(folio);
+	/* Who ends it holds the page for a moment longer, and this lock */
+	spin_lock(&fi->lock);
+	spin_unlock(&fi->lock);
 	/* Somebody may have mapped it again meanwhile, and stored to it */
 	if (folio_mapped(folio))
 		unmap_mapping_pages(mapping, folio->index,
