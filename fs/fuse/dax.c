@@ -39,7 +39,9 @@
  * behind it.
  *
  * Where the server has to fill holes before they can be stored to, and will not for
- * the length of a mapping, who stores gets a range.
+ * the length of a mapping, who stores gets a range. Where it refuses to map a file
+ * for writing, as it may when a store could fail there, it is not asked again: the
+ * file is mapped for reading, and who stores gives up the range and gets cached pages.
  *
  * When no range is free, or the server can hold no more mappings, one is taken
  * by second chance: no more than four ranges of those that are in use, unless
@@ -54,7 +56,8 @@
  * until memory is short or its range is mapped, see dax_cache.c. That are all pages
  * of a small file that is read, by one request, see dax_small.c; a page that is
  * touched alone while the window has nothing free, when it is not worth a mapping;
- * and what is only loaded of a file that the server cannot map.
+ * what is only loaded of a file that the server cannot map; and what is stored to of
+ * one that it does not map for writing.
  *
  * Users of memory hold a reference to the mapping: a copy for its length, with
  * page faults disabled, and a fault until the page table entries are there: its
@@ -312,23 +315,6 @@ static struct fuse_dax_map *fuse_dax_map_make(struct inode *inode,
 	return ERR_PTR(err);
 }
 
-/* Whether the server would not fill the holes of more than a range at a time */
-static bool fuse_dax_map_sparse(struct inode *inode)
-{
-	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
-
-	return di && READ_ONCE(di->sparse);
-}
-
-/* Whether the server has said that it maps nothing, or not this file */
-static bool fuse_dax_map_refused(struct inode *inode)
-{
-	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
-
-	return READ_ONCE(fuse_dax_window_of(inode)->disabled) ||
-	       (di && READ_ONCE(di->unmappable));
-}
-
 /**
  * fuse_dax_map_ahead - map pages of a file that will be used
  * @inode: the file
@@ -339,21 +325,20 @@ static bool fuse_dax_map_refused(struct inode *inode)
  */
 void fuse_dax_map_ahead(struct inode *inode, pgoff_t index, pgoff_t last)
 {
+	unsigned int want = FUSE_DAX_WANT_MEMORY | FUSE_DAX_WANT_FREE;
 	struct fuse_dax_window *win = fuse_dax_window_of(inode);
-	bool write = inode_is_open_for_write(inode) &&
-		     !fuse_dax_map_sparse(inode);
+	bool write = inode_is_open_for_write(inode);
 
 	while (index <= last && !fuse_dax_window_pressed(win) &&
-	       !fuse_dax_map_refused(inode) &&
 	       !fatal_signal_pending(current)) {
 		struct fuse_dax_map *map;
 		int err = 0;
 
 		map = fuse_dax_map_lookup(inode, index, index);
 		if (!map) {
-			map = fuse_dax_map_place(inode, index,
-						 FUSE_DAX_WANT_MEMORY |
-						 FUSE_DAX_WANT_FREE);
+			if (fuse_dax_plan_limit(inode, index, &want, &write))
+				return;
+			map = fuse_dax_map_place(inode, index, want);
 			if (IS_ERR(map))
 				return;
 			err = fuse_dax_map_send(map, write);
@@ -370,12 +355,17 @@ struct fuse_dax_upgrade {
 	pgoff_t index;
 };
 
-/* All of a mapping, or if a page is pinned, the range with @index; 0 or -EAGAIN */
+/*
+ * All of a mapping, or if a page is pinned, or if it is not to come back, the range
+ * with @index; 0 or -EAGAIN
+ */
 static int fuse_dax_upgrade_detach(struct fuse_dax_map *map, pgoff_t index)
 {
 	unsigned int range = fuse_dax_page_to_range(index - map->itn.start);
-	int err = fuse_dax_detach(map, 0, map->run.nr);
+	int err = -EBUSY;
 
+	if (!READ_ONCE(map->di->unwritable) || !fuse_dax_window_cuts(map->win))
+		err = fuse_dax_detach(map, 0, map->run.nr);
 	if (err == -EBUSY && fuse_dax_window_splits(map->win))
 		err = fuse_dax_detach(map, range, 1);
 	return err ? -EAGAIN : 0;
@@ -447,17 +437,6 @@ int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 	return err;
 }
 
-/*
- * Makes less of a setup that would have the server fill holes: one for reading, as
- * that fills none on most file systems, or for a range.
- */
-static void fuse_dax_map_narrow(unsigned int *want, bool *write)
-{
-	if (!*write || (*want & FUSE_DAX_WANT_WRITE))
-		*want |= FUSE_DAX_WANT_RANGE;
-	*write = *want & FUSE_DAX_WANT_WRITE;
-}
-
 /* Whether to look again after a mapping could not be made */
 static bool fuse_dax_map_again(int error, unsigned int *want, bool *write,
 			       int *refused)
@@ -468,7 +447,7 @@ static bool fuse_dax_map_again(int error, unsigned int *want, bool *write,
 		/* There is nothing less than a range */
 		if (*want & FUSE_DAX_WANT_RANGE)
 			return false;
-		fuse_dax_map_narrow(want, write);
+		fuse_dax_plan_narrow(want, write);
 		return ++*refused < FUSE_DAX_SETUP_TRIES;
 	}
 	if (*write && !(*want & FUSE_DAX_WANT_WRITE) &&
@@ -498,12 +477,14 @@ static bool fuse_dax_map_again(int error, unsigned int *want, bool *write,
  * read needs the mapping, because it could not be added later without taking
  * the mapping away. A read can do without, if the server refuses. Where there are
  * holes, which the server has to fill before they can be stored to, it is asked for
- * a range at a time, and only if it is needed now.
+ * a range at a time, and only if it is needed now. Once it was refused it is not
+ * asked for again.
  *
  * Context: May sleep; see fuse_dax_reclaim_run() for what may not be held.
  * Return: a live mapping with a reference for the caller; -EAGAIN if there is no
- * memory to be had now; -EINTR if killed; -ENOTCONN if the connection goes down;
- * or the server's -errno.
+ * memory to be had now; -EACCES if a cached page is to be stored to, or a request
+ * sent; -EINTR if killed; -ENOTCONN if the connection goes down; or the server's
+ * -errno.
  */
 struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 				       unsigned int want)
@@ -521,6 +502,8 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 			return map;
 		if (READ_ONCE(win->stopped))
 			return ERR_PTR(-ENOTCONN);
+		if (fuse_dax_plan_denied(inode, index, want))
+			return ERR_PTR(-EACCES);
 
 		map = fuse_dax_map_lookup(inode, index, index);
 		if (map) {
@@ -530,10 +513,9 @@ struct fuse_dax_map *fuse_dax_map_find(struct inode *inode, pgoff_t index,
 			continue;
 		}
 
-		if (fuse_dax_map_refused(inode))
-			return ERR_PTR(-EOPNOTSUPP);
-		if (write && fuse_dax_map_sparse(inode))
-			fuse_dax_map_narrow(&want, &write);
+		err = fuse_dax_plan_limit(inode, index, &want, &write);
+		if (err)
+			return ERR_PTR(err);
 		map = fuse_dax_map_make(inode, index, want, write);
 		if (!IS_ERR(map))
 			return map;

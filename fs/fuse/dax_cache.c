@@ -8,7 +8,7 @@
  * the page cache, as every page does without DAX. It is there until memory is
  * short, until its file changes on the server, or until the range is mapped. A
  * small file that is read is cached whole, see dax_small.c, and so is what faults
- * ask for of a file that the server cannot map.
+ * ask for of a file that the server cannot map, or not for writing.
  *
  * A page of a file is shown by a mapping or is in the page cache, never both.
  * Who adds a page holds invalidate_lock shared, and has seen with it held that

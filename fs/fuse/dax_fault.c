@@ -23,7 +23,8 @@
 /*
  * Whether the page cache may show what cannot be mapped. What others see of the file
  * at once has to be in memory, and is waited for, but not by the kernel, which may
- * have pinned the very pages that it would wait for.
+ * have pinned the very pages that it would wait for; nor where the server does not
+ * map the file for writing, so that there is nothing to wait for.
  */
 static bool fuse_dax_fault_cacheable(const struct vm_fault *vmf)
 {
@@ -33,7 +34,8 @@ static bool fuse_dax_fault_cacheable(const struct vm_fault *vmf)
 	if (ff->open_flags & FOPEN_DIRECT_IO)
 		return false;
 	return (vmf->vma->vm_flags & seen) != seen ||
-	       !(vmf->flags & FAULT_FLAG_USER);
+	       !(vmf->flags & FAULT_FLAG_USER) ||
+	       fuse_dax_plan_unwritable(file_inode(vmf->vma->vm_file));
 }
 
 /* Whether a fault is served from the page cache though it could be mapped */

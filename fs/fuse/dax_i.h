@@ -214,6 +214,10 @@ struct fuse_dax_notice {
  * @small: how long its pages are good if it is a small file
  * @unmappable: the server has said that it cannot map the file; set once.
  *	READ_ONCE()
+ * @unwritable: the server has said that it does not map the file for writing; set
+ *	once. READ_ONCE()
+ * @stored: range of the file where a fault last made room for a cached page to be
+ *	stored to, because of that. READ_ONCE()
  * @writer: the task that holds i_rwsem to write the file, or NULL. READ_ONCE()
  * @teller: the task that learns the times which a store of ours has now, or NULL.
  *	Others only compare it with themselves
@@ -240,6 +244,8 @@ struct fuse_dax_inode {
 	unsigned long withdrawn;
 	struct fuse_dax_small small;
 	bool unmappable;
+	bool unwritable;
+	unsigned long stored;
 	struct task_struct *writer;
 	struct task_struct *teller;
 	bool doubtful;
@@ -572,7 +578,10 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_HUGE	= BIT(7),
 	/** @FUSE_DAX_WANT_MAPPED: a fault that the page cache cannot serve */
 	FUSE_DAX_WANT_MAPPED	= BIT(8),
-	/** @FUSE_DAX_WANT_RANGE: no more than a range: the file has holes */
+	/**
+	 * @FUSE_DAX_WANT_RANGE: no more than a range: the file has holes, or cached
+	 * pages that are stored to
+	 */
 	FUSE_DAX_WANT_RANGE	= BIT(9),
 	/** @FUSE_DAX_WANT_BRIEF: wait for a moment, no longer */
 	FUSE_DAX_WANT_BRIEF	= BIT(10),
@@ -594,6 +603,12 @@ struct fuse_dax_plan {
 struct fuse_dax_window *fuse_dax_window_of(struct inode *inode);
 struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode);
 bool fuse_dax_plan_alone(struct inode *inode, pgoff_t index, unsigned int want);
+bool fuse_dax_plan_unwritable(struct inode *inode);
+bool fuse_dax_plan_denied(struct inode *inode, pgoff_t index,
+			  unsigned int want);
+void fuse_dax_plan_narrow(unsigned int *want, bool *write);
+int fuse_dax_plan_limit(struct inode *inode, pgoff_t index, unsigned int *want,
+			bool *write);
 void fuse_dax_plan_answered(struct fuse_dax_map *map, int error);
 void fuse_dax_plan_fit(struct fuse_dax_inode *di, unsigned long range,
 		       struct fuse_dax_plan *plan);

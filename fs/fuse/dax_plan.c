@@ -6,6 +6,7 @@
  */
 #include "dax_i.h"
 
+#include <linux/pagemap.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
@@ -71,6 +72,7 @@ struct fuse_dax_inode *fuse_dax_inode_get(struct inode *inode)
 	di->notice.held = FUSE_DAX_NO_PAGES;
 	di->tree = RB_ROOT_CACHED;
 	di->missed = ULONG_MAX;
+	di->stored = ULONG_MAX;
 
 	/* Pairs with the READ_ONCE()s: a full barrier, so di is complete */
 	old = cmpxchg(&fi->dax, NULL, di);
@@ -290,6 +292,106 @@ void fuse_dax_plan_shrink(struct fuse_dax_plan *plan, unsigned long range,
 	if (range - plan->start >= nr)
 		plan->start = min(range, end - nr);
 	plan->nr = nr;
+}
+
+/**
+ * fuse_dax_plan_unwritable - whether the server does not map a file for writing
+ * @inode: the file
+ *
+ * Return: true if it has said so.
+ */
+bool fuse_dax_plan_unwritable(struct inode *inode)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
+	return di && READ_ONCE(di->unwritable);
+}
+
+/*
+ * Whether the range of a page is left to cached pages, as some of it is stored to in
+ * a file that is not mapped for writing. The next store would take a mapping away
+ * again.
+ */
+static bool fuse_dax_plan_yields(struct fuse_dax_inode *di,
+				 struct address_space *mapping, pgoff_t index)
+{
+	unsigned long range = fuse_dax_page_to_range(index);
+	loff_t start = (loff_t)range << FUSE_DAX_RANGE_SHIFT;
+
+	return READ_ONCE(di->stored) == range ||
+	       filemap_range_has_page(mapping, start,
+				      start + FUSE_DAX_RANGE_SIZE - 1);
+}
+
+/**
+ * fuse_dax_plan_denied - whether a store cannot be to a mapping
+ * @inode: the file
+ * @index: the page
+ * @want: of the caller, &enum fuse_dax_want
+ *
+ * Return: true if the server does not map the file for writing, and what is mapped
+ * there stays. For a fault that a cached page will serve it goes first.
+ */
+bool fuse_dax_plan_denied(struct inode *inode, pgoff_t index, unsigned int want)
+{
+	if (!(want & FUSE_DAX_WANT_WRITE) || !fuse_dax_plan_unwritable(inode))
+		return false;
+	if (!(want & FUSE_DAX_WANT_BRIEF))
+		return true;
+	WRITE_ONCE(get_fuse_inode(inode)->dax->stored,
+		   fuse_dax_page_to_range(index));
+	return false;
+}
+
+/**
+ * fuse_dax_plan_narrow - make less of a setup that has the server fill holes
+ * @want: of the caller, &enum fuse_dax_want
+ * @write: whether to ask for write access
+ *
+ * It becomes one for reading, as that fills none on most file systems, or for a
+ * range.
+ */
+void fuse_dax_plan_narrow(unsigned int *want, bool *write)
+{
+	if (!*write || (*want & FUSE_DAX_WANT_WRITE))
+		*want |= FUSE_DAX_WANT_RANGE;
+	*write = *want & FUSE_DAX_WANT_WRITE;
+}
+
+/**
+ * fuse_dax_plan_limit - make less of a setup by what the server has said before
+ * @inode: the file
+ * @index: the page, where nothing is mapped
+ * @want: of the caller, &enum fuse_dax_want
+ * @write: whether to ask for write access
+ *
+ * Return: 0; -EOPNOTSUPP if the file is not mapped; -EACCES if the page is not.
+ */
+int fuse_dax_plan_limit(struct inode *inode, pgoff_t index, unsigned int *want,
+			bool *write)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
+	if (READ_ONCE(fuse_dax_window_of(inode)->disabled))
+		return -EOPNOTSUPP;
+	if (!di)
+		return 0;
+	if (READ_ONCE(di->unmappable))
+		return -EOPNOTSUPP;
+	if (READ_ONCE(di->unwritable)) {
+		if (*want & FUSE_DAX_WANT_WRITE)
+			return -EACCES;
+		*write = false;
+		/* Nor what is beside it, where there may be cached pages */
+		if (mapping_writably_mapped(inode->i_mapping)) {
+			if (fuse_dax_plan_yields(di, inode->i_mapping, index))
+				return -EACCES;
+			*want |= FUSE_DAX_WANT_RANGE;
+		}
+	}
+	if (*write && READ_ONCE(di->sparse))
+		fuse_dax_plan_narrow(want, write);
+	return 0;
 }
 
 /**

@@ -181,6 +181,8 @@ static void fuse_dax_map_setup_done(struct fuse_dax_map *map, int error)
 		fuse_dax_window_disable(win);
 	else if (error == -EOPNOTSUPP)
 		WRITE_ONCE(map->di->unmappable, true);
+	else if (map->writable && fuse_dax_error_is_readonly(error))
+		WRITE_ONCE(map->di->unwritable, true);
 	fuse_dax_map_answered(map, error);
 }
 
@@ -247,8 +249,8 @@ int fuse_dax_map_setup(struct fuse_dax_map *map, bool write)
  * @old: the mapping, detached; its last reference is taken over
  *
  * The server shows the same there, so that it has next to nothing to do, and
- * nobody has to go for it. If that fails, or somebody else was faster, the mapping
- * is gone.
+ * nobody has to go for it. If that fails, or somebody else was faster, or the server
+ * does not map the file for writing, the mapping is gone.
  *
  * Context: As fuse_dax_map_send().
  */
@@ -260,8 +262,12 @@ void fuse_dax_map_renew(struct fuse_dax_map *old)
 	};
 	struct fuse_dax_map *map = NULL;
 
-	/* The server would refuse as much: who wants to store asks for a range */
-	if (old->run.nr == 1 || !READ_ONCE(old->di->sparse))
+	/*
+	 * The server would refuse as much: who wants to store asks for a range. Or it
+	 * would refuse any: who wants to store needs nothing to be mapped there.
+	 */
+	if (!READ_ONCE(old->di->unwritable) &&
+	    (old->run.nr == 1 || !READ_ONCE(old->di->sparse)))
 		map = fuse_dax_map_new(old->inode, old->di);
 	if (!map) {
 		fuse_dax_window_bury(old);

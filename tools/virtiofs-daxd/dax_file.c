@@ -8,12 +8,14 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/mman.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -119,6 +121,7 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
 	}
 	file->volatile_holes = is_on(file->fd, TMPFS_MAGIC);
 	file->unshares = is_on(file->fd, XFS_SUPER_MAGIC);
+	file->cow = is_on(file->fd, BTRFS_SUPER_MAGIC);
 	file->watch = watch_add(&file->key, file->fd, nodeid);
 	file->guarded = guard_add(&file->key, file->fd);
 	if (!file->writable && backing) {
@@ -199,6 +202,37 @@ static bool may_be_shared(int fd, uint64_t start, uint64_t end)
 		start = last->fe_logical + last->fe_length;
 	}
 	return false;
+}
+
+/*
+ * Whether the kernel lets btrfs write in place by memory while there is no space.
+ * 6.18 does; older ones ask for space before they look.
+ */
+static bool stores_in_place(void)
+{
+	static const struct { unsigned int major, minor; } since = { 6, 18 };
+	unsigned int major, minor;
+	struct utsname name;
+
+	return !uname(&name) &&
+	       sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > since.major ||
+		(major == since.major && minor >= since.minor));
+}
+
+int dax_file_may_store(const struct dax_file *file, uint64_t offset,
+		       uint64_t len)
+{
+	int flags;
+
+	if (!file->cow)
+		return 0;
+	/* The kernel stores an int, whatever the name says. */
+	if (ioctl(file->fd, FS_IOC_GETFLAGS, &flags) ||
+	    !(flags & FS_NOCOW_FL) || !stores_in_place() ||
+	    may_be_shared(file->fd, offset, offset + len))
+		return -EACCES;
+	return 0;
 }
 
 static int file_fallocate(int fd, int mode, uint64_t offset, uint64_t len)

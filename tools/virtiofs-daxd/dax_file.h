@@ -30,6 +30,7 @@
  * @zeros: regions of it that still lose what is stored to them; protected as @refs
  * @volatile_holes: even reading a hole takes space (tmpfs)
  * @unshares: what it shares with others can be made its own (xfs)
+ * @cow: each store takes new space (btrfs), see dax_file_may_store()
  * @fd: the file itself; may be -1 unless @writable
  * @shown: descriptor for the front-end; may be @fd
  * @watch: what watches it, or NULL
@@ -48,6 +49,7 @@ struct dax_file {
 	unsigned int zeros;
 	bool volatile_holes;
 	bool unshares;
+	bool cow;
 	int fd;
 	int shown;
 	struct watch *watch;
@@ -82,6 +84,20 @@ int dax_file_open(struct pt *pt, struct backing *backing, uint64_t nodeid,
  * @file: the file
  */
 void dax_file_close(struct dax_file *file);
+
+/**
+ * dax_file_may_store - whether there can be space for stores to a map
+ * @file: the file
+ * @offset: first byte of the part that is to be mapped for writing
+ * @len: its bytes
+ *
+ * On btrfs a store takes new space, and there is no way to reserve that, unless the
+ * file is written in place (chattr +C) and has what is there for itself.
+ *
+ * Return: 0; -EACCES if the guest is to write by request.
+ */
+int dax_file_may_store(const struct dax_file *file, uint64_t offset,
+		       uint64_t len);
 
 /**
  * dax_file_reserve - make sure that no store to a map can fail

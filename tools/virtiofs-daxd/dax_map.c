@@ -411,7 +411,10 @@ static int map_try_setup(struct dax_map *map, uint64_t nodeid,
 	err = map_get_file(map, nodeid, region->write, &region->file);
 	if (err)
 		return err;
-	err = region_reserve(region, 0, DAX_MAP_FILL);
+	if (region->write)
+		err = dax_file_may_store(region->file, region->offset,
+					 region->len);
+	err = err ?: region_reserve(region, 0, DAX_MAP_FILL);
 	if (!err) {
 		pthread_mutex_lock(&map->order);
 		err = map_install(map, region);

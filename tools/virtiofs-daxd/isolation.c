@@ -483,7 +483,9 @@ static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
 		return 0;
 	return allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
 	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
-				SCMP_A1(SCMP_CMP_EQ, FS_IOC_FIEMAP));
+				SCMP_A1(SCMP_CMP_EQ, FS_IOC_FIEMAP)) ?:
+	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
+				SCMP_A1(SCMP_CMP_EQ, FS_IOC_GETFLAGS));
 }
 
 static int violation_fd = -1;

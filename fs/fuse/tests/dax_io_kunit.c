@@ -296,11 +296,14 @@ static void io_iomap_end(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, refcount_read(&map->ref), 1);
 }
 
-/* @own: the vma is private; @cached: the page cache is to serve the fault */
+/*
+ * @own: the vma is private; @direct: the server wants nothing cached; @cached: the
+ * page cache is to serve the fault
+ */
 struct fault_case {
 	const char *name;
 	unsigned int flags;
-	bool write, may_unlock, mapped, past_eof, own, cached;
+	bool write, may_unlock, mapped, past_eof, own, direct, cached;
 	int answer;
 	vm_fault_t ret;
 	unsigned int setups;
@@ -326,7 +329,16 @@ static const struct fault_case fault_cases[] = {
 	{ "mkwrite, mapped readonly", FIRST, .write = true, .mapped = true,
 	  .setups = 2 },
 	{ "mkwrite, refused", FIRST, .write = true, .answer = -EROFS,
-	  .ret = VM_FAULT_SIGBUS, .setups = 1 },
+	  .cached = true, .setups = 1 },
+	{ "mkwrite, mapped readonly, refused", FIRST, .write = true,
+	  .mapped = true, .answer = -EACCES, .cached = true, .setups = 2 },
+	{ "mkwrite, refused, nothing is cached", FIRST, .write = true,
+	  .direct = true, .answer = -EACCES, .ret = VM_FAULT_SIGBUS,
+	  .setups = 1 },
+	{ "mkwrite, refused for want of space", FIRST, .write = true,
+	  .answer = -ENOSPC, .ret = VM_FAULT_SIGBUS, .setups = 3 },
+	{ "never repeated, refused", 0, .write = true, .may_unlock = true,
+	  .answer = -EACCES, .cached = true, .setups = 1 },
 	{ "repeated", AGAIN, .may_unlock = true, .setups = 1 },
 	{ "repeated, no memory", AGAIN, .may_unlock = true, .answer = -ENOMEM,
 	  .ret = VM_FAULT_SIGBUS, .setups = 1 },
@@ -358,10 +370,13 @@ static void io_fault(struct kunit *test)
 		.vma = vma, .flags = c->flags | FAULT_FLAG_USER,
 	};
 	struct fuse_dax_map *map;
+	struct fuse_file *ff;
 	vm_fault_t ret;
 
 	KUNIT_ASSERT_NOT_NULL(test, vma);
 	vma->vm_file = fuse_dax_kunit_file(test, inode);
+	ff = vma->vm_file->private_data;
+	ff->open_flags = c->direct ? FOPEN_DIRECT_IO : 0;
 	vm_flags_init(vma, VM_WRITE |
 		      (c->own ? 0 : VM_SHARED | VM_MAYSHARE));
 	if (c->mapped)

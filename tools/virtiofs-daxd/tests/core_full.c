@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <linux/fs.h>
 #include <unistd.h>
@@ -128,8 +130,111 @@ static void shared_blocks_on_xfs(void)
 	CHECK(fe_on_image("xfs", shared_blocks));
 }
 
+/* A file that is written in place, of @size bytes; what it has is on the disk. */
+static bool make_in_place(const char *name, size_t size)
+{
+	int flags = FS_NOCOW_FL, fd;
+	bool ok;
+
+	fd = open(fe_path(&fe, name), O_CREAT | O_EXCL | O_RDWR, 0644);
+	ok = fd >= 0 && !ioctl(fd, FS_IOC_SETFLAGS, &flags) &&
+	     fe_file(&fe, name, size) && !fsync(fd);
+	close(fd);
+	return ok;
+}
+
+/* They may share with each other what they have. */
+static bool share(const char *name, const char *with)
+{
+	int from = open(fe_path(&fe, name), O_RDONLY), to;
+	bool ok;
+
+	to = open(fe_path(&fe, with), O_WRONLY);
+	ok = !ioctl(to, FICLONE, from) && !fsync(to);
+	close(from);
+	close(to);
+	return ok;
+}
+
+static bool stores_in_place(void)
+{
+	uint64_t node, other;
+
+	CHECK_OR(make_in_place("f", SIZE) && make_in_place("g", 0), false);
+	node = fe_lookup(&fe, "f", NULL);
+	other = fe_lookup(&fe, "g", NULL);
+	CHECK_OR(!fe_setup(&fe, node, 0, RANGE, 0, true), false);
+	CHECK_OR(fill() && can_store(0), false);
+	CHECK_OR(make_room() && !fe_remove(&fe, 0, RANGE), false);
+
+	CHECK_OR(share("f", "g"), false);
+	CHECK_OR(fe_setup(&fe, node, 0, RANGE, 0, true) == -EACCES, false);
+	CHECK_OR(fe_setup(&fe, other, 0, RANGE, 0, true) == -EACCES, false);
+	CHECK_OR(!fe_setup(&fe, other, 0, RANGE, 0, false), false);
+	/* What is behind is not shared. */
+	CHECK_OR(!fe_setup(&fe, node, RANGE, RANGE, RANGE, true), false);
+	/* Each has its own again. */
+	CHECK_OR(fe_file(&fe, "g", SIZE), false);
+	sync();
+	CHECK_OR(!fe_setup(&fe, node, 0, RANGE, 0, true), false);
+	CHECK_OR(fill() && can_store(0) && make_room(), false);
+	return true;
+}
+
+static bool reads_copies(void)
+{
+	uint64_t node;
+
+	CHECK_OR(fe_file(&fe, "copied", SIZE), false);
+	node = fe_lookup(&fe, "copied", NULL);
+	CHECK_OR(fe_setup(&fe, node, 0, RANGE, 0, true) == -EACCES, false);
+	CHECK_OR(!fe_setup(&fe, node, 0, RANGE, 0, false), false);
+	CHECK_OR(fe_shows(&fe, 0, 0, SIZE), false);
+	/* What is shown stays when it may not be stored to. */
+	CHECK_OR(fe_setup(&fe, node, 0, RANGE, 0, true) == -EACCES, false);
+	CHECK_OR(fe_shows(&fe, 0, 0, SIZE), false);
+	CHECK_OR(!fe_remove(&fe, 0, RANGE), false);
+	return true;
+}
+
+static bool copies(void)
+{
+	bool done = fe_begin(&fe, options) && reads_copies();
+
+	return (fe_end(&fe) == 0) & done;
+}
+
+static bool in_place(void)
+{
+	bool done = fe_begin(&fe, options) && stores_in_place();
+
+	return (fe_end(&fe) == 0) & done;
+}
+
+/* A store takes new space there, and who finds none is killed. */
+static void copies_on_btrfs(void)
+{
+	if (!fe_can_make("btrfs"))
+		SKIP("no mkfs.btrfs");
+	CHECK(fe_on_image("btrfs", copies));
+}
+
+/* But not in a file that is written in place, and shares nothing. */
+static void in_place_on_btrfs(void)
+{
+	struct utsname name;
+
+	if (!fe_can_make("btrfs"))
+		SKIP("no mkfs.btrfs");
+	if (uname(&name) || strverscmp(name.release, "6.18") < 0)
+		SKIP("btrfs stores in place since Linux 6.18");
+	CHECK(fe_on_image("btrfs", in_place));
+}
+
 static const struct fs_test tests[] = {
 	TEST(shared_blocks_on_xfs),
+	TEST(copies_on_btrfs),
+	TEST(in_place_on_btrfs),
 };
 
 int main(int argc, char **argv)
