@@ -24,7 +24,7 @@ can_guard() {
 selftest_group() {
 	local kernel=$1 name=$2 window=$3 append=$4 mount=$5 timeout=$6 programs=$7 daemon_args=$8
 	local daemon=$BUILD/virtiofs-daxd/${9:-virtiofs-daxd} options=${11:-}
-	local adds=() also=() file share i status=0 mem=1G require=1
+	local adds=() shares=() vm=vm file share i status=0 mem=1G require=1
 	for file in "$BUILD"/selftests/* "$TREE/$SELFTESTS"/*.sh; do
 		[ ! -f "$file" ] || [ ! -x "$file" ] || adds+=(--add "$file")
 	done
@@ -38,15 +38,19 @@ selftest_group() {
 		return 0
 	fi
 	share=$(mktemp -d "$BUILD/share.XXXXXX")
-	for ((i = 2; i <= ${10:-1}; i++)); do
-		mkdir "$share.$i"
-		also+=(--also "$share.$i")
-	done
+	case ${10:-1} in
+	pair) vm=vm-pair shares=(--share "$share") ;;
+	*) shares=(--share "$share")
+		for ((i = 2; i <= ${10:-1}; i++)); do
+			mkdir "$share.$i"
+			shares+=(--also "$share.$i")
+		done ;;
+	esac
 	echo "# group $name on $kernel"
 	# shellcheck disable=SC2086
-	"$TOP/scripts/vm" $options --hand --kernel "$kernel" --share "$share" --window "$window" --mem $mem \
+	"$TOP/scripts/$vm" "${shares[@]}" $options --hand --kernel "$kernel" --window "$window" --mem $mem \
 		--mount "$mount" --append "$append" --timeout "$timeout" \
-		--daemon "$daemon" --daemon-args "$daemon_args" "${adds[@]}" "${also[@]}" -- \
+		--daemon "$daemon" --daemon-args "$daemon_args" "${adds[@]}" -- \
 		"run_guest.sh FUSE_DAX_TIMEOUT=$((timeout - 30)) FUSE_DAX_REQUIRE=$require FUSE_DAX_HOST_HAND=1 $programs" || status=$?
 	case $status in
 	124) echo "Bail out! group $name: time out" ;;
