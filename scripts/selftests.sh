@@ -12,10 +12,12 @@ build_selftests() {
 		KHDR_INCLUDES="-isystem $BUILD/kernel/plain/usr/include" >&2
 }
 
-# Whether the host's kernel tells of changes before they are made, in build/: the
-# guard needs that
+# can_guard SHARES: whether the host's kernel tells of changes before they are made, in
+# build/ or on the file systems of SHARES: the guard needs that
 can_guard() {
-	case $(stat -f -c %T "$BUILD") in ext2/ext3 | xfs | btrfs) ;; *) return 1 ;; esac
+	local on=$1
+	case $on in '' | pair | [0-9]) on=$(stat -f -c %T "$BUILD") ;; esac
+	[[ ,$on, =~ ^,((ext2/ext3|ext4|xfs|btrfs),)+$ ]] || return 1
 	printf '%s\n' 6.14 "$(uname -r)" | sort -VC
 }
 
@@ -33,13 +35,14 @@ selftest_group() {
 	distro) options+=' --numa' ;;
 	intree) require=0 ;;	# it has no counters: those tests skip
 	esac
-	if [[ $daemon_args == *--guard=* ]] && ! can_guard; then
-		echo "ok 1 - group $name # SKIP needs Linux 6.14, and build/ on ext4, xfs or btrfs"
+	if [[ $daemon_args == *--guard=* ]] && ! can_guard "${10:-}"; then
+		echo "ok 1 - group $name # SKIP needs Linux 6.14, and ext4, xfs or btrfs"
 		return 0
 	fi
 	share=$(mktemp -d "$BUILD/share.XXXXXX")
 	case ${10:-1} in
 	pair) vm=vm-pair shares=(--share "$share") ;;
+	*[a-z]*) vm=vm-on shares=("$share" "${10}") ;;
 	*) shares=(--share "$share")
 		for ((i = 2; i <= ${10:-1}; i++)); do
 			mkdir "$share.$i"
