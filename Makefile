@@ -54,9 +54,10 @@ check: setup
 FUZZ_SECONDS ?= 600
 fuzz: setup
 	scripts/fuzz $(FUZZ_SECONDS)
-## make soak            a million requests on the daemon, then the exerciser on plain,
-##                      debug and KCSAN kernel for SOAK_SECONDS (600) in all, or until
-##                      SOAK_OPS operations if that is longer
+## make soak            a million requests on the daemon, files that the host changes for
+##                      SOAK_SHARED_SECS (600), then the exerciser on plain, debug and
+##                      KCSAN kernel for SOAK_SECONDS (600) in all, or until SOAK_OPS
+##                      operations if that is longer
 soak: kernel kernel-debug kernel-kcsan daemon
 	scripts/soak
 ## make bench           our driver, the in-tree one, no DAX, and others, side by side:

@@ -12,10 +12,12 @@ build_selftests() {
 		KHDR_INCLUDES="-isystem $BUILD/kernel/plain/usr/include" >&2
 }
 
-# Whether the host's kernel tells of changes before they are made, in build/: the
-# guard needs that
+# can_guard SHARES: whether the host's kernel tells of changes before they are made, in
+# build/ or on the file systems of SHARES: the guard needs that
 can_guard() {
-	case $(stat -f -c %T "$BUILD") in ext2/ext3 | xfs | btrfs) ;; *) return 1 ;; esac
+	local on=$1
+	case $on in '' | pair | [0-9]) on=$(stat -f -c %T "$BUILD") ;; esac
+	[[ ,$on, =~ ^,((ext2/ext3|ext4|xfs|btrfs),)+$ ]] || return 1
 	printf '%s\n' 6.14 "$(uname -r)" | sort -VC
 }
 
@@ -24,7 +26,7 @@ can_guard() {
 selftest_group() {
 	local kernel=$1 name=$2 window=$3 append=$4 mount=$5 timeout=$6 programs=$7 daemon_args=$8
 	local daemon=$BUILD/virtiofs-daxd/${9:-virtiofs-daxd} options=${11:-}
-	local adds=() also=() file share i status=0 mem=1G require=1
+	local adds=() shares=() vm=vm file share i status=0 mem=1G require=1
 	for file in "$BUILD"/selftests/* "$TREE/$SELFTESTS"/*.sh; do
 		[ ! -f "$file" ] || [ ! -x "$file" ] || adds+=(--add "$file")
 	done
@@ -33,20 +35,25 @@ selftest_group() {
 	distro) options+=' --numa' ;;
 	intree) require=0 ;;	# it has no counters: those tests skip
 	esac
-	if [[ $daemon_args == *--guard=* ]] && ! can_guard; then
-		echo "ok 1 - group $name # SKIP needs Linux 6.14, and build/ on ext4, xfs or btrfs"
+	if [[ $daemon_args == *--guard=* ]] && ! can_guard "${10:-}"; then
+		echo "ok 1 - group $name # SKIP needs Linux 6.14, and ext4, xfs or btrfs"
 		return 0
 	fi
 	share=$(mktemp -d "$BUILD/share.XXXXXX")
-	for ((i = 2; i <= ${10:-1}; i++)); do
-		mkdir "$share.$i"
-		also+=(--also "$share.$i")
-	done
+	case ${10:-1} in
+	pair) vm=vm-pair shares=(--share "$share") ;;
+	*[a-z]*) vm=vm-on shares=("$share" "${10}") ;;
+	*) shares=(--share "$share")
+		for ((i = 2; i <= ${10:-1}; i++)); do
+			mkdir "$share.$i"
+			shares+=(--also "$share.$i")
+		done ;;
+	esac
 	echo "# group $name on $kernel"
 	# shellcheck disable=SC2086
-	"$TOP/scripts/vm" $options --hand --kernel "$kernel" --share "$share" --window "$window" --mem $mem \
+	"$TOP/scripts/$vm" "${shares[@]}" $options --hand --kernel "$kernel" --window "$window" --mem $mem \
 		--mount "$mount" --append "$append" --timeout "$timeout" \
-		--daemon "$daemon" --daemon-args "$daemon_args" "${adds[@]}" "${also[@]}" -- \
+		--daemon "$daemon" --daemon-args "$daemon_args" "${adds[@]}" -- \
 		"run_guest.sh FUSE_DAX_TIMEOUT=$((timeout - 30)) FUSE_DAX_REQUIRE=$require FUSE_DAX_HOST_HAND=1 $programs" || status=$?
 	case $status in
 	124) echo "Bail out! group $name: time out" ;;

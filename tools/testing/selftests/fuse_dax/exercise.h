@@ -2,8 +2,9 @@
 /*
  * The parts of the exerciser, see exercise.c.
  *
- * Calls go one way: exercise.c -> exercise_worker.c -> exercise_draw.c and
- * exercise_{io,mmap,file,pair}.c -> exercise_op.c -> exercise_model.c.
+ * Calls go one way: exercise.c or pair_test.c -> exercise_worker.c ->
+ * exercise_draw.c and exercise_{io,mmap,file,pair}.c -> exercise_op.c ->
+ * exercise_model.c.
  */
 #ifndef EXERCISE_H
 #define EXERCISE_H
@@ -98,6 +99,8 @@ struct ex_process {
  * @nr_files: how many of @files there are
  * @clock: operations begun by all
  * @failed: somebody has said what is wrong; all end
+ * @same: what a file system cannot do is done by other means, so that the files
+ *	are the same on any
  * @procs: the processes
  * @files: those of all processes, then those of each
  */
@@ -110,6 +113,7 @@ struct exercise {
 	unsigned int nr_files;
 	unsigned long clock;
 	bool failed;
+	bool same;
 	struct ex_process procs[EX_MAX_PROCS];
 	struct ex_file files[EX_MAX_FILES];
 };
@@ -246,6 +250,9 @@ void ex_draw(struct ex_worker *w, struct ex_op *op, unsigned long number);
 void ex_place(struct ex_worker *w, struct ex_op *op);
 
 /* exercise_worker.c: a process */
+int ex_worker_init(struct ex_worker *w, struct exercise *ex,
+		   unsigned int number);
+int ex_do(struct ex_worker *w, unsigned long ops);
 int ex_work(struct exercise *ex, unsigned int number, unsigned long ops);
 
 /* The kinds of operations, each table ends with an entry without a name */

@@ -50,7 +50,7 @@ static enum ex_outcome do_allocate(struct ex_worker *w, struct ex_op *op)
 
 	op->record->result = fallocate(ex_any_fd(w, op), mode, op->pos,
 				       op->len);
-	if (op->record->result && errno == EOPNOTSUPP)
+	if (op->record->result && errno == EOPNOTSUPP && !w->ex->same)
 		return EX_RIGHT;
 	if (op->record->result)
 		return ex_wrong(w, op, "fallocate mode %d", mode);
@@ -59,15 +59,31 @@ static enum ex_outcome do_allocate(struct ex_worker *w, struct ex_op *op)
 	return ex_size(w, op, op->file, ex_fd(w, op->file));
 }
 
+/* What FALLOC_FL_ZERO_RANGE does, for file systems that lack it */
+static int zeros_by_hand(struct ex_op *op, int fd, int mode)
+{
+	off_t end = op->pos + op->len;
+
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, op->pos,
+		      op->len))
+		return -1;
+	if (mode & FALLOC_FL_KEEP_SIZE || end <= op->file->size)
+		return 0;
+	return ftruncate(fd, end);
+}
+
 /* Make zeros, inside of the file or across its end. */
 static enum ex_outcome zeros(struct ex_worker *w, struct ex_op *op, int mode)
 {
 	off_t end = op->pos + op->len;
+	int fd = ex_any_fd(w, op);
 
-	op->record->result = fallocate(ex_any_fd(w, op), mode, op->pos,
-				       op->len);
-	if (op->record->result && errno == EOPNOTSUPP)
-		return EX_RIGHT;
+	op->record->result = fallocate(fd, mode, op->pos, op->len);
+	if (op->record->result && errno == EOPNOTSUPP) {
+		if (!w->ex->same)
+			return EX_RIGHT;
+		op->record->result = zeros_by_hand(op, fd, mode);
+	}
 	if (op->record->result)
 		return ex_wrong(w, op, "fallocate mode %d", mode);
 	ex_model_zero(op->file, op->pos, op->len);

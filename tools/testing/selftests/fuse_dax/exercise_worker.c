@@ -80,8 +80,16 @@ static enum ex_outcome do_op(struct ex_worker *w, unsigned long number)
 	return outcome;
 }
 
-static int worker_init(struct ex_worker *w, struct exercise *ex,
-		       unsigned int number)
+/**
+ * ex_worker_init() - begin to be a process of the exerciser
+ * @w: filled here
+ * @ex: the exerciser
+ * @number: of this process
+ *
+ * Return: 0 or -1.
+ */
+int ex_worker_init(struct ex_worker *w, struct exercise *ex,
+		   unsigned int number)
 {
 	unsigned int i;
 
@@ -98,6 +106,27 @@ static int worker_init(struct ex_worker *w, struct exercise *ex,
 }
 
 /**
+ * ex_do() - do the next operations
+ * @w: the process
+ * @ops: how many operations
+ *
+ * Return: 0 if all was right.
+ */
+int ex_do(struct ex_worker *w, unsigned long ops)
+{
+	enum ex_outcome outcome;
+
+	for (; ops && !w->ex->failed; ops--) {
+		outcome = do_op(w, w->me->begun + 1);
+		if (outcome == EX_WRONG)
+			return 1;
+		if (outcome == EX_RIGHT)
+			w->me->done++;
+	}
+	return w->ex->failed;
+}
+
+/**
  * ex_work() - do operations; for a process of its own
  * @ex: the exerciser
  * @number: of this process
@@ -108,16 +137,8 @@ static int worker_init(struct ex_worker *w, struct exercise *ex,
 int ex_work(struct exercise *ex, unsigned int number, unsigned long ops)
 {
 	struct ex_worker worker = { 0 };
-	enum ex_outcome outcome;
 
-	if (worker_init(&worker, ex, number))
+	if (ex_worker_init(&worker, ex, number))
 		return 1;
-	for (; ops && !ex->failed; ops--) {
-		outcome = do_op(&worker, worker.me->begun + 1);
-		if (outcome == EX_WRONG)
-			return 1;
-		if (outcome == EX_RIGHT)
-			worker.me->done++;
-	}
-	return ex->failed;
+	return ex_do(&worker, ops);
 }

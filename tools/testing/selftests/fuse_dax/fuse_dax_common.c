@@ -251,6 +251,76 @@ void fs_close(struct dax_fs *fs)
 		nftw(fs->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/**
+ * shares_count() - how many shares the machine has
+ *
+ * Their tags are $FUSE_DAX_TAG, and the same with 2, 3 and so on behind it.
+ *
+ * Return: their number; 1 where nothing tells.
+ */
+int shares_count(void)
+{
+	const char *first = getenv("FUSE_DAX_TAG");
+	char tag[64];
+	glob_t devices;
+	int count = 0;
+	size_t i;
+
+	if (!first || glob("/sys/fs/virtiofs/*/tag", 0, NULL, &devices))
+		return 1;
+	for (i = 0; i < devices.gl_pathc; i++)
+		if (text_read(devices.gl_pathv[i], tag, sizeof(tag)) > 0 &&
+		    !strncmp(tag, first, strlen(first)))
+			count++;
+	globfree(&devices);
+	return count ?: 1;
+}
+
+/**
+ * share_open() - mount another share, and make a directory for one test there
+ * @fs: filled here
+ * @number: of the share: 2 or more
+ *
+ * Return: 0, or -1 with errno.
+ */
+int share_open(struct dax_fs *fs, int number)
+{
+	const char *old_dir = getenv("FUSE_DAX_DIR");
+	const char *old_tag = getenv("FUSE_DAX_TAG");
+	char *dir, *tag;
+	int ret = -1;
+
+	memset(fs, 0, sizeof(*fs));
+	fs->dirfd = -1;
+	if (asprintf(&dir, "/tmp/share%d.XXXXXX", number) < 0 ||
+	    asprintf(&tag, "%s%d", old_tag, number) < 0 || !mkdtemp(dir) ||
+	    mount(tag, dir, "virtiofs", 0, "dax=always"))
+		return -1;
+	if (!setenv("FUSE_DAX_DIR", dir, 1) && !setenv("FUSE_DAX_TAG", tag, 1))
+		ret = fs_open(fs);
+	fs->mnt = dir;
+	fs->tag = tag;
+	setenv("FUSE_DAX_DIR", old_dir, 1);
+	setenv("FUSE_DAX_TAG", old_tag, 1);
+	return ret;
+}
+
+/* Does nothing for what was not opened, or as far as it was. */
+int share_close(struct dax_fs *fs)
+{
+	int ret;
+
+	if (!fs->mnt)
+		return 0;
+	fs_close(fs);
+	ret = umount(fs->mnt);
+	rmdir(fs->mnt);
+	free((char *)fs->mnt);
+	free((char *)fs->tag);
+	fs->mnt = NULL;
+	return ret;
+}
+
 /* Whether the kernel warned (or worse) since the test began. */
 bool fs_untainted(const struct dax_fs *fs)
 {
@@ -789,6 +859,20 @@ int touch_write(volatile void *p, unsigned char value)
 	if (sigsetjmp(bus_escape, 1))
 		return -1;
 	*(volatile unsigned char *)p = value;
+	return 0;
+}
+
+int touch_copy(void *to, const void *page)
+{
+	const volatile uint64_t *from = page;
+	uint64_t *words = to;
+	size_t i;
+
+	catch_sigbus();
+	if (sigsetjmp(bus_escape, 1))
+		return -1;
+	for (i = 0; i < PAGE / sizeof(*words); i++)
+		words[i] = from[i];
 	return 0;
 }
 

@@ -73,6 +73,11 @@ int fs_open(struct dax_fs *fs);
 void fs_close(struct dax_fs *fs);
 bool fs_untainted(const struct dax_fs *fs);
 
+/* Other shares of the same machine: how many there are in all; life of one */
+int shares_count(void);
+int share_open(struct dax_fs *fs, int number);
+int share_close(struct dax_fs *fs);
+
 /* Mounting. The options found at program start are those to go back to. */
 const char *fs_first_options(void);
 int fs_mount_options(const char *mnt, char *buf, size_t len);
@@ -125,6 +130,8 @@ bool trace_has_event(const char *name);
 long faults(void);
 int touch_read(const volatile void *p);
 int touch_write(volatile void *p, unsigned char value);
+/* Copies a page; 0, or -1 for SIGBUS. */
+int touch_copy(void *to, const void *page);
 unsigned long touch_pages(const void *p, size_t len);
 
 /* Takes ranges of the window by mapping a file of its own for each; 0 or -1. */

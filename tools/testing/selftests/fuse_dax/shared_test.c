@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A file that the host changes while it is mapped: truncated, emptied, copied over,
- * collapsed, replaced, appended to. "The host" is scripts/host-hand
+ * collapsed, punched, replaced, appended to; one on each share that the machine has,
+ * at the same time. "The host" is scripts/host-hand
  * (FUSE_DAX_HOST_HAND=1), which does that to FILE from when there is a FILE.churn,
  * which it renames to FILE.churning, until that is gone; then it makes FILE a copy
  * of FILE.more, and a FILE.done. When there is a FILE.cut it truncates FILE to its
@@ -17,7 +18,13 @@
 #include "fuse_dax_common.h"
 
 #define SIZE		(3 * MiB)
+/* Of each share */
 #define MAPPERS		8
+#define MOST		4
+
+/* Where the host makes holes: from, and up to */
+#define HOLE		(1 * MiB)
+#define HOLE_END	(HOLE + 256 * KiB)
 
 /* How long the guest may believe what it is not told, ms */
 #define SYNC_MS		3000
@@ -32,6 +39,8 @@
  * @past: SIGBUS, or an end of the file
  * @zeros: pages that showed zeros, where a file never has any
  * @read_zeros: the same of what was read
+ * @holes: zeros where the host makes holes, mapped or read
+ * @errors: reads that failed
  * @failed: mappers that could not go on
  * @round: mappers shall have touched all there is, for the so manyth time
  * @ready: how often one of them has
@@ -42,6 +51,8 @@ struct seen {
 	long past;
 	long zeros;
 	long read_zeros;
+	long holes;
+	long errors;
 	long failed;
 	long round;
 	long ready;
@@ -49,7 +60,8 @@ struct seen {
 
 FIXTURE(shared)
 {
-	struct dax_fs fs;
+	int count;
+	struct dax_fs fs[MOST];
 	struct seen *seen;
 };
 
@@ -57,16 +69,23 @@ FIXTURE_SETUP(shared)
 {
 	if (!getenv("FUSE_DAX_HOST_HAND"))
 		SKIP(return, "nobody on the host (FUSE_DAX_HOST_HAND)");
-	FS_SETUP(&self->fs);
-	NEED_DAX(&self->fs);
-	self->seen = mmap(NULL, sizeof(*self->seen), PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	self->count = shares_count();
+	ASSERT_GE(MOST, self->count);
+	FS_SETUP(&self->fs[0]);
+	NEED_DAX(&self->fs[0]);
+	for (int i = 1; i < self->count; i++)
+		ASSERT_EQ(0, share_open(&self->fs[i], i + 1));
+	self->seen = mmap(NULL, MOST * sizeof(*self->seen),
+			  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			  -1, 0);
 	ASSERT_NE(MAP_FAILED, self->seen);
 }
 
 FIXTURE_TEARDOWN(shared)
 {
-	FS_TEARDOWN(&self->fs);
+	for (int i = 1; i < self->count; i++)
+		EXPECT_EQ(0, share_close(&self->fs[i]));
+	FS_TEARDOWN(&self->fs[0]);
 }
 
 /* A file of which no byte is 0 */
@@ -91,10 +110,13 @@ static bool stopped(struct seen *seen)
 	return __atomic_load_n(&seen->stop, __ATOMIC_RELAXED);
 }
 
-static void count(struct seen *seen, int byte, long *zeros)
+static void count(struct seen *seen, off_t pos, int byte, long *zeros)
 {
+	bool hole = pos >= (off_t)HOLE && pos < (off_t)HOLE_END;
 	long *what = byte < 0 ? &seen->past : byte ? &seen->right : zeros;
 
+	if (!byte && hole)
+		what = &seen->holes;
 	__atomic_add_fetch(what, 1, __ATOMIC_RELAXED);
 }
 
@@ -112,10 +134,12 @@ static int look(struct dax_fs *fs, struct seen *seen, unsigned int *seed)
 		off_t pos = rand_r(seed) % (SIZE / PAGE) * PAGE;
 		ssize_t n;
 
-		count(seen, touch_read(map + pos), &seen->zeros);
+		count(seen, pos, touch_read(map + pos), &seen->zeros);
 		n = pread(fd, &byte, 1, pos);
-		if (n >= 0)
-			count(seen, n ? (unsigned char)byte : -1,
+		if (n < 0)
+			__atomic_add_fetch(&seen->errors, 1, __ATOMIC_RELAXED);
+		else
+			count(seen, pos, n ? (unsigned char)byte : -1,
 			      &seen->read_zeros);
 	}
 	if (map != MAP_FAILED)
@@ -163,26 +187,100 @@ static bool there_is(struct dax_fs *fs, const char *name, long ms)
 	return true;
 }
 
-/* Whether a file is what make() made, by map and by read */
+static bool page_is(const char *page, off_t pos)
+{
+	char want[PAGE];
+
+	memset(want, 1 + pos / PAGE % 255, PAGE);
+	return !memcmp(page, want, PAGE);
+}
+
+/*
+ * Whether a file is what make() made, each byte of it by map and by read, and
+ * nothing behind its end
+ */
 static bool is_whole(struct dax_fs *fs)
 {
 	int fd = openat(fs->dirfd, "f", O_RDONLY), bad = 0;
-	char *map = map_file(fd, SIZE, PROT_READ, MAP_SHARED);
+	char *map = map_file(fd, SIZE + PAGE, PROT_READ, MAP_SHARED);
+	uint64_t words[PAGE / sizeof(uint64_t)];
+	char *page = (char *)words;
 	struct stat st;
-	char byte;
 	off_t pos;
 
 	bad += fstat(fd, &st) || st.st_size != (off_t)SIZE;
-	for (pos = 0; !bad && pos < (off_t)SIZE; pos += PAGE) {
-		int want = 1 + pos / PAGE % 255;
-
-		bad += touch_read(map + pos) != want ||
-		       pread(fd, &byte, 1, pos) != 1 ||
-		       (unsigned char)byte != want;
-	}
-	munmap(map, SIZE);
+	for (pos = 0; !bad && pos < (off_t)SIZE; pos += PAGE)
+		bad += touch_copy(page, map + pos) || !page_is(page, pos) ||
+		       pread(fd, page, PAGE, pos) != PAGE ||
+		       !page_is(page, pos);
+	bad += touch_read(map + SIZE) != -1 || pread(fd, page, 1, SIZE);
+	munmap(map, SIZE + PAGE);
 	close(fd);
 	return !bad;
+}
+
+/* The same, as soon as the guest must know */
+static bool is_whole_soon(struct dax_fs *fs)
+{
+	long until = now_ms() + SYNC_MS;
+
+	while (!is_whole(fs)) {
+		if (now_ms() > until)
+			return false;
+		sleep_ms(50);
+	}
+	return true;
+}
+
+/* What kind of file system scripts/vm-on has put the share on, if it has */
+static void filesystem(struct dax_fs *fs, char *name, size_t len)
+{
+	char path[PATH_MAX];
+	FILE *file;
+
+	snprintf(name, len, "%s", fs->tag);
+	snprintf(path, sizeof(path), "%s/filesystem", fs->mnt);
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	if (fgets(name, len, file))
+		name[strcspn(name, "\n")] = '\0';
+	fclose(file);
+}
+
+/* Processes that look at the files of all shares */
+static void start_mappers(FIXTURE_DATA(shared) *self,
+			  pid_t pids[MOST][MAPPERS])
+{
+	int i, n;
+
+	for (i = 0; i < self->count; i++) {
+		close(make(&self->fs[i], "f.more"));
+		close(make(&self->fs[i], "f"));
+		for (n = 0; n < MAPPERS; n++)
+			pids[i][n] = go_look(&self->fs[i], &self->seen[i], n);
+	}
+	/* What is not mapped is not guarded */
+	for (i = 0; i < self->count; i++)
+		while (__atomic_load_n(&self->seen[i].right, __ATOMIC_RELAXED) <
+		       MAPPERS)
+			sleep_ms(20);
+}
+
+/* How many of them did not end well, or not at all */
+static int stop_mappers(FIXTURE_DATA(shared) *self, pid_t pids[MOST][MAPPERS])
+{
+	int i, n, bad = 0;
+
+	for (i = 0; i < self->count; i++)
+		__atomic_store_n(&self->seen[i].stop, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < self->count; i++)
+		for (n = 0; n < MAPPERS; n++)
+			if (wait_within(pids[i][n], 10000)) {
+				kill(pids[i][n], SIGKILL);
+				bad++;
+			}
+	return bad;
 }
 
 /*
@@ -192,43 +290,36 @@ static bool is_whole(struct dax_fs *fs)
  * Right: data, or SIGBUS, or the end of the file; in the end what there is.
  * in-tree 7.3: the VM ends.
  */
-TEST_F_TIMEOUT(shared, changed_by_the_host, 180)
+TEST_F_TIMEOUT(shared, changed_by_the_host, 7200)
 {
-	struct seen *seen = self->seen;
-	pid_t pids[MAPPERS];
-	long until;
+	pid_t pids[MOST][MAPPERS];
+	char name[16];
 	int i;
 
-	close(make(&self->fs, "f.more"));
-	close(make(&self->fs, "f"));
-	for (i = 0; i < MAPPERS; i++)
-		pids[i] = go_look(&self->fs, seen, i);
-	/* What is not mapped is not guarded */
-	while (__atomic_load_n(&seen->right, __ATOMIC_RELAXED) < MAPPERS)
-		sleep_ms(20);
-	ASSERT_EQ(0, go_churn(&self->fs));
+	start_mappers(self, pids);
+	for (i = 0; i < self->count; i++)
+		ASSERT_EQ(0, go_churn(&self->fs[i]));
 	sleep(env_number("FUSE_DAX_SECS", 20));
-	__atomic_store_n(&seen->stop, 1, __ATOMIC_RELAXED);
-	for (i = 0; i < MAPPERS; i++) {
-		int status = wait_within(pids[i], 10000);
+	EXPECT_EQ(0, stop_mappers(self, pids));
+	for (i = 0; i < self->count; i++)
+		ASSERT_EQ(0, unlinkat(self->fs[i].dirfd, "f.churning", 0));
+	for (i = 0; i < self->count; i++) {
+		struct seen *seen = &self->seen[i];
 
-		EXPECT_EQ(0, status);
-		if (status)
-			kill(pids[i], SIGKILL);
+		filesystem(&self->fs[i], name, sizeof(name));
+		EXPECT_TRUE(there_is(&self->fs[i], "f.done", 30000));
+		EXPECT_TRUE(is_whole_soon(&self->fs[i]));
+		TH_LOG("%s: %ld with data, %ld past the end, %ld in holes",
+		       name, seen->right, seen->past, seen->holes);
+		TH_LOG("%s: %ld of zeros mapped, %ld read, %ld errors, %ld failed",
+		       name, seen->zeros, seen->read_zeros, seen->errors,
+		       seen->failed);
+		EXPECT_LT(1000, seen->right);
+		EXPECT_LT(0, seen->past);
+		EXPECT_EQ(0, seen->errors + seen->failed);
+		if (env_number("FUSE_DAX_GUARD", 0))
+			EXPECT_EQ(0, seen->zeros + seen->read_zeros);
 	}
-	ASSERT_EQ(0, unlinkat(self->fs.dirfd, "f.churning", 0));
-	ASSERT_TRUE(there_is(&self->fs, "f.done", 30000));
-	until = now_ms() + SYNC_MS;
-	while (!is_whole(&self->fs) && now_ms() < until)
-		sleep_ms(50);
-	EXPECT_TRUE(is_whole(&self->fs));
-	TH_LOG("%ld with data, %ld past the end, %ld of zeros mapped, %ld read, %ld failed",
-	       seen->right, seen->past, seen->zeros, seen->read_zeros,
-	       seen->failed);
-	EXPECT_LT(1000, seen->right);
-	EXPECT_LT(0, seen->past);
-	if (env_number("FUSE_DAX_GUARD", 0))
-		EXPECT_EQ(0, seen->zeros + seen->read_zeros);
 }
 
 /* Has all of a file in its page tables, each time that it is asked to */
@@ -293,10 +384,7 @@ static bool cuts(struct dax_fs *fs, struct seen *seen, int mappers,
 	for (i = 0; i < mappers; i++)
 		pids[i] = go_hold(fs, seen);
 	for (i = 0; done && i < CUTS; i++) {
-		long until = now_ms() + SYNC_MS;
-
-		while (!is_whole(fs) && now_ms() < until)
-			sleep_ms(20);
+		is_whole_soon(fs);
 		__atomic_add_fetch(&seen->round, 1, __ATOMIC_RELEASE);
 		while (__atomic_load_n(&seen->ready, __ATOMIC_ACQUIRE) <
 		       (i + 1L) * mappers)
@@ -324,11 +412,11 @@ TEST_F_TIMEOUT(shared, the_host_does_not_wait_long, 600)
 
 	if (!env_number("FUSE_DAX_GUARD", 0))
 		SKIP(return, "FUSE_DAX_GUARD is not set: nobody waits");
-	close(make(&self->fs, "f.more"));
-	close(make(&self->fs, "f"));
-	ASSERT_TRUE(cuts(&self->fs, self->seen, 0, none));
-	ASSERT_TRUE(cuts(&self->fs, self->seen, 1, one));
-	ASSERT_TRUE(cuts(&self->fs, self->seen, 32, many));
+	close(make(&self->fs[0], "f.more"));
+	close(make(&self->fs[0], "f"));
+	ASSERT_TRUE(cuts(&self->fs[0], self->seen, 0, none));
+	ASSERT_TRUE(cuts(&self->fs[0], self->seen, 1, one));
+	ASSERT_TRUE(cuts(&self->fs[0], self->seen, 32, many));
 	TH_LOG("a truncation takes %ld us, with 1 mapper %ld, with 32 %ld; at most %ld, %ld, %ld",
 	       none[CUTS / 2], one[CUTS / 2], many[CUTS / 2], none[CUTS - 1],
 	       one[CUTS - 1], many[CUTS - 1]);

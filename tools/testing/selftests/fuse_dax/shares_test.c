@@ -4,7 +4,6 @@
  * tags are $FUSE_DAX_TAG, and the same with 2, 3 and so on behind it. The host
  * has one limit for the mappings of all of them.
  */
-#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
@@ -25,27 +24,7 @@ FIXTURE(shares)
 {
 	int count;
 	struct dax_fs fs[MOST];
-	char dirs[MOST][32];
-	char tags[MOST][32];
 };
-
-/* Another share, as $FUSE_DAX_DIR and $FUSE_DAX_TAG for as long as it opens */
-static int share_open(struct dax_fs *fs, const char *dir, const char *tag)
-{
-	const char *old_dir = getenv("FUSE_DAX_DIR");
-	const char *old_tag = getenv("FUSE_DAX_TAG");
-	int ret = -1;
-
-	if (mount(tag, dir, "virtiofs", 0, "dax=always"))
-		return -1;
-	if (!setenv("FUSE_DAX_DIR", dir, 1) && !setenv("FUSE_DAX_TAG", tag, 1))
-		ret = fs_open(fs);
-	fs->mnt = dir;
-	fs->tag = tag;
-	setenv("FUSE_DAX_DIR", old_dir, 1);
-	setenv("FUSE_DAX_TAG", old_tag, 1);
-	return ret;
-}
 
 FIXTURE_SETUP(shares)
 {
@@ -59,13 +38,7 @@ FIXTURE_SETUP(shares)
 	NEED_DAX(&self->fs[0]);
 	NEED_COUNTERS(&self->fs[0]);
 	for (i = 1; i < self->count; i++) {
-		snprintf(self->dirs[i], sizeof(self->dirs[i]),
-			 "/tmp/share%d.XXXXXX", i + 1);
-		snprintf(self->tags[i], sizeof(self->tags[i]), "%s%d",
-			 self->fs[0].tag, i + 1);
-		ASSERT_NE(NULL, mkdtemp(self->dirs[i]));
-		ASSERT_EQ(0, share_open(&self->fs[i], self->dirs[i],
-					self->tags[i]));
+		ASSERT_EQ(0, share_open(&self->fs[i], i + 1));
 		ASSERT_TRUE(self->fs[i].dax);
 	}
 }
@@ -74,11 +47,8 @@ FIXTURE_TEARDOWN(shares)
 {
 	int i;
 
-	for (i = 1; i < self->count && self->fs[i].mnt; i++) {
-		fs_close(&self->fs[i]);
-		EXPECT_EQ(0, umount(self->dirs[i]));
-		rmdir(self->dirs[i]);
-	}
+	for (i = 1; i < self->count; i++)
+		EXPECT_EQ(0, share_close(&self->fs[i]));
 	FS_TEARDOWN(&self->fs[0]);
 }
 
