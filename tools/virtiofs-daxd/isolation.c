@@ -313,8 +313,10 @@ static const unsigned int backing_caps[] = {
 	CAP_SYS_ADMIN, CAP_DAC_OVERRIDE,
 };
 
-/* What other processes do is theirs alone. */
-static const unsigned int guard_caps[] = { CAP_SYS_PTRACE };
+/* What other processes do is theirs alone, and that of other users too. */
+static const unsigned int guard_caps[] = {
+	CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
+};
 
 /* Of the wanted capabilities, keep those which there are. */
 static int keep_caps(const unsigned int *caps, size_t nr)
