@@ -297,6 +297,25 @@ static void a_setup_waits_for_the_change(void)
 }
 
 /*
+ * What it replaces the guest has let go of: it sends no remove. So does a guest that
+ * stores where it could only load.
+ */
+static void nor_does_the_change_wait_for_that(void)
+{
+	uint64_t node;
+	pid_t pid;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	pid = host(&fe, do_truncate);
+	CHECK(node && told(&fe, node, 4096));
+	setup_begin(node, 0);
+	CHECK(host_done(pid, SOON) >= 0 && size_of() == 4096);
+	CHECK(setup_end() == 0 && fe_num_maps(&fe) == 1);
+	CHECK(fe_shows(&fe, 0, 0, 4096) && fe_end(&fe) == 0);
+}
+
+/*
  * Where processes of the host cannot be seen, who maps the file for us is not either,
  * and makes events as others do.
  */
@@ -614,6 +633,7 @@ static const struct fs_test tests[] = {
 	TEST(no_longer_than_said),
 	TEST(not_again_and_again),
 	TEST(a_setup_waits_for_the_change),
+	TEST(nor_does_the_change_wait_for_that),
 	TEST(who_maps_it_for_us_is_not_waited_for),
 	TEST(so_does_a_read_once_it_is_let_go_on),
 	TEST(however_long_it_takes),
