@@ -141,6 +141,16 @@ static void look_for_owed(void)
 		guard.missed = 0;
 }
 
+/* Caller holds the lock. */
+static void say_late(const struct change *change)
+{
+	guard_say_late(guard.proc, change->file->fd < 0 ? change->fd :
+		       change->file->fd,
+		       change->file->setups ? "a setup of it was not done" :
+					      "the guest has not given it up",
+		       guard.timeout, guard.missed < GUARD_PATIENCE);
+}
+
 /* Lets it go on, if it need not wait any more. Caller holds the lock. */
 static void try_allow(struct change *change)
 {
@@ -174,8 +184,8 @@ static void try_allow(struct change *change)
 		guard.missed++;
 		guard.owed = file->key;
 		guard.owed_from = change->from;
-		log_warn_once("guard: the guest does not give up file %lu of device %#lx in time (told once)",
-			      file->key.ino, file->key.dev);
+		if (late)
+			say_late(change);
 		allow(change);
 	}
 }

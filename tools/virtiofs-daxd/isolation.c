@@ -396,6 +396,9 @@ static const int request_calls[] = {
 	CALL(unlinkat), CALL(utimensat),
 };
 
+/* What a file is called. */
+static const int guard_calls[] = { CALL(readlinkat) };
+
 /* libfuse's loop on /dev/fuse, and descriptors from the other threads. */
 static const int backing_calls[] = {
 	CALL(recvmsg), CALL(splice), CALL(vmsplice),
@@ -482,7 +485,7 @@ static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
 	if (role == ISOLATION_BACKING)
 		return allow_backing(ctx);
 	if (role == ISOLATION_GUARD)
-		return 0;
+		return allow(ctx, guard_calls, ARRAY_SIZE(guard_calls));
 	return allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
 	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
 				SCMP_A1(SCMP_CMP_EQ, FS_IOC_FIEMAP));
