@@ -108,6 +108,88 @@ TEST_F_TIMEOUT(notify, truncated, 60)
 	}
 }
 
+/* Stores to all pages there are, again and again, until it is killed */
+static pid_t keep_storing(char *map)
+{
+	pid_t pid = fork();
+	unsigned char byte;
+	off_t pos;
+
+	if (pid)
+		return pid;
+	for (pos = 0;; pos = (pos + PAGE) % SIZE) {
+		pattern_fill(&byte, pos, 1, SEED);
+		touch_write(map + pos, byte);
+	}
+}
+
+/* How many bytes are neither the pattern nor what a file has where nothing is */
+static long foreign(const char *map, off_t pos, off_t end)
+{
+	char *data = malloc(SIZE);
+	long bad = 0;
+
+	pattern_fill(data, 0, SIZE, SEED);
+	for (; pos < end; pos++)
+		bad += map[pos] && map[pos] != data[pos];
+	free(data);
+	return bad;
+}
+
+/*
+ * Rule: a file can be truncated on the host while it is stored and written to here.
+ * Wrong: what was written after that is lost, or shows zeros, or the file ends
+ * elsewhere; what the truncation left is not as it was; or somebody waits for ever.
+ * Right: a write extends the file once more, a store past its end is SIGBUS.
+ * in-tree 7.3: fails, it has no such queue.
+ */
+TEST_F_TIMEOUT(notify, truncated_and_written, 120)
+{
+	static const off_t sizes[] = { 3 * MiB + 5, RANGE, MiB + 1, PAGE, 0 };
+	const off_t pos = SIZE - 16 * PAGE, end = SIZE - 8 * PAGE;
+	const pid_t storer = keep_storing(self->file.map);
+	char *map = self->file.map, *was = malloc(SIZE);
+	int i;
+
+	for (i = 0; i < 4 * (int)ARRAY_SIZE(sizes); i++) {
+		off_t size = sizes[i % ARRAY_SIZE(sizes)];
+		long until = now_ms() + SOON_MS;
+
+		ASSERT_EQ(0, file_write(self->file.fd, 0, SIZE, SEED));
+		ASSERT_EQ(0, fault_host(self->file.fd,
+					"later=%d truncate=%ld inval=%ld,0", i,
+					(long)size, (long)size));
+		do {
+			ASSERT_EQ(0, file_write(self->file.fd, pos, end - pos,
+						SEED));
+			ASSERT_GT(until, now_ms());
+		} while (size_of(self->file.fd) == (off_t)SIZE);
+
+		ASSERT_EQ(0, file_write(self->file.fd, pos, end - pos, SEED));
+		EXPECT_EQ(end, size_of(self->file.fd));
+		EXPECT_EQ(0, file_is_pattern(self->file.fd, pos, end - pos,
+					     SEED));
+		EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, end));
+		EXPECT_EQ(ENDED_SIGBUS, ended(go_store(map, end, SEED), SOON_MS,
+					      NULL));
+		ASSERT_EQ(ENDED_WELL, load_ends(&self->file, pos));
+		EXPECT_EQ(0, mem_is_pattern(map + pos, pos, end - pos, SEED));
+		EXPECT_EQ(0, mem_is_pattern(map, 0, size, SEED));
+		EXPECT_EQ(0, foreign(map, size, pos));
+	}
+	EXPECT_TRUE(goes_on(storer, 0));
+	EXPECT_LE(0, killed_after(storer));
+
+	/* What is seen is what the server has */
+	memcpy(was, map, end);
+	fault_file_close(&self->file);
+	ASSERT_EQ(0, fs_remount(&self->fs, fs_first_options()));
+	self->file.fd = openat(self->fs.dirfd, "file", O_RDWR | O_CLOEXEC);
+	EXPECT_EQ(end, size_of(self->file.fd));
+	ASSERT_EQ(end, pread(self->file.fd, map = malloc(SIZE), SIZE, 0));
+	EXPECT_EQ(0, memcmp(was, map, end));
+}
+
 /*
  * Rule: what the host adds to a file is there.
  * Wrong: SIGBUS, or nothing to be read, until a timeout is over.
