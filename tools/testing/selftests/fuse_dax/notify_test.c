@@ -433,6 +433,62 @@ static pid_t keep_loading(const char *map, size_t len)
 	_exit(ENDED_WRONG);
 }
 
+/* How long a page is held, ms */
+#define HOLD_MS	10
+
+/* Holds a page for a while, and at once again, until it is killed. */
+static pid_t keep_holding(char *page)
+{
+	pid_t pid = fork();
+	char buf[PAGE];
+	int pipefd[2];
+
+	if (pid)
+		return pid;
+	for (;;) {
+		if (pin_page(page, pipefd))
+			_exit(ENDED_WRONG);
+		sleep_ms(HOLD_MS);
+		if (read(pipefd[0], buf, PAGE) != PAGE)
+			_exit(ENDED_SHORT);
+		close(pipefd[0]);
+		close(pipefd[1]);
+	}
+}
+
+/*
+ * Rule: pages that many hold for a moment, as all do who unmap them, are given up.
+ * Wrong: as there is always one who does, they are not, while somebody on the host
+ * waits for that.
+ * Right: a remove, soon after each word; and nobody is stopped.
+ */
+TEST_F_TIMEOUT(notify, held_by_one_after_the_other, 60)
+{
+	long removes = fault_requests(&self->fs, "removemapping");
+	pid_t pids[8];
+	int i;
+
+	/* One range: it goes as a whole */
+	ASSERT_EQ(0, ftruncate(self->file.fd, RANGE));
+	for (i = 0; i < (int)ARRAY_SIZE(pids); i++)
+		pids[i] = keep_holding(self->file.map + PAGE);
+	for (i = 0; i < 10; i++) {
+		long until = now_ms() + SOON_MS;
+
+		touch_pages(self->file.map, RANGE);
+		ASSERT_EQ(0, fault_host(self->file.fd, "inval=0,0"));
+		while (fault_requests(&self->fs, "removemapping") == removes) {
+			ASSERT_GT(until, now_ms());
+			sleep_ms(1);
+		}
+		removes = fault_requests(&self->fs, "removemapping");
+	}
+	for (i = 0; i < (int)ARRAY_SIZE(pids); i++) {
+		EXPECT_TRUE(goes_on(pids[i], 0));
+		EXPECT_LE(0, killed_after(pids[i]));
+	}
+}
+
 /*
  * Rule: what is used all the time is given up all the same, and is right.
  * Wrong: nothing is ever given up, somebody is shown other data, or nobody gets
