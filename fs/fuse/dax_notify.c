@@ -10,7 +10,8 @@
  *
  * A page that somebody has pinned keeps its mapping, a cached page that somebody
  * holds stays, and both are looked at again until they have become idle. Faults do
- * not wait for that.
+ * not wait for that, but for a moment now and then, so that those who map and unmap
+ * pages all the time do not keep them busy for ever.
  */
 #include "dax_i.h"
 
@@ -22,6 +23,13 @@
 /* How long to wait at most before what is in use is looked at again, ms */
 #define FUSE_DAX_NOTIFY_MAX	64
 
+/*
+ * While looks follow each other as fast as this, ms, faults wait for pages that
+ * somebody holds: who unmaps some holds them until TLBs are flushed, and where many
+ * do there is always one.
+ */
+#define FUSE_DAX_NOTIFY_CLOSED	16
+
 /* How often to ask for attributes at most while others always tell of newer ones */
 #define FUSE_DAX_NOTIFY_ASKS	100
 
@@ -29,8 +37,10 @@
 enum fuse_dax_noticed {
 	/* All is given up, and the size is known */
 	FUSE_DAX_NOTICED,
-	/* Something is left for which nobody need wait, nor should: a pinned page */
+	/* The size is not known, but will be */
 	FUSE_DAX_NOTICED_LEFT,
+	/* Pages are held: for a moment, or pinned, for which nobody should wait long */
+	FUSE_DAX_NOTICED_HELD,
 	/* Something is being used, and would be for ever */
 	FUSE_DAX_NOTICED_USED,
 };
@@ -277,7 +287,7 @@ fuse_dax_notify_detach(struct inode *inode, struct fuse_dax_inode *di,
 		if (!fuse_dax_detach_range(di, first, last))
 			noticed = FUSE_DAX_NOTICED_USED;
 		else if (fuse_dax_notify_widen(win, di, &first, &last))
-			noticed = FUSE_DAX_NOTICED_LEFT;
+			noticed = FUSE_DAX_NOTICED_HELD;
 	}
 	filemap_invalidate_unlock(inode->i_mapping);
 	return noticed;
@@ -310,10 +320,14 @@ struct fuse_dax_look {
 	unsigned int said;
 };
 
-static void fuse_dax_notice_begin(struct fuse_dax_notice *notice,
+static void fuse_dax_notice_begin(struct inode *inode,
+				  struct fuse_dax_notice *notice,
 				  struct fuse_dax_look *look)
 {
 	guard(spinlock)(&notice->lock);
+	/* Once more, if it was cleared for what is held */
+	if (notice->told.first <= notice->told.last && notice->delay == 1)
+		set_bit(FUSE_I_DAX_NOTIFIED, &get_fuse_inode(inode)->state);
 	*look = (struct fuse_dax_look) {
 		.told = notice->told,
 		.held = notice->held,
@@ -321,6 +335,15 @@ static void fuse_dax_notice_begin(struct fuse_dax_notice *notice,
 	};
 	notice->told = FUSE_DAX_NO_PAGES;
 	notice->held = FUSE_DAX_NO_PAGES;
+}
+
+/* Whether faults wait for the next look, too */
+static bool fuse_dax_notice_closed(const struct fuse_dax_notice *notice,
+				   enum fuse_dax_noticed noticed)
+{
+	return noticed == FUSE_DAX_NOTICED_USED ||
+	       (noticed == FUSE_DAX_NOTICED_HELD &&
+		notice->delay <= FUSE_DAX_NOTIFY_CLOSED);
 }
 
 /*
@@ -344,7 +367,7 @@ static bool fuse_dax_notice_end(struct inode *inode,
 		return false;
 	over = (!noticed && notice->held.first > notice->held.last) ||
 	       fuse_dax_notify_over(inode);
-	if (over || noticed != FUSE_DAX_NOTICED_USED)
+	if (over || !fuse_dax_notice_closed(notice, noticed))
 		clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
 	/* For cached pages that somebody holds, which nobody waits for */
 	if (delayed_work_pending(&notice->work))
@@ -357,7 +380,11 @@ static bool fuse_dax_notice_end(struct inode *inode,
 	}
 	queue_delayed_work(get_fuse_conn(inode)->dax->notices, &notice->work,
 			   msecs_to_jiffies(notice->delay));
-	notice->delay = min(2 * notice->delay, FUSE_DAX_NOTIFY_MAX);
+	if (notice->delay < FUSE_DAX_NOTIFY_MAX)
+		notice->delay *= 2;
+	else if (noticed == FUSE_DAX_NOTICED_HELD)
+		/* They may all be idle at once if nobody comes for a while */
+		notice->delay = 1;
 	return false;
 }
 
@@ -386,7 +413,7 @@ void fuse_dax_notify_work(struct work_struct *work)
 	struct fuse_dax_look look;
 	bool put;
 
-	fuse_dax_notice_begin(notice, &look);
+	fuse_dax_notice_begin(inode, notice, &look);
 	noticed = fuse_dax_notify_detach(inode, di, look.told.first,
 					 look.told.last);
 	if (!fuse_dax_notify_ask(inode))

@@ -182,6 +182,25 @@ static void serve_write(const struct direct *direct, struct request *req)
 }
 
 /*
+ * A setup that has to wait takes what it replaces out of the window before: the guest
+ * has let go of that, as by a remove.
+ */
+static int enter_setup(const struct direct *direct, const struct pt_key *key,
+		       struct request *req)
+{
+	const struct fuse_setupmapping_in *in = (void *)req->body;
+	int err = guard_enter(key, req);
+
+	if (err != -EDEADLK)
+		return err;
+	err = dax_map_remove(direct->map, in->moffset, in->len);
+	if (err)
+		return err;
+	req->let_go = true;
+	return guard_enter(key, req);
+}
+
+/*
  * What is about to be taken away by others is not shown. It is shown when that is
  * done, by the same request.
  */
@@ -191,9 +210,8 @@ static int setup_guarded(const struct direct *direct, struct request *req)
 	struct pt_key key;
 	int err;
 
-	err = pt_node_key(direct->pt, req->header.nodeid, &key);
-	if (!err)
-		err = guard_enter(&key, req);
+	err = pt_node_key(direct->pt, req->header.nodeid, &key) ?:
+	      enter_setup(direct, &key, req);
 	if (err)
 		return err;
 	err = dax_map_setup(direct->map, req->header.nodeid, in->foffset,

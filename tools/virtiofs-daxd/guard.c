@@ -38,8 +38,8 @@
 #define UNKNOWN_MS 100
 
 /**
- * struct change - a change by somebody else
- * @file: the file, referenced
+ * struct change - a change by somebody else, or what may be one
+ * @file: the file, referenced; NULL until it is known to be a change
  * @fd: of the event
  * @call: who makes it
  * @from: first byte that is concerned
@@ -141,15 +141,31 @@ static void look_for_owed(void)
 		guard.missed = 0;
 }
 
+/* Caller holds the lock. */
+static void say_late(const struct change *change)
+{
+	guard_say_late(guard.proc, change->file->fd < 0 ? change->fd :
+		       change->file->fd,
+		       change->file->setups ? "a setup of it was not done" :
+					      "the guest has not given it up",
+		       guard.timeout, guard.missed < GUARD_PATIENCE);
+}
+
 /* Lets it go on, if it need not wait any more. Caller holds the lock. */
 static void try_allow(struct change *change)
 {
 	struct guarded *file = change->file;
 	bool late = clock_ms() >= change->until;
 
-	/* What is served now may show a part of it in a moment. */
-	if (file->setups && !late)
+	/*
+	 * What is served now may show a part of it in a moment. Where the VMM cannot
+	 * be looked at this may be how.
+	 */
+	if (file->setups && !late) {
+		if (change->call.number < 0)
+			allow(change);
 		return;
+	}
 	if (!guard.shown ||
 	    !guard.shown(guard.map, &file->key, change->from)) {
 		if (change->told)
@@ -168,8 +184,8 @@ static void try_allow(struct change *change)
 		guard.missed++;
 		guard.owed = file->key;
 		guard.owed_from = change->from;
-		log_warn_once("guard: the guest does not give up file %lu of device %#lx in time (told once)",
-			      file->key.ino, file->key.dev);
+		if (late)
+			say_late(change);
 		allow(change);
 	}
 }
@@ -185,6 +201,13 @@ static bool is_done(const struct change *change)
 	       (!fstat(change->fd, &st) && (uint64_t)st.st_size != change->size);
 }
 
+static void change_free(struct change *change)
+{
+	close(change->fd);
+	guard.num_changes--;
+	free(change);
+}
+
 /* Caller holds the lock. */
 static void finish(struct change *change)
 {
@@ -193,12 +216,10 @@ static void finish(struct change *change)
 
 	if (!fstat(change->fd, &st))
 		tell(file, st.st_size);
-	close(change->fd);
-	guard.num_changes--;
 	file->holds -= change->holds;
 	file->changes--;
 	guard_files_put(file);
-	free(change);
+	change_free(change);
 }
 
 /* Returns whether there are any left. */
@@ -212,7 +233,7 @@ static bool step_changes(void)
 	while (*link) {
 		struct change *change = *link;
 
-		if (!change->allowed)
+		if (change->file && !change->allowed)
 			try_allow(change);
 		if (!change->allowed || !is_done(change)) {
 			link = &change->next;
@@ -242,7 +263,10 @@ static void changes_drop(void)
 		guard.changes = change->next;
 		if (!change->allowed)
 			answer(change->fd);
-		finish(change);
+		if (change->file)
+			finish(change);
+		else
+			change_free(change);
 	}
 	pthread_mutex_unlock(&guard_files.lock);
 }
@@ -262,42 +286,82 @@ static void end_former(const struct change *change)
 			former->left = true;
 }
 
-/* Returns false if it is harmless: it was not added. */
-static bool change_add(const struct fanotify_event_metadata *event)
+/* Returns false without memory. */
+static bool change_begin(struct change *change, const struct stat *st,
+			 uint64_t from)
 {
-	struct change *change;
-	struct guard_call call;
-	struct pt_key key;
-	struct stat st;
-	uint64_t from;
+	const struct pt_key key = { .dev = st->st_dev, .ino = st->st_ino };
 
-	if (guard.num_changes == MAX_CHANGES ||
-	    guard_call_own(guard.proc, event->pid) || fstat(event->fd, &st))
-		return false;
-	guard_call_get(guard.proc, event->pid, &call);
-	if (!guard_call_takes(&call, event->mask & FAN_OPEN_PERM, st.st_size,
-			      &from))
-		return false;
-	change = calloc(1, sizeof(*change));
-	if (!change)
-		return false;
-	key = (struct pt_key){ .dev = st.st_dev, .ino = st.st_ino };
-	change->fd = event->fd;
-	change->call = call;
-	change->from = from;
-	change->size = st.st_size;
-	change->until = clock_ms() + guard.timeout;
-	change->kind = event->mask & FAN_OPEN_PERM;
 	pthread_mutex_lock(&guard_files.lock);
 	change->file = guard_files_get(&key);
 	if (change->file)
 		change->file->changes++;
 	pthread_mutex_unlock(&guard_files.lock);
-	if (!change->file) {
+	if (!change->file)
+		return false;
+	change->from = from;
+	change->size = st->st_size;
+	end_former(change);
+	return true;
+}
+
+/*
+ * What does its thread do? Until it waits for us that cannot be seen, which may be
+ * long while others keep the processors busy; and until then it does nothing.
+ * Returns false if it need not wait any more.
+ */
+static bool change_look(struct change *change)
+{
+	struct stat st;
+	uint64_t from;
+	enum guard_look look;
+
+	look = guard_call_get(guard.proc, change->call.tid, &change->call);
+	if (look == GUARD_RUNS && clock_ms() < change->until)
+		return true;
+	return look != GUARD_GONE && !fstat(change->fd, &st) &&
+	       guard_call_takes(&change->call, change->kind, st.st_size,
+				&from) &&
+	       change_begin(change, &st, from);
+}
+
+/* Looks again at those who were not there yet. */
+static void look_changes(void)
+{
+	struct change **link = &guard.changes;
+
+	while (*link) {
+		struct change *change = *link;
+
+		if (change->file || change_look(change)) {
+			link = &change->next;
+			continue;
+		}
+		*link = change->next;
+		answer(change->fd);
+		change_free(change);
+	}
+}
+
+/* Returns false if it need not wait: it was not added. */
+static bool change_add(const struct fanotify_event_metadata *event)
+{
+	struct change *change;
+
+	if (guard.num_changes == MAX_CHANGES ||
+	    guard_call_own(guard.proc, event->pid))
+		return false;
+	change = calloc(1, sizeof(*change));
+	if (!change)
+		return false;
+	change->fd = event->fd;
+	change->call.tid = event->pid;
+	change->until = clock_ms() + guard.timeout;
+	change->kind = event->mask & FAN_OPEN_PERM;
+	if (!change_look(change)) {
 		free(change);
 		return false;
 	}
-	end_former(change);
 	change->next = guard.changes;
 	guard.changes = change;
 	guard.num_changes++;
@@ -359,7 +423,10 @@ static void guard_serve(void)
 	eventfd_t count;
 
 	while (!stops()) {
-		bool waits = step_changes();
+		bool waits;
+
+		look_changes();
+		waits = step_changes();
 
 		if (swept + SWEEP_MS <= clock_ms()) {
 			idle = guard_files_sweep();

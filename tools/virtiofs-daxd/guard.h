@@ -76,7 +76,9 @@ void guard_remove(struct guarded *file);
  * @req: the request for that, SETUPMAPPING or READ
  *
  * Return: 0: do it, and call guard_leave(); -EINPROGRESS: the file is being
- * changed, and @req is parked; -EAGAIN: likewise, but there is no room; or -ENOMEM.
+ * changed, and @req is parked; -EDEADLK: likewise, but first what @req replaces has
+ * to go, for which the change may wait, see &request.let_go; -EAGAIN: there is no
+ * room; or -ENOMEM.
  */
 int guard_enter(const struct pt_key *key, struct request *req);
 

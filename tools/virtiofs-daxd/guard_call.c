@@ -19,8 +19,11 @@
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
 #endif
 
-/* A thread that has just sent its event is about to sleep. */
-#define TRIES 200
+/*
+ * A thread that has just sent its event is about to sleep. More often others than
+ * that one would run meanwhile, and everybody waits for who looks.
+ */
+#define TRIES 3
 
 int guard_call_open(void)
 {
@@ -55,34 +58,44 @@ bool guard_call_own(int proc, pid_t tid)
 	return tid && !fstatat(proc, name, &st, 0);
 }
 
-/* Returns false if it is not in a call, or has gone. */
-static bool read_call(int proc, struct guard_call *call)
+static enum guard_look read_call(int proc, struct guard_call *call)
 {
 	unsigned long *a = call->args;
 	char name[32], text[256];
+	int fd, error;
 	ssize_t n;
-	int fd;
 
 	snprintf(name, sizeof(name), "%d/syscall", call->tid);
 	fd = openat(proc, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
+		return errno == ENOENT ? GUARD_GONE : GUARD_UNKNOWN;
 	n = read(fd, text, sizeof(text) - 1);
+	error = errno;
 	close(fd);
 	if (n <= 0)
-		return false;
+		return error == ESRCH ? GUARD_GONE : GUARD_UNKNOWN;
 	text[n] = 0;
+	if (!strncmp(text, "running", strlen("running")))
+		return GUARD_RUNS;
 	return sscanf(text, "%ld %lx %lx %lx %lx %lx %lx", &call->number,
-		      a, a + 1, a + 2, a + 3, a + 4, a + 5) == 7;
+		      a, a + 1, a + 2, a + 3, a + 4, a + 5) == 7 ?
+	       GUARD_CALL : GUARD_NO_CALL;
 }
 
-void guard_call_get(int proc, pid_t tid, struct guard_call *call)
+enum guard_look guard_call_get(int proc, pid_t tid, struct guard_call *call)
 {
-	*call = (struct guard_call){ .tid = tid, .number = -1 };
-	for (int i = 0; tid && i < TRIES && !read_call(proc, call); i++) {
-		call->number = -1;
+	enum guard_look look = GUARD_UNKNOWN;
+
+	*call = (struct guard_call){ .tid = tid };
+	for (int i = 0; tid && i < TRIES; i++) {
+		look = read_call(proc, call);
+		if (look != GUARD_RUNS)
+			break;
 		sched_yield();
 	}
+	if (look != GUARD_CALL)
+		call->number = -1;
+	return look;
 }
 
 static bool open_takes(const struct guard_call *call)
@@ -138,13 +151,16 @@ bool guard_call_takes(const struct guard_call *call, bool open, uint64_t size,
 bool guard_call_left(int proc, const struct guard_call *call)
 {
 	struct guard_call now = { .tid = call->tid };
-	char name[32];
-	struct stat st;
 
-	if (read_call(proc, &now))
+	switch (read_call(proc, &now)) {
+	case GUARD_CALL:
 		return now.number != call->number ||
 		       memcmp(now.args, call->args, sizeof(now.args));
-	/* It runs: inside or outside, which will be seen when it sleeps. */
-	snprintf(name, sizeof(name), "%d", call->tid);
-	return fstatat(proc, name, &st, 0) != 0;
+	case GUARD_NO_CALL:
+	case GUARD_GONE:
+		return true;
+	default:
+		/* Inside or outside, which will be seen when it sleeps. */
+		return false;
+	}
 }

@@ -25,6 +25,19 @@ struct guard_call {
 	unsigned long args[6];
 };
 
+/* What a look at a thread shows. */
+enum guard_look {
+	/* It sleeps in a call */
+	GUARD_CALL,
+	/* It is in none, as what does io_uring's, or who is about to end */
+	GUARD_NO_CALL,
+	/* It cannot be looked at */
+	GUARD_UNKNOWN,
+	/* It runs, or could */
+	GUARD_RUNS,
+	GUARD_GONE,
+};
+
 /**
  * guard_call_open - a directory of all processes, in which there is nothing else
  *
@@ -44,8 +57,11 @@ bool guard_call_own(int proc, pid_t tid);
  * @proc: guard_call_open()
  * @tid: the thread, or 0
  * @call: the result
+ *
+ * Return: what it does. One that runs has not come to wait yet: what it is about to
+ * do it does after that.
  */
-void guard_call_get(int proc, pid_t tid, struct guard_call *call);
+enum guard_look guard_call_get(int proc, pid_t tid, struct guard_call *call);
 
 /**
  * guard_call_takes - whether a call takes something away

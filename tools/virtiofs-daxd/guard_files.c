@@ -250,7 +250,7 @@ int guard_enter(const struct pt_key *key, struct request *req)
 	if (!file) {
 		err = -ENOMEM;
 	} else if (must_wait(file, req)) {
-		err = park(key, req);
+		err = is_read(req) || req->let_go ? park(key, req) : -EDEADLK;
 		guard_files_put(file);
 	} else {
 		file->nodeid = req->header.nodeid;

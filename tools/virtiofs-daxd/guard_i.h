@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guard's two parts: guard_files.c has the files and who uses them, guard.c
- * the changes that others make.
+ * The guard's parts: guard_files.c has the files and who uses them, guard.c the
+ * changes that others make, guard_say.c what is said of those that went on.
  */
 #ifndef VIRTIOFS_DAXD_GUARD_I_H
 #define VIRTIOFS_DAXD_GUARD_I_H
@@ -99,5 +99,18 @@ bool guard_files_sweep(void);
  * Return: a list of them; at the end it has all.
  */
 struct request *guard_files_unpark(void);
+
+/**
+ * guard_say_late - a change goes on that has waited in vain
+ * @proc: guard_call_open()
+ * @fd: the file
+ * @why: what was not done
+ * @ms: how long it has waited
+ * @waits: the next ones wait too
+ *
+ * One line in a while.
+ */
+void guard_say_late(int proc, int fd, const char *why, unsigned int ms,
+		    bool waits);
 
 #endif

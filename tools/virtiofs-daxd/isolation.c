@@ -313,8 +313,10 @@ static const unsigned int backing_caps[] = {
 	CAP_SYS_ADMIN, CAP_DAC_OVERRIDE,
 };
 
-/* What other processes do is theirs alone. */
-static const unsigned int guard_caps[] = { CAP_SYS_PTRACE };
+/* What other processes do is theirs alone, and that of other users too. */
+static const unsigned int guard_caps[] = {
+	CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
+};
 
 /* Of the wanted capabilities, keep those which there are. */
 static int keep_caps(const unsigned int *caps, size_t nr)
@@ -393,6 +395,9 @@ static const int request_calls[] = {
 	CALL(symlinkat), CALL(sync_file_range), CALL(syncfs), CALL(umask),
 	CALL(unlinkat), CALL(utimensat),
 };
+
+/* What a file is called. */
+static const int guard_calls[] = { CALL(readlinkat) };
 
 /* libfuse's loop on /dev/fuse, and descriptors from the other threads. */
 static const int backing_calls[] = {
@@ -480,7 +485,7 @@ static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
 	if (role == ISOLATION_BACKING)
 		return allow_backing(ctx);
 	if (role == ISOLATION_GUARD)
-		return 0;
+		return allow(ctx, guard_calls, ARRAY_SIZE(guard_calls));
 	return allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
 	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
 				SCMP_A1(SCMP_CMP_EQ, FS_IOC_FIEMAP)) ?:

@@ -96,6 +96,7 @@ static bool request_fetch(struct queue_ticket *ticket)
 	req->unique = req->header.unique;
 	req->interrupted = false;
 	req->parked_until = 0;
+	req->let_go = false;
 	req->tried_once = false;
 	return request_touches_memory(req);
 }

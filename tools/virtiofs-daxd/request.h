@@ -33,6 +33,7 @@
  * @interrupted: the guest does not want to wait for it any more
  * @parked_for: the file for whose change it waits
  * @parked_until: a read waits no longer than this, ms; 0 if it never did
+ * @let_go: what a setup replaces is shown no more
  * @pool: the pool that serves it
  * @again: has it served once more, after request_suspend(); it is not the caller's
  *	any more
@@ -51,6 +52,7 @@ struct request {
 	uint64_t unique;
 	struct pt_key parked_for;
 	int64_t parked_until;
+	bool let_go;
 	struct pool *pool;
 	void (*again)(struct request *req);
 	bool interrupted;

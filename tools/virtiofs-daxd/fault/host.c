@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +14,13 @@
 
 #define HOST_MAX_TEXT 128
 #define HOST_MAX_FILL 4096
+
+/* What is to be done later. */
+struct host_rest {
+	uint64_t nodeid;
+	unsigned int ms;
+	char text[HOST_MAX_TEXT];
+};
 
 static struct pt *share;
 
@@ -68,17 +77,59 @@ static int host_word(uint64_t nodeid, const char *word)
 	return 0;
 }
 
+static int host_words(uint64_t nodeid, char *words);
+
+static void *host_later(void *arg)
+{
+	struct host_rest *rest = arg;
+
+	usleep(rest->ms * 1000);
+	host_words(rest->nodeid, rest->text);
+	free(rest);
+	return NULL;
+}
+
+static int host_postpone(uint64_t nodeid, unsigned int ms, const char *words)
+{
+	struct host_rest *rest = calloc(1, sizeof(*rest));
+	pthread_t thread;
+	int err;
+
+	if (!rest)
+		return -ENOMEM;
+	rest->nodeid = nodeid;
+	rest->ms = ms;
+	strcpy(rest->text, words);
+	err = pthread_create(&thread, NULL, host_later, rest);
+	if (err)
+		free(rest);
+	else
+		pthread_detach(thread);
+	return -err;
+}
+
+static int host_words(uint64_t nodeid, char *words)
+{
+	char *rest = NULL;
+	unsigned int ms;
+	int err = 0;
+
+	for (char *word = strtok_r(words, " \n", &rest); word && !err;
+	     word = strtok_r(NULL, " \n", &rest)) {
+		if (sscanf(word, "later=%u", &ms) == 1)
+			return host_postpone(nodeid, ms, rest);
+		err = host_word(nodeid, word);
+	}
+	return err;
+}
+
 int fault_host(uint64_t nodeid, const char *text, size_t len)
 {
-	char words[HOST_MAX_TEXT], *rest = NULL;
-	int err = 0;
+	char words[HOST_MAX_TEXT];
 
 	if (len >= sizeof(words))
 		return -EINVAL;
 	memcpy(words, text, len);
 	words[len] = 0;
-	for (char *word = strtok_r(words, " \n", &rest); word && !err;
-	     word = strtok_r(NULL, " \n", &rest))
-		err = host_word(nodeid, word);
-	return err;
+	return host_words(nodeid, words);
 }

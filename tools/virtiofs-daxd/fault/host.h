@@ -17,7 +17,8 @@
  * fault_host - do something to a file
  * @nodeid: the file
  * @text: words: "truncate=SIZE"; "fill=OFFSET,LEN,BYTE", which stores bytes of one
- *	value, up to a page; "inval=OFFSET,LEN", by which the guest is told
+ *	value, up to a page; "inval=OFFSET,LEN", by which the guest is told;
+ *	"later=MS", after which the rest is done, while the guest goes on
  * @len: bytes of @text
  *
  * Return: 0 or a negative errno; -EINVAL for other words.

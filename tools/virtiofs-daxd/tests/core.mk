@@ -11,7 +11,7 @@ CORE_MAP_SLOTS = core_map_slots.c ../map_slots.c
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
 	core_memory core_backing core_files core_retry core_pool core_locks \
-	core_watch core_guard core_full
+	core_watch core_guard core_guard_calls core_full
 CORE_HEADERS = $(wildcard *.h tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized

@@ -4,7 +4,6 @@
  * has let go of it, but not for ever, and nothing else waits. Needs a file system
  * whose files can be marked for that, as ext4, below /tmp.
  */
-#include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/virtio_ring.h>
@@ -13,81 +12,18 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "../util.h"
-#include "fe_main.h"
+#include "guard_host.h"
 
-#define RANGE (UINT64_C(2) << 20)
-#define SIZE 100000
-#define NOBODY 65534
-
-/* What does not wait is done within this time, and what waits is not, ms. */
-#define SOON 400
-
-static struct frontend fe, other;
-
-/* One thread, so that whatever waits for us is in the way. */
-static const char *const options[] = {
-	"--dax-window", "64M", "--log-level", "warn", "--notifications",
-	"--guard=truncate", "--guard-timeout", "4000", "--thread-pool-size",
-	"1", NULL
-};
+static struct frontend other;
 
 static const char *const hasty[] = {
 	"--dax-window", "64M", "--log-level", "warn", "--notifications",
 	"--guard=truncate", "--guard-timeout", "1500", NULL
 };
 
-static long now_ms(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
-/* The next word about data is of this file, from this byte on. */
-static bool told(struct frontend *guest, uint64_t node, int64_t offset)
-{
-	struct fuse_notify_inval_inode_out inval;
-
-	do {
-		if (!fe_inval(guest, &inval))
-			return false;
-	} while (inval.off < 0);
-	return inval.ino == node && inval.off == offset;
-}
-
-static uint64_t make(const char *name)
-{
-	return fe_file(&fe, name, SIZE) ? fe_lookup(&fe, name, NULL) : 0;
-}
-
-/* As a guest does it: for reading, where it cannot be for writing (btrfs). */
-static uint64_t make_mapped(const char *name)
-{
-	uint64_t node = make(name);
-	int err = node ? fe_setup(&fe, node, 0, RANGE, 0, true) : -ENOENT;
-
-	if (err == -EACCES)
-		err = fe_setup(&fe, node, 0, RANGE, 0, false);
-	return err ? 0 : node;
-}
-
 /* ---- the host ---- */
-
-static int do_truncate(const char *path)
-{
-	return truncate(path, 4096);
-}
-
-static int do_empty(const char *path)
-{
-	return open(path, O_WRONLY | O_TRUNC) < 0;
-}
 
 /* Whoever looks sees the same call each time. */
 static int do_empty_for_long(const char *path)
@@ -108,13 +44,6 @@ static int do_collapse(const char *path)
 {
 	return fallocate(open(path, O_RDWR), FALLOC_FL_COLLAPSE_RANGE, 4096,
 			 8192);
-}
-
-static int do_read(const char *path)
-{
-	char buf[100];
-
-	return pread(open(path, O_RDONLY), buf, sizeof(buf), 5000) != 100;
 }
 
 static int do_write(const char *path)
@@ -142,31 +71,6 @@ static int do_punch(const char *path)
 {
 	return fallocate(open(path, O_RDWR), FALLOC_FL_PUNCH_HOLE |
 			 FALLOC_FL_KEEP_SIZE, 4096, 4096);
-}
-
-static pid_t host(struct frontend *guest, int (*what)(const char *))
-{
-	const char *path = fe_path(guest, "f");
-	pid_t pid = fork();
-
-	if (!pid)
-		_exit(what(path) ? 1 : 0);
-	return pid;
-}
-
-/* Waits for it; how long that took, in ms, or -1 if it is not done by then. */
-static long host_done(pid_t pid, long ms)
-{
-	long start = now_ms();
-	int status;
-
-	for (;;) {
-		if (waitpid(pid, &status, WNOHANG) == pid)
-			return status ? -2 : now_ms() - start;
-		if (now_ms() - start >= ms)
-			return -1;
-		usleep(1000);
-	}
 }
 
 static off_t size_of(void)
@@ -305,6 +209,10 @@ static void no_longer_than_said(void)
 	node = make_mapped("f");
 	ms = host_done(host(&fe, do_truncate), 8000);
 	CHECK(node && ms >= 1400 && ms < 4000);
+	/* It is written by another thread. */
+	for (int i = 0; i < 100 && !fe_lines(&fe); i++)
+		usleep(20000);
+	CHECK(fe_said(&fe, "guard: /f: the guest has not given it up within 1500 ms"));
 	CHECK(fe_end(&fe) == 0);
 }
 
@@ -390,6 +298,58 @@ static void a_setup_waits_for_the_change(void)
 	CHECK(setup_end() == 0 && size_of() == 4096);
 	CHECK(host_done(pid, SOON) >= 0 && told(&fe, node, 4096));
 	CHECK(fe_shows(&fe, 2 * RANGE, 0, 4096) && fe_end(&fe) == 0);
+}
+
+/*
+ * What it replaces the guest has let go of: it sends no remove. So does a guest that
+ * stores where it could only load.
+ */
+static void nor_does_the_change_wait_for_that(void)
+{
+	uint64_t node;
+	pid_t pid;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	pid = host(&fe, do_truncate);
+	CHECK(node && told(&fe, node, 4096));
+	setup_begin(node, 0);
+	CHECK(host_done(pid, SOON) >= 0 && size_of() == 4096);
+	CHECK(setup_end() == 0 && fe_num_maps(&fe) == 1);
+	CHECK(fe_shows(&fe, 0, 0, 4096) && fe_end(&fe) == 0);
+}
+
+/*
+ * Where processes of the host cannot be seen, who maps the file for us is not either,
+ * and makes events as others do.
+ */
+static void who_maps_it_for_us_is_not_waited_for(void)
+{
+	const char *daemon = fe_daemon;
+	char script[] = "/tmp/daxd-alone.XXXXXX";
+	FILE *file = fdopen(mkstemp(script), "w");
+	bool begun;
+	uint64_t node;
+
+	CHECK(file && fprintf(file, "#!/bin/sh\nexec unshare --pid --fork "
+			      "--mount-proc --kill-child %s \"$@\"\n",
+			      daemon) > 0);
+	fchmod(fileno(file), 0755);
+	fclose(file);
+	fe_daemon = script;
+	begun = fe_begin(&fe, options);
+	fe_daemon = daemon;
+	unlink(script);
+	CHECK(begun);
+	node = make("f");
+	pthread_mutex_lock(&fe.lock);
+	fe.hold = true;
+	pthread_mutex_unlock(&fe.lock);
+	setup_begin(node, 0);
+	CHECK(node && fe_wait_held(&fe, true));
+	CHECK(host_done(host(&fe, do_read), SOON) >= 0);
+	fe_release_held(&fe);
+	CHECK(setup_end() == 0 && fe_end(&fe) == 0);
 }
 
 /* A call on a file system that is frozen was let go on, and does nothing yet. */
@@ -677,6 +637,8 @@ static const struct fs_test tests[] = {
 	TEST(no_longer_than_said),
 	TEST(not_again_and_again),
 	TEST(a_setup_waits_for_the_change),
+	TEST(nor_does_the_change_wait_for_that),
+	TEST(who_maps_it_for_us_is_not_waited_for),
 	TEST(so_does_a_read_once_it_is_let_go_on),
 	TEST(however_long_it_takes),
 	TEST(one_thread_is_no_crowd),

@@ -108,6 +108,88 @@ TEST_F_TIMEOUT(notify, truncated, 60)
 	}
 }
 
+/* Stores to all pages there are, again and again, until it is killed */
+static pid_t keep_storing(char *map)
+{
+	pid_t pid = fork();
+	unsigned char byte;
+	off_t pos;
+
+	if (pid)
+		return pid;
+	for (pos = 0;; pos = (pos + PAGE) % SIZE) {
+		pattern_fill(&byte, pos, 1, SEED);
+		touch_write(map + pos, byte);
+	}
+}
+
+/* How many bytes are neither the pattern nor what a file has where nothing is */
+static long foreign(const char *map, off_t pos, off_t end)
+{
+	char *data = malloc(SIZE);
+	long bad = 0;
+
+	pattern_fill(data, 0, SIZE, SEED);
+	for (; pos < end; pos++)
+		bad += map[pos] && map[pos] != data[pos];
+	free(data);
+	return bad;
+}
+
+/*
+ * Rule: a file can be truncated on the host while it is stored and written to here.
+ * Wrong: what was written after that is lost, or shows zeros, or the file ends
+ * elsewhere; what the truncation left is not as it was; or somebody waits for ever.
+ * Right: a write extends the file once more, a store past its end is SIGBUS.
+ * in-tree 7.3: fails, it has no such queue.
+ */
+TEST_F_TIMEOUT(notify, truncated_and_written, 120)
+{
+	static const off_t sizes[] = { 3 * MiB + 5, RANGE, MiB + 1, PAGE, 0 };
+	const off_t pos = SIZE - 16 * PAGE, end = SIZE - 8 * PAGE;
+	const pid_t storer = keep_storing(self->file.map);
+	char *map = self->file.map, *was = malloc(SIZE);
+	int i;
+
+	for (i = 0; i < 4 * (int)ARRAY_SIZE(sizes); i++) {
+		off_t size = sizes[i % ARRAY_SIZE(sizes)];
+		long until = now_ms() + SOON_MS;
+
+		ASSERT_EQ(0, file_write(self->file.fd, 0, SIZE, SEED));
+		ASSERT_EQ(0, fault_host(self->file.fd,
+					"later=%d truncate=%ld inval=%ld,0", i,
+					(long)size, (long)size));
+		do {
+			ASSERT_EQ(0, file_write(self->file.fd, pos, end - pos,
+						SEED));
+			ASSERT_GT(until, now_ms());
+		} while (size_of(self->file.fd) == (off_t)SIZE);
+
+		ASSERT_EQ(0, file_write(self->file.fd, pos, end - pos, SEED));
+		EXPECT_EQ(end, size_of(self->file.fd));
+		EXPECT_EQ(0, file_is_pattern(self->file.fd, pos, end - pos,
+					     SEED));
+		EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, end));
+		EXPECT_EQ(ENDED_SIGBUS, ended(go_store(map, end, SEED), SOON_MS,
+					      NULL));
+		ASSERT_EQ(ENDED_WELL, load_ends(&self->file, pos));
+		EXPECT_EQ(0, mem_is_pattern(map + pos, pos, end - pos, SEED));
+		EXPECT_EQ(0, mem_is_pattern(map, 0, size, SEED));
+		EXPECT_EQ(0, foreign(map, size, pos));
+	}
+	EXPECT_TRUE(goes_on(storer, 0));
+	EXPECT_LE(0, killed_after(storer));
+
+	/* What is seen is what the server has */
+	memcpy(was, map, end);
+	fault_file_close(&self->file);
+	ASSERT_EQ(0, fs_remount(&self->fs, fs_first_options()));
+	self->file.fd = openat(self->fs.dirfd, "file", O_RDWR | O_CLOEXEC);
+	EXPECT_EQ(end, size_of(self->file.fd));
+	ASSERT_EQ(end, pread(self->file.fd, map = malloc(SIZE), SIZE, 0));
+	EXPECT_EQ(0, memcmp(was, map, end));
+}
+
 /*
  * Rule: what the host adds to a file is there.
  * Wrong: SIGBUS, or nothing to be read, until a timeout is over.
@@ -349,6 +431,62 @@ static pid_t keep_loading(const char *map, size_t len)
 	while (!mem_is_pattern(map, 0, len, SEED))
 		;
 	_exit(ENDED_WRONG);
+}
+
+/* How long a page is held, ms */
+#define HOLD_MS	10
+
+/* Holds a page for a while, and at once again, until it is killed. */
+static pid_t keep_holding(char *page)
+{
+	pid_t pid = fork();
+	char buf[PAGE];
+	int pipefd[2];
+
+	if (pid)
+		return pid;
+	for (;;) {
+		if (pin_page(page, pipefd))
+			_exit(ENDED_WRONG);
+		sleep_ms(HOLD_MS);
+		if (read(pipefd[0], buf, PAGE) != PAGE)
+			_exit(ENDED_SHORT);
+		close(pipefd[0]);
+		close(pipefd[1]);
+	}
+}
+
+/*
+ * Rule: pages that many hold for a moment, as all do who unmap them, are given up.
+ * Wrong: as there is always one who does, they are not, while somebody on the host
+ * waits for that.
+ * Right: a remove, soon after each word; and nobody is stopped.
+ */
+TEST_F_TIMEOUT(notify, held_by_one_after_the_other, 60)
+{
+	long removes = fault_requests(&self->fs, "removemapping");
+	pid_t pids[8];
+	int i;
+
+	/* One range: it goes as a whole */
+	ASSERT_EQ(0, ftruncate(self->file.fd, RANGE));
+	for (i = 0; i < (int)ARRAY_SIZE(pids); i++)
+		pids[i] = keep_holding(self->file.map + PAGE);
+	for (i = 0; i < 10; i++) {
+		long until = now_ms() + SOON_MS;
+
+		touch_pages(self->file.map, RANGE);
+		ASSERT_EQ(0, fault_host(self->file.fd, "inval=0,0"));
+		while (fault_requests(&self->fs, "removemapping") == removes) {
+			ASSERT_GT(until, now_ms());
+			sleep_ms(1);
+		}
+		removes = fault_requests(&self->fs, "removemapping");
+	}
+	for (i = 0; i < (int)ARRAY_SIZE(pids); i++) {
+		EXPECT_TRUE(goes_on(pids[i], 0));
+		EXPECT_LE(0, killed_after(pids[i]));
+	}
 }
 
 /*

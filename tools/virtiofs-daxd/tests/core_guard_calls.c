@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the guard takes for a change: neither what another user does nor what has
+ * ended is taken for what it is not. Needs a file system whose files can be marked,
+ * as ext4, below /tmp.
+ */
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "guard_host.h"
+
+static int do_read_as_nobody(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+	char byte;
+
+	/* A process that has changed its user is root's until it is said that it is not */
+	if (fd < 0 || setgid(NOBODY) || setuid(NOBODY) ||
+	    prctl(PR_SET_DUMPABLE, 1))
+		return 1;
+	return pread(fd, &byte, 1, 5000) != 1;
+}
+
+static int do_cut_as_nobody(const char *path)
+{
+	int fd = open(path, O_RDWR);
+
+	if (fd < 0 || setgid(NOBODY) || setuid(NOBODY) ||
+	    prctl(PR_SET_DUMPABLE, 1))
+		return 1;
+	return ftruncate(fd, 4096);
+}
+
+static void another_user_reads(void)
+{
+	uint64_t node;
+	pid_t pid;
+
+	CHECK(fe_begin(&fe, options));
+	node = make_mapped("f");
+	CHECK(node);
+	CHECK(host_done(host(&fe, do_read_as_nobody), SOON) >= 0);
+	pid = host(&fe, do_cut_as_nobody);
+	CHECK(told(&fe, node, 4096) && host_done(pid, SOON) == -1);
+	CHECK(fe_remove(&fe, 0, RANGE) == 0 && host_done(pid, SOON) >= 0);
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* Whom nobody has waited for is there still, but changes nothing any more. */
+static void who_has_ended_changes_nothing(void)
+{
+	siginfo_t info;
+	uint64_t node;
+	pid_t pid;
+
+	CHECK(fe_begin(&fe, options) && fe_file(&fe, "f", 0));
+	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node && fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	pid = host(&fe, do_empty);
+	CHECK(told(&fe, node, 0) && fe_remove(&fe, 0, RANGE) == 0);
+	CHECK(!waitid(P_PID, pid, &info, WEXITED | WNOWAIT));
+	CHECK(fe_setup(&fe, node, 0, RANGE, 0, false) == 0);
+	CHECK(host_done(pid, SOON) >= 0 && fe_end(&fe) == 0);
+}
+
+static const struct fs_test tests[] = {
+	TEST(another_user_reads),
+	TEST(who_has_ended_changes_nothing),
+};
+
+int main(int argc, char **argv)
+{
+	return fe_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
+}
