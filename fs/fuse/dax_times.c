@@ -60,7 +60,7 @@ static bool fuse_dax_times_known(struct inode *inode,
 
 /*
  * Applies the answer. It does not tell whether others have modified the file too:
- * cached pages are dropped, but not until attributes are asked for, as without DAX
+ * cached pages are dropped, but not until somebody asks for attributes, as without DAX
  * after a write of our own. Else what is stored to would not be cached for longer than
  * it takes to be written back.
  */
@@ -133,17 +133,20 @@ int fuse_dax_times_send(struct inode *inode, struct fuse_file *ff)
  * fuse_dax_times_flush - have the server told what it does not know yet
  * @inode: a DAX file, whose times matter now
  *
- * An error is left to those who ask for it, by fsync() or close().
+ * An error is left to those who ask for it, by fsync() or close(). Who goes by cached
+ * pages then has the server asked too: see fuse_dax_times_learn().
  *
  * Context: Waits for the server, if the file was modified or it is being told.
  */
 void fuse_dax_times_flush(struct inode *inode)
 {
-	int err;
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	int err = 0;
 
-	if (!(inode_state_read_once(inode) & (I_DIRTY_SYNC | I_SYNC)))
-		return;
-	err = sync_inode_metadata(inode, 1);
+	if (inode_state_read_once(inode) & (I_DIRTY_SYNC | I_SYNC))
+		err = sync_inode_metadata(inode, 1);
 	if (err)
 		mapping_set_error(inode->i_mapping, err);
+	if (di && READ_ONCE(di->cached) && READ_ONCE(di->doubtful))
+		fuse_invalidate_attr_mask(inode, FUSE_STATX_MODIFY);
 }
