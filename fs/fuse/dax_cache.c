@@ -30,8 +30,12 @@
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/swap.h>
 #include <linux/uio.h>
+
+/* How long a fault of the kernel's waits for those who write to the file, jiffies */
+#define FUSE_DAX_CACHE_WAIT	(2 * HZ)
 
 /* The page, up to date, with a reference; or NULL */
 static struct folio *fuse_dax_cache_peek(struct inode *inode, pgoff_t index)
@@ -186,6 +190,28 @@ static struct folio *fuse_dax_cache_get_try(struct file *file, pgoff_t index)
 	return folio;
 }
 
+/*
+ * Holds off who writes to the file. A fault of the kernel's own may have what those
+ * wait for, or be of one of them. So it only tries; but where nothing else can serve a
+ * store it is worth a while.
+ */
+static int fuse_dax_cache_lock(struct inode *inode, bool wait)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	unsigned long until = jiffies;
+
+	if (wait)
+		return down_read_killable(&inode->i_rwsem);
+	if (fuse_dax_plan_unwritable(inode) && READ_ONCE(di->writer) != current)
+		until += FUSE_DAX_CACHE_WAIT;
+	while (!inode_trylock_shared(inode)) {
+		if (!time_before(jiffies, until) || fatal_signal_pending(current))
+			return -EAGAIN;
+		schedule_timeout_killable(1);
+	}
+	return 0;
+}
+
 /**
  * fuse_dax_cache_bring - have a page there for a fault that will be repeated
  * @file: the file
@@ -199,8 +225,7 @@ void fuse_dax_cache_bring(struct file *file, pgoff_t index, bool wait)
 	struct inode *inode = file_inode(file);
 	struct folio *folio;
 
-	if (wait ? down_read_killable(&inode->i_rwsem) :
-		   !inode_trylock_shared(inode))
+	if (fuse_dax_cache_lock(inode, wait))
 		return;
 	/* An error comes again when the fault is repeated */
 	folio = fuse_dax_cache_get(file, index);

@@ -180,6 +180,7 @@ static inline void fuse_dax_span_add(struct fuse_dax_span *span,
  * @told: pages that are to be given up
  * @held: cached pages that are to be dropped, which somebody held
  * @delay: until @work looks again at what is in use, ms
+ * @closed: looks in turn for which faults have waited because of what is held
  * @said: how often something was said; READ_ONCE() elsewhere
  * @work: gives it up; nothing before the first use
  */
@@ -190,6 +191,7 @@ struct fuse_dax_notice {
 	struct fuse_dax_span told;
 	struct fuse_dax_span held;
 	unsigned int delay;
+	unsigned int closed;
 	unsigned int said;
 	struct delayed_work work;
 };

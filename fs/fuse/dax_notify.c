@@ -29,6 +29,8 @@
  * do there is always one.
  */
 #define FUSE_DAX_NOTIFY_CLOSED	16
+/* How many looks in turn that may be, whatever is said meanwhile */
+#define FUSE_DAX_NOTIFY_LOOKS	8
 
 /* How often to ask for attributes at most while others always tell of newer ones */
 #define FUSE_DAX_NOTIFY_ASKS	100
@@ -234,8 +236,9 @@ void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
 	fuse_dax_size_learnt(inode, oldsize, size);
 	if (!di || size != oldsize || !fc->auto_inval_data)
 		return;
-	if (modified && READ_ONCE(di->teller) == current) {
-		WRITE_ONCE(di->doubtful, true);
+	if (READ_ONCE(di->teller) == current) {
+		if (modified)
+			WRITE_ONCE(di->doubtful, true);
 	} else if (modified || READ_ONCE(di->doubtful)) {
 		WRITE_ONCE(di->doubtful, false);
 		fuse_dax_notify_drop(inode);
@@ -337,13 +340,14 @@ static void fuse_dax_notice_begin(struct inode *inode,
 	notice->held = FUSE_DAX_NO_PAGES;
 }
 
-/* Whether faults wait for the next look, too */
-static bool fuse_dax_notice_closed(const struct fuse_dax_notice *notice,
+/* Whether faults wait for the next look, too: not for ever, for a page that is pinned */
+static bool fuse_dax_notice_closed(struct fuse_dax_notice *notice,
 				   enum fuse_dax_noticed noticed)
 {
 	return noticed == FUSE_DAX_NOTICED_USED ||
 	       (noticed == FUSE_DAX_NOTICED_HELD &&
-		notice->delay <= FUSE_DAX_NOTIFY_CLOSED);
+		notice->delay <= FUSE_DAX_NOTIFY_CLOSED &&
+		++notice->closed < FUSE_DAX_NOTIFY_LOOKS);
 }
 
 /*
@@ -367,8 +371,10 @@ static bool fuse_dax_notice_end(struct inode *inode,
 		return false;
 	over = (!noticed && notice->held.first > notice->held.last) ||
 	       fuse_dax_notify_over(inode);
-	if (over || !fuse_dax_notice_closed(notice, noticed))
+	if (over || !fuse_dax_notice_closed(notice, noticed)) {
 		clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
+		notice->closed = 0;
+	}
 	/* For cached pages that somebody holds, which nobody waits for */
 	if (delayed_work_pending(&notice->work))
 		return false;

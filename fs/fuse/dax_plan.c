@@ -323,6 +323,14 @@ static bool fuse_dax_plan_yields(struct fuse_dax_inode *di,
 				      start + FUSE_DAX_RANGE_SIZE - 1);
 }
 
+/* Whether a load has another way: a request, or the page cache, untried */
+static bool fuse_dax_plan_may_yield(unsigned int want)
+{
+	if (want & FUSE_DAX_WANT_MAPPED)
+		return false;
+	return (want & FUSE_DAX_WANT_BRIEF) || !(want & FUSE_DAX_WANT_WAIT);
+}
+
 /**
  * fuse_dax_plan_denied - whether a store cannot be to a mapping
  * @inode: the file
@@ -384,7 +392,8 @@ int fuse_dax_plan_limit(struct inode *inode, pgoff_t index, unsigned int *want,
 		*write = false;
 		/* Nor what is beside it, where there may be cached pages */
 		if (mapping_writably_mapped(inode->i_mapping)) {
-			if (fuse_dax_plan_yields(di, inode->i_mapping, index))
+			if (fuse_dax_plan_may_yield(*want) &&
+			    fuse_dax_plan_yields(di, inode->i_mapping, index))
 				return -EACCES;
 			*want |= FUSE_DAX_WANT_RANGE;
 		}

@@ -67,13 +67,18 @@ static bool fuse_dax_times_known(struct inode *inode,
 static void fuse_dax_times_learn(struct inode *inode, struct fuse_attr_out *out,
 				 u64 version)
 {
-	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+	struct fuse_inode *fi = get_fuse_inode(inode);
+	struct fuse_dax_inode *di = READ_ONCE(fi->dax);
+	u64 valid = ATTR_TIMEOUT(out);
 
 	out->attr.mtimensec = min_t(u32, out->attr.mtimensec, NSEC_PER_SEC - 1);
-	if (di)
+	if (di) {
 		WRITE_ONCE(di->teller, current);
-	fuse_change_attributes(inode, &out->attr, NULL, ATTR_TIMEOUT(out),
-			       version);
+		/* Who reads cached pages does not ask later because of this */
+		if (READ_ONCE(di->cached))
+			valid = min(valid, READ_ONCE(fi->i_time));
+	}
+	fuse_change_attributes(inode, &out->attr, NULL, valid, version);
 	if (di)
 		WRITE_ONCE(di->teller, NULL);
 	/* An answer to somebody else, of before the store, may have come first */

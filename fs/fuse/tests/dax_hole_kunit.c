@@ -186,7 +186,8 @@ static void readonly_yields(struct kunit *test)
 	atomic_set(&inode->i_data.i_mmap_writable, 1);
 	KUNIT_EXPECT_EQ(test, -EACCES, readonly_error(inode, 7, READONLY_STORE));
 	KUNIT_EXPECT_EQ(test, -EACCES,
-			readonly_error(inode, 7, FUSE_DAX_WANT_WAIT));
+			readonly_error(inode, 7, FUSE_DAX_WANT_WAIT |
+						 FUSE_DAX_WANT_BRIEF));
 	KUNIT_EXPECT_EQ(test, -EACCES, readonly_error(inode, 7, 0));
 	KUNIT_EXPECT_EQ(test, kt->nr_setups, 2);
 	/* What is mapped anew leaves alone what is beside it */

@@ -9,6 +9,7 @@
  */
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <linux/fuse.h>
@@ -117,6 +118,7 @@ static pid_t keep_storing(char *map)
 
 	if (pid)
 		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (pos = 0;; pos = (pos + PAGE) % SIZE) {
 		pattern_fill(&byte, pos, 1, SEED);
 		touch_write(map + pos, byte);
@@ -428,6 +430,7 @@ static pid_t keep_loading(const char *map, size_t len)
 
 	if (pid)
 		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (!mem_is_pattern(map, 0, len, SEED))
 		;
 	_exit(ENDED_WRONG);
@@ -445,6 +448,7 @@ static pid_t keep_holding(char *page)
 
 	if (pid)
 		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
 		if (pin_page(page, pipefd))
 			_exit(ENDED_WRONG);

@@ -26,7 +26,7 @@
 #define NAMES_MS	1200
 #define SYNC_MS		3000
 /* A side that says nothing for so long is gone. */
-#define GONE_MS		60000
+#define GONE_MS		150000
 
 #define BLOCK		(64 * KiB)
 

@@ -7,6 +7,7 @@
  * stored to are cached pages. How that goes is nobody's guess: the server is asked
  * once.
  */
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
@@ -292,8 +293,11 @@ static pid_t go_count(volatile char *map, int nr, volatile int *end)
 
 	if (pid)
 		return pid;
-	for (i = 0; !*end; i++)
-		*(volatile unsigned int *)(map + nr * PAGE) = i;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	i = 0;
+	do {
+		*(volatile unsigned int *)(map + nr * PAGE) = i++;
+	} while (!*end);
 	_exit(*(volatile unsigned int *)(map + nr * PAGE) == i - 1 ?
 	      ENDED_WELL : ENDED_WRONG);
 }
@@ -309,6 +313,7 @@ static pid_t go_watch(char *map, int nr, volatile int *end)
 
 	if (pid)
 		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (!*end) {
 		now = *(volatile unsigned int *)(map + nr * PAGE);
 		if (now < last)

@@ -252,6 +252,7 @@ static void filesystem(struct dax_fs *fs, char *name, size_t len)
 static void start_mappers(FIXTURE_DATA(shared) *self,
 			  pid_t pids[MOST][MAPPERS])
 {
+	long until;
 	int i, n;
 
 	for (i = 0; i < self->count; i++) {
@@ -261,9 +262,10 @@ static void start_mappers(FIXTURE_DATA(shared) *self,
 			pids[i][n] = go_look(&self->fs[i], &self->seen[i], n);
 	}
 	/* What is not mapped is not guarded */
+	until = now_ms() + 60000;
 	for (i = 0; i < self->count; i++)
 		while (__atomic_load_n(&self->seen[i].right, __ATOMIC_RELAXED) <
-		       MAPPERS)
+		       MAPPERS && now_ms() < until)
 			sleep_ms(20);
 }
 
