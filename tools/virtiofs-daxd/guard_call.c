@@ -73,7 +73,7 @@ static enum guard_look read_call(int proc, struct guard_call *call)
 	error = errno;
 	close(fd);
 	if (n <= 0)
-		return error == ESRCH ? GUARD_GONE : GUARD_UNKNOWN;
+		return n && error == ESRCH ? GUARD_GONE : GUARD_UNKNOWN;
 	text[n] = 0;
 	if (!strncmp(text, "running", strlen("running")))
 		return GUARD_RUNS;
@@ -143,6 +143,11 @@ bool guard_call_takes(const struct guard_call *call, bool open, uint64_t size,
 	case SYS_splice:
 	case SYS_copy_file_range:
 	case SYS_ioctl:
+	/* They read the program, and what it is run by. */
+	case SYS_execve:
+	case SYS_execveat:
+	/* It can only read, write, sync and poll. */
+	case SYS_io_submit:
 		return false;
 	}
 	return true;
