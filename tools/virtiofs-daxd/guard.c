@@ -42,6 +42,7 @@
  * @file: the file, referenced; NULL until it is known to be a change
  * @fd: of the event
  * @call: who makes it
+ * @look: what was seen of that
  * @from: first byte that is concerned
  * @size: of the file before
  * @until: how long to wait, ms
@@ -56,6 +57,7 @@ struct change {
 	struct guarded *file;
 	int fd;
 	struct guard_call call;
+	enum guard_look look;
 	uint64_t from;
 	uint64_t size;
 	int64_t until;
@@ -159,10 +161,11 @@ static void try_allow(struct change *change)
 
 	/*
 	 * What is served now may show a part of it in a moment. Where the VMM cannot
-	 * be looked at this may be how.
+	 * be looked at this may be how. The guest is told when it is done only: each
+	 * setup would else make it let go of the file.
 	 */
 	if (file->setups && !late) {
-		if (change->call.number < 0)
+		if (change->look == GUARD_UNKNOWN)
 			allow(change);
 		return;
 	}
@@ -314,12 +317,12 @@ static bool change_look(struct change *change)
 {
 	struct stat st;
 	uint64_t from;
-	enum guard_look look;
 
-	look = guard_call_get(guard.proc, change->call.tid, &change->call);
-	if (look == GUARD_RUNS && clock_ms() < change->until)
+	change->look = guard_call_get(guard.proc, change->call.tid,
+				      &change->call);
+	if (change->look == GUARD_RUNS && clock_ms() < change->until)
 		return true;
-	return look != GUARD_GONE && !fstat(change->fd, &st) &&
+	return change->look != GUARD_GONE && !fstat(change->fd, &st) &&
 	       guard_call_takes(&change->call, change->kind, st.st_size,
 				&from) &&
 	       change_begin(change, &st, from);
