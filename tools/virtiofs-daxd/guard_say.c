@@ -36,10 +36,11 @@ static void get_path(int proc, int fd, char *path, size_t size)
 }
 
 void guard_say_late(int proc, int fd, const char *why, unsigned int ms,
-		    bool waits)
+		    const char *rest)
 {
 	static unsigned int left_out;
 	static int64_t next[2];
+	bool waits = !*rest;
 	char path[512];
 
 	if (clock_ms() < next[waits]) {
@@ -48,9 +49,7 @@ void guard_say_late(int proc, int fd, const char *why, unsigned int ms,
 	}
 	get_path(proc, fd, path, sizeof(path));
 	log_warn("guard: %s: %s within %u ms: who changes it on the host goes on, and where it was cut off the guest may see zeros until it is told%s (%u more since such a line)",
-		 path, why, ms,
-		 waits ? "" : "; nobody waits for this guest until it answers",
-		 left_out);
+		 path, why, ms, rest, left_out);
 	left_out = 0;
 	next[waits] = clock_ms() + SAY_MS;
 }

@@ -319,6 +319,38 @@ static void nor_does_the_change_wait_for_that(void)
 	CHECK(fe_shows(&fe, 0, 0, 4096) && fe_end(&fe) == 0);
 }
 
+/* Nor does a VMM that does not answer, however often the file is changed. */
+static void a_setup_that_hangs_does_not_slow_it_for_ever(void)
+{
+	uint64_t node;
+	pid_t pid;
+
+	CHECK(fe_begin(&fe, hasty));
+	node = make("f");
+	pthread_mutex_lock(&fe.lock);
+	fe.hold = true;
+	pthread_mutex_unlock(&fe.lock);
+	setup_begin(node, 0);
+	CHECK(node && fe_wait_held(&fe, true));
+	for (int i = 0; i < 3; i++)
+		CHECK(host_done(host(&fe, do_empty), 8000) >= 1400);
+	for (int i = 0; i < 10; i++)
+		CHECK(host_done(host(&fe, do_empty), SOON) >= 0);
+	/* It is written by another thread. */
+	for (int i = 0; i < 100 && fe_lines(&fe) < 2; i++)
+		usleep(20000);
+	CHECK(fe_said(&fe, "a setup of it was not done within 1500 ms"));
+	CHECK(fe_said(&fe, "nobody waits for that setup any more"));
+	/* It is done, and what it shows is waited for again. */
+	fe_release_held(&fe);
+	CHECK(setup_end() == 0);
+	while (fe_pending(&fe, 1))
+		told(&fe, node, 0);
+	pid = host(&fe, do_empty);
+	CHECK(host_done(pid, SOON) == -1 && fe_remove(&fe, 0, RANGE) == 0);
+	CHECK(host_done(pid, SOON) >= 0 && fe_end(&fe) == 0);
+}
+
 /*
  * Where processes of the host cannot be seen, who maps the file for us is not either,
  * and makes events as others do.
@@ -638,6 +670,7 @@ static const struct fs_test tests[] = {
 	TEST(not_again_and_again),
 	TEST(a_setup_waits_for_the_change),
 	TEST(nor_does_the_change_wait_for_that),
+	TEST(a_setup_that_hangs_does_not_slow_it_for_ever),
 	TEST(who_maps_it_for_us_is_not_waited_for),
 	TEST(so_does_a_read_once_it_is_let_go_on),
 	TEST(however_long_it_takes),
