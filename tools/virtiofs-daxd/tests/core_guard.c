@@ -212,7 +212,7 @@ static void no_longer_than_said(void)
 	/* It is written by another thread. */
 	for (int i = 0; i < 100 && !fe_lines(&fe); i++)
 		usleep(20000);
-	CHECK(fe_said(&fe, "guard: /f: the guest has not given it up within 1500 ms"));
+	CHECK(fe_said(&fe, "guard: '/f': the guest has not given it up within 1500 ms"));
 	CHECK(fe_end(&fe) == 0);
 }
 
