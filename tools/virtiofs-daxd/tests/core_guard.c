@@ -4,6 +4,7 @@
  * has let go of it, but not for ever, and nothing else waits. Needs a file system
  * whose files can be marked for that, as ext4, below /tmp.
  */
+#include <linux/aio_abi.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/virtio_ring.h>
@@ -12,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "../util.h"
 #include "guard_host.h"
@@ -73,6 +75,31 @@ static int do_punch(const char *path)
 			 FALLOC_FL_KEEP_SIZE, 4096, 4096);
 }
 
+/* It is read, and found to be no program. */
+static int do_run(const char *path)
+{
+	char *const args[] = { (char *)path, NULL };
+
+	return chmod(path, 0755) || execve(path, args, NULL) != -1 ||
+	       errno != ENOEXEC;
+}
+
+static int do_submit(const char *path)
+{
+	char buf[100];
+	struct iocb iocb = {
+		.aio_fildes = open(path, O_RDONLY),
+		.aio_lio_opcode = IOCB_CMD_PREAD,
+		.aio_buf = (uintptr_t)buf,
+		.aio_nbytes = sizeof(buf),
+	};
+	struct iocb *list[] = { &iocb };
+	aio_context_t context = 0;
+
+	return syscall(SYS_io_setup, 1, &context) ||
+	       syscall(SYS_io_submit, context, 1, list) != 1;
+}
+
 static off_t size_of(void)
 {
 	struct stat st;
@@ -119,7 +146,8 @@ static void so_does_a_collapse(void)
 static void nothing_else_waits(void)
 {
 	static int (*const harmless[])(const char *) = {
-		do_read, do_write, do_append, do_map, do_punch, do_grow };
+		do_read, do_write, do_append, do_map, do_punch, do_grow, do_run,
+		do_submit };
 
 	CHECK(fe_begin(&fe, options) && make_mapped("f"));
 	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
