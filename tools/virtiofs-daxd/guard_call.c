@@ -60,7 +60,7 @@ bool guard_call_own(int proc, pid_t tid)
 
 static enum guard_look read_call(int proc, struct guard_call *call)
 {
-	unsigned long *a = call->args;
+	unsigned long *a = call->args, sp, pc;
 	char name[32], text[256];
 	int fd, error;
 	ssize_t n;
@@ -77,9 +77,11 @@ static enum guard_look read_call(int proc, struct guard_call *call)
 	text[n] = 0;
 	if (!strncmp(text, "running", strlen("running")))
 		return GUARD_RUNS;
-	return sscanf(text, "%ld %lx %lx %lx %lx %lx %lx", &call->number,
-		      a, a + 1, a + 2, a + 3, a + 4, a + 5) == 7 ?
-	       GUARD_CALL : GUARD_NO_CALL;
+	if (sscanf(text, "%ld %lx %lx %lx %lx %lx %lx %lx %lx", &call->number,
+		   a, a + 1, a + 2, a + 3, a + 4, a + 5, &sp, &pc) != 9)
+		return GUARD_NO_CALL;
+	/* io_uring's workers show for ever the call in which they were made. */
+	return sp || pc ? GUARD_CALL : GUARD_NO_CALL;
 }
 
 enum guard_look guard_call_get(int proc, pid_t tid, struct guard_call *call)

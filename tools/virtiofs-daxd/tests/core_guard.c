@@ -7,7 +7,6 @@
 #include <linux/aio_abi.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <linux/virtio_ring.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -268,40 +267,6 @@ static void not_again_and_again(void)
 	pid = host(&fe, do_empty);
 	CHECK(host_done(pid, SOON) == -1 && fe_remove(&fe, 0, RANGE) == 0);
 	CHECK(host_done(pid, SOON) >= 0 && fe_end(&fe) == 0);
-}
-
-/* A setup beside the requests of fe_request(): where it is in memory. */
-#define SIDE (FE_GUEST_BASE + (24 << 20))
-#define SIDE_DESC 100
-
-static void setup_begin(uint64_t node, uint64_t at)
-{
-	struct {
-		struct fuse_in_header header;
-		struct fuse_setupmapping_in in;
-	} req = {
-		.header = { .len = sizeof(req), .opcode = FUSE_SETUPMAPPING,
-			    .unique = 4711, .nodeid = node },
-		.in = { .fh = UINT64_MAX, .len = RANGE, .moffset = at,
-			.flags = FUSE_SETUPMAPPING_FLAG_READ },
-	};
-
-	memcpy(fe_ptr(&fe, SIDE), &req, sizeof(req));
-	fe_desc(&fe, 2, SIDE_DESC, SIDE, sizeof(req), VRING_DESC_F_NEXT,
-		SIDE_DESC + 1);
-	fe_desc(&fe, 2, SIDE_DESC + 1, SIDE + 4096,
-		sizeof(struct fuse_out_header), VRING_DESC_F_WRITE, 0);
-	fe_submit(&fe, 2, SIDE_DESC);
-}
-
-static int setup_end(void)
-{
-	struct fuse_out_header *header = fe_ptr(&fe, SIDE + 4096);
-
-	if (fe_complete(&fe, 2) != sizeof(*header) ||
-	    fe.queues[2].head != SIDE_DESC)
-		return -1000;
-	return header->error;
 }
 
 /* It takes no thread meanwhile: with one, all else is served. */
