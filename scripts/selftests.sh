@@ -50,8 +50,10 @@ selftest_group() {
 		done ;;
 	esac
 	echo "# group $name on $kernel"
+	# It ends with who has started it, also in the background, where no signal of a
+	# terminal ends it.
 	# shellcheck disable=SC2086
-	"$TOP/scripts/$vm" "${shares[@]}" $options --hand --kernel "$kernel" --window "$window" --mem $mem \
+	setpriv --pdeathsig TERM "$TOP/scripts/$vm" "${shares[@]}" $options --hand --kernel "$kernel" --window "$window" --mem $mem \
 		--mount "$mount" --append "$append" --timeout "$timeout" \
 		--daemon "$daemon" --daemon-args "$daemon_args" "${adds[@]}" -- \
 		"run_guest.sh FUSE_DAX_TIMEOUT=$((timeout - 30)) FUSE_DAX_REQUIRE=$require FUSE_DAX_HOST_HAND=1 $programs" || status=$?

@@ -183,7 +183,7 @@ static void serve_write(const struct direct *direct, struct request *req)
 
 /*
  * A setup that has to wait takes what it replaces out of the window before: the guest
- * has let go of that, as by a remove.
+ * has let go of that, as by a remove. It stays away, whatever becomes of the setup.
  */
 static int enter_setup(const struct direct *direct, const struct pt_key *key,
 		       struct request *req)

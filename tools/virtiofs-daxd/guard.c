@@ -42,6 +42,7 @@
  * @file: the file, referenced; NULL until it is known to be a change
  * @fd: of the event
  * @call: who makes it
+ * @look: what was seen of that
  * @from: first byte that is concerned
  * @size: of the file before
  * @until: how long to wait, ms
@@ -56,6 +57,7 @@ struct change {
 	struct guarded *file;
 	int fd;
 	struct guard_call call;
+	enum guard_look look;
 	uint64_t from;
 	uint64_t size;
 	int64_t until;
@@ -142,13 +144,54 @@ static void look_for_owed(void)
 }
 
 /* Caller holds the lock. */
-static void say_late(const struct change *change)
+static void say_late(const struct change *change, const char *why,
+		     const char *rest)
 {
 	guard_say_late(guard.proc, change->file->fd < 0 ? change->fd :
-		       change->file->fd,
-		       change->file->setups ? "a setup of it was not done" :
-					      "the guest has not given it up",
-		       guard.timeout, guard.missed < GUARD_PATIENCE);
+		       change->file->fd, why, guard.timeout, rest);
+}
+
+/* It has waited for a setup in vain. Caller holds the lock. */
+static void count_stuck(const struct change *change)
+{
+	change->file->stuck++;
+	say_late(change, "a setup of it was not done",
+		 change->file->stuck < GUARD_PATIENCE ? "" :
+		 "; nobody waits for that setup any more");
+}
+
+/* The guest was asked, and has not given it up. Caller holds the lock. */
+static void count_missed(const struct change *change, bool late)
+{
+	guard.missed++;
+	guard.owed = change->file->key;
+	guard.owed_from = change->from;
+	if (late)
+		say_late(change, "the guest has not given it up",
+			 guard.missed < GUARD_PATIENCE ? "" :
+			 "; nobody waits for this guest until it answers");
+}
+
+/*
+ * What is served now may show a part of it in a moment. Where the VMM cannot be looked
+ * at this may be how. Then the guest is told when it is done only: each setup would
+ * else make it let go of the file. Returns whether there is no more to do for now.
+ * Caller holds the lock.
+ */
+static bool setups_first(struct change *change, bool late)
+{
+	const struct guarded *file = change->file;
+
+	if (!file->setups)
+		return false;
+	if (!late && file->stuck < GUARD_PATIENCE) {
+		if (change->look == GUARD_UNKNOWN)
+			allow(change);
+		return true;
+	}
+	if (late && !change->told)
+		count_stuck(change);
+	return false;
 }
 
 /* Lets it go on, if it need not wait any more. Caller holds the lock. */
@@ -156,36 +199,31 @@ static void try_allow(struct change *change)
 {
 	struct guarded *file = change->file;
 	bool late = clock_ms() >= change->until;
+	bool asked = change->told;
 
-	/*
-	 * What is served now may show a part of it in a moment. Where the VMM cannot
-	 * be looked at this may be how.
-	 */
-	if (file->setups && !late) {
-		if (change->call.number < 0)
-			allow(change);
+	if (setups_first(change, late))
 		return;
-	}
 	if (!guard.shown ||
 	    !guard.shown(guard.map, &file->key, change->from)) {
-		if (change->told)
+		if (asked)
 			guard.missed = 0;
 		hold_reads(change);
 		if (!file->reads || late)
 			allow(change);
 		return;
 	}
-	if (!change->told)
+	if (!asked)
 		tell(file, change->from);
 	change->told = true;
 	if (file->own) {
 		allow(change);
 	} else if (late || guard.missed >= GUARD_PATIENCE) {
-		guard.missed++;
-		guard.owed = file->key;
-		guard.owed_from = change->from;
-		if (late)
-			say_late(change);
+		/* Who was held from running until now has not had it asked for. */
+		if (asked)
+			count_missed(change, late);
+		else if (late && !file->setups)
+			say_late(change, "who changes it was not seen to wait",
+				 "");
 		allow(change);
 	}
 }
@@ -314,12 +352,12 @@ static bool change_look(struct change *change)
 {
 	struct stat st;
 	uint64_t from;
-	enum guard_look look;
 
-	look = guard_call_get(guard.proc, change->call.tid, &change->call);
-	if (look == GUARD_RUNS && clock_ms() < change->until)
+	change->look = guard_call_get(guard.proc, change->call.tid,
+				      &change->call);
+	if (change->look == GUARD_RUNS && clock_ms() < change->until)
 		return true;
-	return look != GUARD_GONE && !fstat(change->fd, &st) &&
+	return change->look != GUARD_GONE && !fstat(change->fd, &st) &&
 	       guard_call_takes(&change->call, change->kind, st.st_size,
 				&from) &&
 	       change_begin(change, &st, from);

@@ -26,7 +26,7 @@ struct request;
 
 /* Most requests that are parked. */
 #define GUARD_MAX_PARKED 1024
-/* So often in a row the host waits in vain; then not until the guest answers. */
+/* So often in a row the host waits in vain; then not until the guest, or the setup, is done. */
 #define GUARD_PATIENCE 3
 
 /* See dax_map_shown(). */

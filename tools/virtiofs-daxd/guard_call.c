@@ -60,7 +60,7 @@ bool guard_call_own(int proc, pid_t tid)
 
 static enum guard_look read_call(int proc, struct guard_call *call)
 {
-	unsigned long *a = call->args;
+	unsigned long *a = call->args, sp, pc;
 	char name[32], text[256];
 	int fd, error;
 	ssize_t n;
@@ -73,13 +73,15 @@ static enum guard_look read_call(int proc, struct guard_call *call)
 	error = errno;
 	close(fd);
 	if (n <= 0)
-		return error == ESRCH ? GUARD_GONE : GUARD_UNKNOWN;
+		return n && error == ESRCH ? GUARD_GONE : GUARD_UNKNOWN;
 	text[n] = 0;
 	if (!strncmp(text, "running", strlen("running")))
 		return GUARD_RUNS;
-	return sscanf(text, "%ld %lx %lx %lx %lx %lx %lx", &call->number,
-		      a, a + 1, a + 2, a + 3, a + 4, a + 5) == 7 ?
-	       GUARD_CALL : GUARD_NO_CALL;
+	if (sscanf(text, "%ld %lx %lx %lx %lx %lx %lx %lx %lx", &call->number,
+		   a, a + 1, a + 2, a + 3, a + 4, a + 5, &sp, &pc) != 9)
+		return GUARD_NO_CALL;
+	/* io_uring's workers show for ever the call in which they were made. */
+	return sp || pc ? GUARD_CALL : GUARD_NO_CALL;
 }
 
 enum guard_look guard_call_get(int proc, pid_t tid, struct guard_call *call)
@@ -143,6 +145,11 @@ bool guard_call_takes(const struct guard_call *call, bool open, uint64_t size,
 	case SYS_splice:
 	case SYS_copy_file_range:
 	case SYS_ioctl:
+	/* They read the program, and what it is run by. */
+	case SYS_execve:
+	case SYS_execveat:
+	/* It can only read, write, sync and poll. */
+	case SYS_io_submit:
 		return false;
 	}
 	return true;

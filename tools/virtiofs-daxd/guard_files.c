@@ -270,6 +270,8 @@ void guard_leave(const struct pt_key *key, const struct request *req)
 	file = file_find(key);
 	if (file) {
 		--*served(file, req);
+		if (!file->setups)
+			file->stuck = 0;
 		guard_files_put(file);
 	}
 	pthread_mutex_unlock(&guard_files.lock);

@@ -23,6 +23,7 @@
  * @fd: of the file while it is marked, else -1
  * @idle: since when it need not be any more, ms
  * @setups: setups that are being served
+ * @stuck: changes in a row that waited for them in vain
  * @reads: likewise
  * @own: our guest's changes that are being served
  * @changes: changes by others, from the event until they are done
@@ -37,6 +38,7 @@ struct guarded {
 	int fd;
 	int64_t idle;
 	unsigned int setups;
+	unsigned int stuck;
 	unsigned int reads;
 	unsigned int own;
 	unsigned int changes;
@@ -106,11 +108,11 @@ struct request *guard_files_unpark(void);
  * @fd: the file
  * @why: what was not done
  * @ms: how long it has waited
- * @waits: the next ones wait too
+ * @rest: what becomes of the next ones, if they do not wait, else ""
  *
  * One line in a while.
  */
 void guard_say_late(int proc, int fd, const char *why, unsigned int ms,
-		    bool waits);
+		    const char *rest);
 
 #endif

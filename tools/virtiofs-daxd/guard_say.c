@@ -17,7 +17,7 @@
 
 /*
  * What a file is called, in the share. Its name is the guest's to choose, and so not
- * for a terminal as it is.
+ * for a terminal as it is, nor may it end the quotes around it.
  */
 static void get_path(int proc, int fd, char *path, size_t size)
 {
@@ -31,15 +31,16 @@ static void get_path(int proc, int fd, char *path, size_t size)
 		len = snprintf(path, size, "a file");
 	path[len] = 0;
 	for (; *path; path++)
-		if (!isprint((unsigned char)*path))
+		if (!isprint((unsigned char)*path) || *path == '\'')
 			*path = '?';
 }
 
 void guard_say_late(int proc, int fd, const char *why, unsigned int ms,
-		    bool waits)
+		    const char *rest)
 {
 	static unsigned int left_out;
 	static int64_t next[2];
+	bool waits = !*rest;
 	char path[512];
 
 	if (clock_ms() < next[waits]) {
@@ -47,10 +48,8 @@ void guard_say_late(int proc, int fd, const char *why, unsigned int ms,
 		return;
 	}
 	get_path(proc, fd, path, sizeof(path));
-	log_warn("guard: %s: %s within %u ms: who changes it on the host goes on, and where it was cut off the guest may see zeros until it is told%s (%u more since such a line)",
-		 path, why, ms,
-		 waits ? "" : "; nobody waits for this guest until it answers",
-		 left_out);
+	log_warn("guard: '%s': %s within %u ms: who changes it on the host goes on, and where it was cut off the guest may see zeros until it is told%s (%u more since such a line)",
+		 path, why, ms, rest, left_out);
 	left_out = 0;
 	next[waits] = clock_ms() + SAY_MS;
 }

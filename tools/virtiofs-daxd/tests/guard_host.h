@@ -7,6 +7,7 @@
 #define VIRTIOFS_DAXD_GUARD_HOST_H
 
 #include <fcntl.h>
+#include <linux/virtio_ring.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -80,6 +81,40 @@ static inline int do_read(const char *path)
 	char buf[100];
 
 	return pread(open(path, O_RDONLY), buf, sizeof(buf), 5000) != 100;
+}
+
+/* A setup beside the requests of fe_request(): where it is in memory. */
+#define SIDE (FE_GUEST_BASE + (24 << 20))
+#define SIDE_DESC 100
+
+static inline void setup_begin(uint64_t node, uint64_t at)
+{
+	struct {
+		struct fuse_in_header header;
+		struct fuse_setupmapping_in in;
+	} req = {
+		.header = { .len = sizeof(req), .opcode = FUSE_SETUPMAPPING,
+			    .unique = 4711, .nodeid = node },
+		.in = { .fh = UINT64_MAX, .len = RANGE, .moffset = at,
+			.flags = FUSE_SETUPMAPPING_FLAG_READ },
+	};
+
+	memcpy(fe_ptr(&fe, SIDE), &req, sizeof(req));
+	fe_desc(&fe, 2, SIDE_DESC, SIDE, sizeof(req), VRING_DESC_F_NEXT,
+		SIDE_DESC + 1);
+	fe_desc(&fe, 2, SIDE_DESC + 1, SIDE + 4096,
+		sizeof(struct fuse_out_header), VRING_DESC_F_WRITE, 0);
+	fe_submit(&fe, 2, SIDE_DESC);
+}
+
+static inline int setup_end(void)
+{
+	struct fuse_out_header *header = fe_ptr(&fe, SIDE + 4096);
+
+	if (fe_complete(&fe, 2) != sizeof(*header) ||
+	    fe.queues[2].head != SIDE_DESC)
+		return -1000;
+	return header->error;
 }
 
 static inline pid_t host(struct frontend *guest, int (*what)(const char *))
