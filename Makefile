@@ -54,10 +54,11 @@ check: setup
 FUZZ_SECONDS ?= 600
 fuzz: setup
 	scripts/fuzz $(FUZZ_SECONDS)
-## make soak            a million requests on the daemon, files that the host changes for
-##                      SOAK_SHARED_SECS (600), then the exerciser on plain, debug and
-##                      KCSAN kernel for SOAK_SECONDS (600) in all, or until SOAK_OPS
-##                      operations if that is longer
+## make soak            a million requests on the daemon, as many notifications for the
+##                      guest, files that the host changes, with and without a guard,
+##                      for SOAK_SHARED_SECS (as SOAK_SECONDS, 7000 at most), then the
+##                      exerciser on plain, debug and KCSAN kernel for SOAK_SECONDS
+##                      (600) in all, or until SOAK_OPS operations if that is longer
 soak: kernel kernel-debug kernel-kcsan daemon
 	scripts/soak
 ## make bench           our driver, the in-tree one, no DAX, and others, side by side:
