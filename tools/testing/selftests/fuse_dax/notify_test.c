@@ -22,9 +22,6 @@
 #define SIZE		FAULT_SIZE
 #define NOTIFY_XATTR	"trusted.daxd.notify"
 
-/* What may take long on a machine that has much else to do, but not for ever, ms */
-#define AT_ALL_MS	(4 * SOON_MS)
-
 /* Messages of one test that make no sense; FUSE_DAX_NONSENSE says how many */
 #define NONSENSE	2000
 
@@ -71,7 +68,7 @@ FIXTURE_TEARDOWN(notify)
 /* How a load at @pos ends that may have to be repeated until the guest knows. */
 static int load_ends(struct fault_file *file, off_t pos)
 {
-	return ended(go_load(file->map, pos, SEED), AT_ALL_MS, NULL);
+	return ended(go_load(file->map, pos, SEED), SOON_MS, NULL);
 }
 
 static off_t size_of(int fd)
@@ -158,7 +155,7 @@ TEST_F_TIMEOUT(notify, truncated_and_written, 120)
 
 	for (i = 0; i < 4 * (int)ARRAY_SIZE(sizes); i++) {
 		off_t size = sizes[i % ARRAY_SIZE(sizes)];
-		long until = now_ms() + AT_ALL_MS;
+		long until = now_ms() + SOON_MS;
 
 		ASSERT_EQ(0, file_write(self->file.fd, 0, SIZE, SEED));
 		ASSERT_EQ(0, fault_host(self->file.fd,
@@ -175,7 +172,7 @@ TEST_F_TIMEOUT(notify, truncated_and_written, 120)
 		EXPECT_EQ(0, file_is_pattern(self->file.fd, pos, end - pos,
 					     SEED));
 		EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, end));
-		EXPECT_EQ(ENDED_SIGBUS, ended(go_store(map, end, SEED), AT_ALL_MS,
+		EXPECT_EQ(ENDED_SIGBUS, ended(go_store(map, end, SEED), SOON_MS,
 					      NULL));
 		ASSERT_EQ(ENDED_WELL, load_ends(&self->file, pos));
 		EXPECT_EQ(0, mem_is_pattern(map + pos, pos, end - pos, SEED));
@@ -511,7 +508,7 @@ TEST_F_TIMEOUT(notify, used_all_the_time, 120)
 	for (i = 0; i < (int)ARRAY_SIZE(pids); i++)
 		pids[i] = keep_loading(self->file.map, SIZE);
 	for (i = 0; i < 50; i++) {
-		long until = now_ms() + AT_ALL_MS;
+		long until = now_ms() + SOON_MS;
 
 		/* Something is mapped, by this one if not by others */
 		touch_pages(self->file.map, SIZE);
