@@ -460,6 +460,27 @@ static pid_t keep_holding(char *page)
 	}
 }
 
+/* Whether the guest gives up what is mapped each time that it is told to, soon */
+static bool is_given_up(struct dax_fs *fs, struct fault_file *file, size_t len,
+			int times)
+{
+	while (times--) {
+		long removes = fault_requests(fs, "removemapping");
+		long until = now_ms() + SOON_MS;
+
+		/* Something is mapped, by this one if not by others */
+		touch_pages(file->map, len);
+		if (fault_host(file->fd, "inval=0,0"))
+			return false;
+		while (fault_requests(fs, "removemapping") == removes) {
+			if (now_ms() > until)
+				return false;
+			sleep_ms(1);
+		}
+	}
+	return true;
+}
+
 /*
  * Rule: pages that many hold for a moment, as all do who unmap them, are given up.
  * Wrong: as there is always one who does, they are not, while somebody on the host
@@ -468,7 +489,6 @@ static pid_t keep_holding(char *page)
  */
 TEST_F_TIMEOUT(notify, held_by_one_after_the_other, 60)
 {
-	long removes = fault_requests(&self->fs, "removemapping");
 	pid_t pids[8];
 	int i;
 
@@ -476,17 +496,7 @@ TEST_F_TIMEOUT(notify, held_by_one_after_the_other, 60)
 	ASSERT_EQ(0, ftruncate(self->file.fd, RANGE));
 	for (i = 0; i < (int)ARRAY_SIZE(pids); i++)
 		pids[i] = keep_holding(self->file.map + PAGE);
-	for (i = 0; i < 10; i++) {
-		long until = now_ms() + SOON_MS;
-
-		touch_pages(self->file.map, RANGE);
-		ASSERT_EQ(0, fault_host(self->file.fd, "inval=0,0"));
-		while (fault_requests(&self->fs, "removemapping") == removes) {
-			ASSERT_GT(until, now_ms());
-			sleep_ms(1);
-		}
-		removes = fault_requests(&self->fs, "removemapping");
-	}
+	EXPECT_TRUE(is_given_up(&self->fs, &self->file, RANGE, 10));
 	for (i = 0; i < (int)ARRAY_SIZE(pids); i++) {
 		EXPECT_TRUE(goes_on(pids[i], 0));
 		EXPECT_LE(0, killed_after(pids[i]));
@@ -501,24 +511,12 @@ TEST_F_TIMEOUT(notify, held_by_one_after_the_other, 60)
  */
 TEST_F_TIMEOUT(notify, used_all_the_time, 120)
 {
-	long removes = fault_requests(&self->fs, "removemapping");
 	pid_t pids[8];
 	int i;
 
 	for (i = 0; i < (int)ARRAY_SIZE(pids); i++)
 		pids[i] = keep_loading(self->file.map, SIZE);
-	for (i = 0; i < 50; i++) {
-		long until = now_ms() + SOON_MS;
-
-		/* Something is mapped, by this one if not by others */
-		touch_pages(self->file.map, SIZE);
-		ASSERT_EQ(0, fault_host(self->file.fd, "inval=0,0"));
-		while (fault_requests(&self->fs, "removemapping") == removes) {
-			ASSERT_GT(until, now_ms());
-			sleep_ms(1);
-		}
-		removes = fault_requests(&self->fs, "removemapping");
-	}
+	EXPECT_TRUE(is_given_up(&self->fs, &self->file, SIZE, 50));
 	for (i = 0; i < (int)ARRAY_SIZE(pids); i++) {
 		EXPECT_TRUE(goes_on(pids[i], 0));
 		EXPECT_LE(0, killed_after(pids[i]));
