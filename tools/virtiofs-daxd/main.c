@@ -5,7 +5,7 @@
  *
  * Threads: this one serves the front-end and signals; a pool serves the high
  * priority queue, another the request queues; one serves the private mount of
- * backing.c, one tries locks again for those who wait, one tells the guest of what
+ * dax/backing.c, one tries locks again for those who wait, one tells the guest of what
  * others change, one answers who wants to, one writes the log, and the statistics have one of their own while
  * they are written.
  *
@@ -27,25 +27,25 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backing.h"
-#include "dax_map.h"
-#include "guard.h"
-#include "isolation.h"
-#include "log.h"
-#include "notify.h"
+#include "dax/backing.h"
+#include "dax/dax_map.h"
+#include "fuse/pool.h"
+#include "fuse/stats.h"
+#include "fuse/transport.h"
+#include "guard/guard.h"
+#include "guard/watch.h"
+#include "host/isolation.h"
+#include "host/log.h"
+#include "host/sigbus.h"
+#include "host/signals.h"
+#include "host/util.h"
+#include "message/notify.h"
 #include "options.h"
-#include "passthrough.h"
-#include "pool.h"
-#include "queue.h"
-#include "sigbus.h"
-#include "signals.h"
-#include "stats.h"
-#include "transport.h"
-#include "util.h"
-#include "vhost_user.h"
-#include "vu_backend.h"
-#include "vu_socket.h"
-#include "watch.h"
+#include "passthrough/passthrough.h"
+#include "vhost/queue.h"
+#include "vhost/vhost_user.h"
+#include "vhost/vu_backend.h"
+#include "vhost/vu_socket.h"
 
 /* More than that would not make requests faster. */
 #define MALLOC_ARENAS 8

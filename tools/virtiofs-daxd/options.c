@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dax_map.h"
-#include "util.h"
+#include "dax/dax_map.h"
+#include "host/util.h"
 
 #ifndef VERSION
 #define VERSION "unversioned"

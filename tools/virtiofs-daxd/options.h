@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "isolation.h"
-#include "log.h"
-#include "passthrough.h"
+#include "host/isolation.h"
+#include "host/log.h"
+#include "passthrough/passthrough.h"
 
 /* Exit codes. */
 enum {

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../notify.h"
-#include "../stats.h"
-#include "../util.h"
+#include "fuse/stats.h"
 #include "held.h"
 #include "host.h"
+#include "host/util.h"
+#include "message/notify.h"
 #include "rule.h"
 
 /* Old layout of a SETXATTR, without setxattr_flags. */

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "../request.h"
+#include "message/request.h"
 
 #define FAULT_XATTR "trusted.daxd.fault"
 

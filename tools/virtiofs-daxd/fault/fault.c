@@ -3,10 +3,10 @@
 
 #include <unistd.h>
 
-#include "../stats.h"
-#include "../util.h"
 #include "control.h"
+#include "fuse/stats.h"
 #include "held.h"
+#include "host/util.h"
 #include "reply.h"
 #include "rule.h"
 

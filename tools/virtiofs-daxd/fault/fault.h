@@ -10,8 +10,8 @@
 #ifndef VIRTIOFS_DAXD_FAULT_FAULT_H
 #define VIRTIOFS_DAXD_FAULT_FAULT_H
 
-#include "../queue.h"
-#include "../request.h"
+#include "message/request.h"
+#include "vhost/queue.h"
 
 /* Exit status of a process that was told to die. */
 #define FAULT_EXIT 3

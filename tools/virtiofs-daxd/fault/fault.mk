@@ -9,10 +9,6 @@ all: $(O)/virtiofs-daxd-fault
 $(O)/virtiofs-daxd-fault: $(OBJECTS) $(FAULT_OBJECTS)
 	$(CC) $(LDFLAGS) $(FAULT_WRAPPED:%=-Wl,--wrap=%) $(CFLAGS_ALL) -o $@ $^ $(LIBS)
 
-$(FAULT_OBJECTS): | $(O)/fault
-$(O)/fault:
-	mkdir -p $@
-
 -include $(FAULT_OBJECTS:.o=.d)
 
 # All print TAP; a failure is told once all have run.
@@ -39,5 +35,5 @@ $(O)/tests/fault_rule: tests/fault_rule.c tests/fs_tap.h $(O)/fault/rule.o \
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c %.o,$^) $(LIBS)
 
 $(FAULT_PROCESS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c \
-		$(wildcard *.h fault/*.h tests/*.h) util.c log.c | $(O)/tests
+		$(HEADERS) $(wildcard fault/*.h tests/*.h) host/util.c host/log.c | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "../log.h"
-#include "../util.h"
+#include "host/log.h"
+#include "host/util.h"
 
 /*
  * Answers are sent with the lock held, so that who drops those of a queue knows

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../notify.h"
-#include "../util.h"
+#include "host/util.h"
+#include "message/notify.h"
 
 #define HOST_MAX_TEXT 128
 #define HOST_MAX_FILL 4096

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../passthrough.h"
+#include "passthrough/passthrough.h"
 
 #define FAULT_HOST_XATTR "trusted.daxd.host"
 

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "../fuse_complete.h"
-#include "../util.h"
 #include "fault.h"
+#include "fuse/fuse_complete.h"
+#include "host/util.h"
 
 /* What a reply that lies about its length adds to it. */
 #define REPLY_LIE 8

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "../queue.h"
+#include "vhost/queue.h"
 
 /**
  * struct fault_reply - an answer

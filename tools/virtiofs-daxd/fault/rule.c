@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../stats.h"
-#include "../util.h"
+#include "fuse/stats.h"
+#include "host/util.h"
 
 /* Longest line. */
 #define RULE_MAX 128

@@ -35,7 +35,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "../request.h"
+#include "message/request.h"
 
 enum fault_action {
 	FAULT_ERRNO,

@@ -3,7 +3,7 @@
 
 #include <linux/fuse.h>
 
-#include "../util.h"
+#include "host/util.h"
 
 /*
  * Fields of each request behind its header: 4 and 8 are numbers of as many bytes,

@@ -8,7 +8,7 @@ FUZZ_SANITIZE ?= -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined
 # The macros of libseccomp leave fields out, which clang takes amiss.
 FUZZ_FLAGS = -std=gnu11 -Wall -Wextra -Wno-missing-field-initializers -Werror \
-	-D_GNU_SOURCE \
+	-I. -D_GNU_SOURCE \
 	-D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' \
 	$(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(FUZZ_SANITIZE)
 FUZZ_OBJECTS = $(filter-out $(O)/fuzz/main.o,$(SOURCES:%.c=$(O)/fuzz/%.o))
@@ -36,10 +36,11 @@ FUZZ_COMPILE = $(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c \
 	-o $@ $<
 $(O)/fuzz/in-%.o: fuzz/%.c | $(O)/fuzz
 	$(FUZZ_COMPILE)
-$(O)/fuzz/%.o: %.c | $(O)/fuzz
+$(O)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
 	$(FUZZ_COMPILE)
 
 $(O)/fuzz:
 	mkdir -p $@
 
--include $(wildcard $(O)/fuzz/*.d)
+-include $(wildcard $(O)/fuzz/*.d $(O)/fuzz/*/*.d)

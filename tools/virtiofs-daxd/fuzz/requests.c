@@ -15,14 +15,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../isolation.h"
-#include "../log.h"
-#include "../pool.h"
-#include "../request.h"
-#include "../transport.h"
-#include "../util.h"
 #include "encode.h"
 #include "fds.h"
+#include "fuse/pool.h"
+#include "fuse/transport.h"
+#include "host/isolation.h"
+#include "host/log.h"
+#include "host/util.h"
+#include "message/request.h"
 #include "share.h"
 #include "window.h"
 

@@ -9,7 +9,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "../util.h"
+#include "host/util.h"
 #include "input.h"
 
 /* What is made, for share_check(). */

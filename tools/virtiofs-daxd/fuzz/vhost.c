@@ -13,13 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../fd_pass.h"
-#include "../log.h"
-#include "../util.h"
-#include "../vhost_user.h"
-#include "../vu_proto.h"
 #include "fds.h"
+#include "host/log.h"
+#include "host/util.h"
 #include "input.h"
+#include "vhost/fd_pass.h"
+#include "vhost/vhost_user.h"
+#include "vhost/vu_proto.h"
 
 #define QUEUES 3
 #define MESSAGES 64

@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../log.h"
-#include "../queue.h"
-#include "../util.h"
+#include "host/log.h"
+#include "host/util.h"
 #include "input.h"
+#include "vhost/queue.h"
 
 #define PAGE 4096
 #define REGION (32 << 10)

@@ -10,9 +10,9 @@
 #include <fcntl.h>
 #include <stdbool.h>
 
-#include "../backing.h"
-#include "../vu_backend.h"
+#include "dax/backing.h"
 #include "input.h"
+#include "vhost/vu_backend.h"
 
 static struct {
 	uint64_t start;

@@ -19,11 +19,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../fd_pass.h"
-#include "../util.h"
 #include "base.h"
 #include "code.h"
 #include "foreign.h"
+#include "host/util.h"
+#include "vhost/fd_pass.h"
 
 /* Environment: sockets of the daemons, with colons between them. */
 #define SOCKETS_ENV "VIRTIOFS_DAX_WINDOW"

@@ -10,8 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../util.h"
 #include "base.h"
+#include "host/util.h"
 
 /* linux/vfio.h and linux/iommufd.h are not needed for more. */
 #define FOREIGN_VFIO_MAP 0x3b71

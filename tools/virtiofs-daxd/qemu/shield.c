@@ -13,9 +13,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#include "../util.h"
 #include "base.h"
 #include "foreign.h"
+#include "host/util.h"
 
 /* _IO(0xae, 0x80): linux/kvm.h is not needed for more than this. */
 #define SHIELD_KVM_RUN 0xae80

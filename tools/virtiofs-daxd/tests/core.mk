@@ -4,15 +4,16 @@
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 	CFLAGS='$(SANITIZE)'
-CORE_VIRTQ = core_virtq.c ../virtq.c ../queue.c ../guest_mem.c ../sigbus.c
-CORE_DAX_MAP = core_dax_map.c ../dax_map.c ../dax_upgrade.c ../dax_report.c \
-	../dax_region.c ../dax_files.c ../dax_file.c ../map_slots.c
-CORE_MAP_SLOTS = core_map_slots.c ../map_slots.c
+CORE_VIRTQ = core_virtq.c $(addprefix ../vhost/,virtq.c queue.c guest_mem.c) \
+	../host/sigbus.c
+CORE_DAX_MAP = core_dax_map.c ../vhost/map_slots.c $(addprefix ../dax/, \
+	dax_map.c dax_upgrade.c dax_report.c dax_region.c dax_files.c dax_file.c)
+CORE_MAP_SLOTS = core_map_slots.c ../vhost/map_slots.c
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
 	core_memory core_backing core_files core_retry core_pool core_locks \
 	core_watch core_guard core_guard_calls core_full
-CORE_HEADERS = $(wildcard *.h tests/*.h)
+CORE_HEADERS = $(HEADERS) $(wildcard tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized
 check: check-core
@@ -42,5 +43,5 @@ $(O)/tests/core_dax_map: LDFLAGS += -Wl,--wrap=malloc
 $(O)/tests/core_map_slots: $(CORE_MAP_SLOTS:%=tests/%)
 $(CORE_PROCESS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c \
 	tests/slots.c
-$(O)/tests/core_%: $(CORE_HEADERS) util.c log.c | $(O)/tests
+$(O)/tests/core_%: $(CORE_HEADERS) host/util.c host/log.c | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)

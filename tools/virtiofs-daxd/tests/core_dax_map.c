@@ -9,14 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../backing.h"
-#include "../dax_map.h"
-#include "../guard.h"
-#include "../notify.h"
-#include "../passthrough.h"
-#include "../vu_backend.h"
-#include "../watch.h"
+#include "dax/backing.h"
+#include "dax/dax_map.h"
 #include "fs_tap.h"
+#include "guard/guard.h"
+#include "guard/watch.h"
+#include "message/notify.h"
+#include "passthrough/passthrough.h"
+#include "vhost/vu_backend.h"
 
 #define PAGE UINT64_C(4096)
 #define PAGES 64

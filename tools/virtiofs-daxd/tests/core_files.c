@@ -14,8 +14,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "../util.h"
 #include "fe_main.h"
+#include "host/util.h"
 
 #define RANGE (UINT64_C(2) << 20)
 #define MAX_IO (1u << 20)

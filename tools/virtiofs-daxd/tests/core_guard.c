@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "../util.h"
 #include "guard_host.h"
+#include "host/util.h"
 
 static struct frontend other;
 

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "fe_main.h"
-#include "fs_tap.h"
 #include "frontend.h"
+#include "fs_tap.h"
 #include "slots.h"
 
 #define FIRST 8		/* slot of the first request that waits */

@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../map_slots.h"
 #include "fs_tap.h"
+#include "vhost/map_slots.h"
 
 #define DAEMONS 4
 #define HALF (MAP_SLOTS / 2)

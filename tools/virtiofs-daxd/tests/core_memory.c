@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "fe_main.h"
-#include "fs_tap.h"
 #include "frontend.h"
+#include "fs_tap.h"
 
 #define RANGE (UINT64_C(2) << 20)
 #define MORE_ADDR (UINT64_C(1) << 40)

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "fe_main.h"
-#include "fs_tap.h"
 #include "frontend.h"
+#include "fs_tap.h"
 #include "slots.h"
 
 #define RANGE (UINT64_C(2) << 20)

@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../guest_mem.h"
-#include "../queue.h"
 #include "fs_tap.h"
+#include "vhost/guest_mem.h"
+#include "vhost/queue.h"
 
 #define BASE UINT64_C(0x100000000)
 #define SIZE (1 << 20)

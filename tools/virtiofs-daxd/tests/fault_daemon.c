@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../fault/control.h"
-#include "../fault/fault.h"
+#include "fault/control.h"
+#include "fault/fault.h"
 #include "fe_main.h"
 
 #define RANGE (UINT64_C(2) << 20)

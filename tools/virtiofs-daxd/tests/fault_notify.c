@@ -9,10 +9,10 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 
-#include "../fault/control.h"
-#include "../fault/host.h"
-#include "../notify.h"
+#include "fault/control.h"
+#include "fault/host.h"
 #include "fe_main.h"
+#include "message/notify.h"
 
 #define INC_EPOCH 8
 

@@ -5,7 +5,7 @@
 #include <linux/fuse.h>
 #include <stdlib.h>
 
-#include "../fault/rule.h"
+#include "fault/rule.h"
 #include "fs_tap.h"
 
 static int add(const char *text)

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../qemu/proto.h"
+#include "qemu/proto.h"
 
 /* Where things are in guest memory. */
 #define RING_BYTES (64 << 10)

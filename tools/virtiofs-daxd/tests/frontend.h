@@ -14,7 +14,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#include "../vu_proto.h"
+#include "vhost/vu_proto.h"
 
 #define FE_MEMORY (UINT64_C(32) << 20)
 #define FE_GUEST_BASE UINT64_C(0x40000000)

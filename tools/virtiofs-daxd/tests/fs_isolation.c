@@ -20,8 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../isolation.h"
 #include "fs_tap.h"
+#include "host/isolation.h"
 
 static char share[] = "/tmp/fs-isolation-XXXXXX";
 static char said[256];

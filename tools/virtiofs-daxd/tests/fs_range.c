@@ -4,8 +4,8 @@
  */
 #include <stdlib.h>
 
-#include "../passthrough_range.h"
 #include "fs_tap.h"
+#include "passthrough/passthrough_range.h"
 
 #define BYTES 48
 #define ROUNDS 200000

@@ -21,10 +21,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "../isolation.h"
-#include "../passthrough_i.h"
 #include "fs_server.h"
 #include "fs_tap.h"
+#include "host/isolation.h"
+#include "passthrough/passthrough_i.h"
 
 #define ROOT FUSE_ROOT_ID
 #define BODY_MAX (64 << 10)

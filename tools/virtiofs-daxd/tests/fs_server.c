@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../passthrough_i.h"
 #include "fs_server.h"
+#include "passthrough/passthrough_i.h"
 
 #define THREADS 4
 #define READY 1

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "../isolation.h"
-#include "../passthrough.h"
+#include "host/isolation.h"
+#include "passthrough/passthrough.h"
 
 /**
  * struct fs_server - a running server

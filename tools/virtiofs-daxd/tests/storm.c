@@ -18,10 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../fuzz/encode.h"
-#include "../fuzz/share.h"
-#include "fs_tap.h"
 #include "frontend.h"
+#include "fs_tap.h"
+#include "fuzz/encode.h"
+#include "fuzz/share.h"
 
 /* Each has two descriptors, and a place in memory for request and reply. */
 #define SLOTS 64

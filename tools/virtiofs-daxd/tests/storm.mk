@@ -33,5 +33,5 @@ soak: $(O)/tests/storm $(THREAD_TESTS:%=$(O)/tests/%) $(O)/virtiofs-daxd \
 thread:
 	$(MAKE) --no-print-directory O=$(O)/thread CFLAGS='$(THREAD)' all
 
-$(O)/tests/storm: $(STORM:%=tests/%) $(wildcard *.h tests/*.h fuzz/*.h) | $(O)/tests
+$(O)/tests/storm: $(STORM:%=tests/%) $(HEADERS) $(wildcard tests/*.h fuzz/*.h) | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)

@@ -38,8 +38,8 @@ $(O)/tests/window_daemon $(O)/tests/window_parts: $(O)/tests/window_%: \
 		$(wildcard tests/*.h) qemu/proto.h | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)
 
-$(O)/tests/window_library: tests/window_library.c tests/fs_tap.h fd_pass.c util.c \
-		qemu/proto.h | $(O)/tests
+$(O)/tests/window_library: tests/window_library.c tests/fs_tap.h vhost/fd_pass.c \
+		host/util.c qemu/proto.h | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)
 
 $(O)/tests/window_kvm.so: tests/window_kvm.c qemu/proto.h | $(O)/tests

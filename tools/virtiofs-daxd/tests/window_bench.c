@@ -21,11 +21,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../backing.h"
-#include "../util.h"
-#include "../vhost_user.h"
-#include "../vu_backend.h"
-#include "../vu_socket.h"
+#include "dax/backing.h"
+#include "host/util.h"
+#include "vhost/vhost_user.h"
+#include "vhost/vu_backend.h"
+#include "vhost/vu_socket.h"
 
 #define WINDOW (UINT64_C(4) << 30)
 #define STRIDE (UINT64_C(128) << 10)

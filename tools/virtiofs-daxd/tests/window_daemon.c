@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "../qemu/proto.h"
-#include "../util.h"
+#include "host/util.h"
+#include "qemu/proto.h"
 #include "window_session.h"
 
 #define NOBODY 65534

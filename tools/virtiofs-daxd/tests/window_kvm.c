@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../qemu/proto.h"
+#include "qemu/proto.h"
 
 unsigned int report_usecs;
 

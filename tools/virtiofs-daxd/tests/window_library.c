@@ -15,9 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../fd_pass.h"
-#include "../qemu/proto.h"
 #include "fs_tap.h"
+#include "qemu/proto.h"
+#include "vhost/fd_pass.h"
 
 #define PAGE WINDOW_PAGE
 #define HUGE WINDOW_HUGE

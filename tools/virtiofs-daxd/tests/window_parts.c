@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "../fuse_complete.h"
+#include "fuse/fuse_complete.h"
 #include "window_session.h"
 
 #define PARTS (FUSE_MAP_REPLACE | FUSE_MAP_SPLIT)

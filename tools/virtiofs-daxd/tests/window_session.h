@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fs_tap.h"
 #include "frontend.h"
+#include "fs_tap.h"
 
 #define RANGE (UINT64_C(2) << 20)
 

@@ -1,0 +1,565 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dax/dax_map_i.h"
+#include "guard/guard.h"
+#include "guard/watch.h"
+#include "host/log.h"
+#include "host/util.h"
+
+#define PAGE_BYTES (UINT64_C(1) << DAX_MAP_ALIGNMENT)
+
+struct dax_map *dax_map_new(const struct dax_map_options *opts)
+{
+	struct dax_map *map = calloc(1, sizeof(*map));
+
+	if (!map)
+		return NULL;
+	map->opts = *opts;
+	map->unknown = (struct dax_file){ .refs = 1, .fd = -1, .shown = -1 };
+	pthread_mutex_init(&map->order, NULL);
+	pthread_mutex_init(&map->lock, NULL);
+	return map;
+}
+
+static bool one_map(const struct dax_map *map)
+{
+	return vu_backend_one_map(map->opts.backend);
+}
+
+bool dax_map_one_map(const struct dax_map *map)
+{
+	return one_map(map);
+}
+
+static unsigned int budget(const struct dax_map *map)
+{
+	if (!one_map(map))
+		return map->opts.budget;
+	return min(map->opts.one_map_budget,
+		   vu_backend_maps(map->opts.backend));
+}
+
+void dax_file_put(struct dax_map *map, struct dax_file *file)
+{
+	bool last;
+
+	pthread_mutex_lock(&map->lock);
+	last = !--file->refs;
+	if (last)
+		dax_files_remove(&map->files, file);
+	pthread_mutex_unlock(&map->lock);
+	if (last)
+		dax_file_close(file);
+}
+
+/* A file that is mapped already is used: one descriptor serves all maps. */
+static int map_get_file(struct dax_map *map, uint64_t nodeid, bool write,
+			struct dax_file **file)
+{
+	struct backing *backing = one_map(map) ? NULL : map->opts.backing;
+	struct pt_key key;
+	int err;
+
+	err = pt_node_key(map->opts.pt, nodeid, &key);
+	if (err)
+		return err;
+	pthread_mutex_lock(&map->lock);
+	*file = dax_files_get(&map->files, &key, write);
+	if (*file)
+		(*file)->nodeid = nodeid;
+	pthread_mutex_unlock(&map->lock);
+	if (*file) {
+		watch_rename((*file)->watch, nodeid);
+		return 0;
+	}
+	err = dax_file_open(map->opts.pt, backing, nodeid, write,
+			    map->opts.share_readonly, file);
+	if (err)
+		return err;
+	pthread_mutex_lock(&map->lock);
+	dax_files_add(&map->files, *file);
+	if ((*file)->writable)
+		dax_files_retire_copies(&map->files, &key);
+	pthread_mutex_unlock(&map->lock);
+	return 0;
+}
+
+static void count_copies(struct dax_map *map, const struct dax_region *region,
+			 int by)
+{
+	if (region->file->copy)
+		__atomic_add_fetch(&map->copies, by, __ATOMIC_RELAXED);
+}
+
+/* Takes a reference on the region's file. Returns false without memory. */
+static bool map_insert(struct dax_map *map, const struct dax_region *region)
+{
+	bool done;
+
+	pthread_mutex_lock(&map->lock);
+	done = dax_table_insert(&map->table, region);
+	if (done)
+		count_copies(map, region, 1);
+	map->stats.live = map->table.count;
+	if (map->stats.peak < map->table.count)
+		map->stats.peak = map->table.count;
+	pthread_mutex_unlock(&map->lock);
+	return done;
+}
+
+/* The reference on its file passes to the caller. */
+static struct dax_region map_delete(struct dax_map *map, unsigned int i)
+{
+	struct dax_region region;
+
+	pthread_mutex_lock(&map->lock);
+	region = dax_table_delete(&map->table, i);
+	map->any_lost |= region.zeros;
+	count_copies(map, &region, -1);
+	map->stats.live = map->table.count;
+	pthread_mutex_unlock(&map->lock);
+	guard_removed();
+	return region;
+}
+
+void dax_map_free(struct dax_map *map)
+{
+	while (map->table.count)
+		dax_file_put(map, map_delete(map, map->table.count - 1).file);
+	free(map->table.regions);
+	free(map->files.lost);
+	pthread_mutex_destroy(&map->lock);
+	pthread_mutex_destroy(&map->order);
+	free(map);
+}
+
+/* What was reserved for maps that are not there, or no more, is given back. */
+static void map_settle(struct dax_map *map)
+{
+	map_slots_trim(map->opts.slots, map->table.count);
+}
+
+/* Before anything changes: whether there may be this many maps. */
+static int map_afford(struct dax_map *map, unsigned int count)
+{
+	int err = -ENOMEM;
+
+	if (count <= budget(map))
+		err = map_slots_reserve(map->opts.slots, count);
+	if (err)
+		map_settle(map);
+	return err;
+}
+
+int dax_region_show(struct dax_map *map, struct dax_region *region)
+{
+	const struct vu_map shown = {
+		.fd = region->file->shown,
+		.fd_offset = region->offset,
+		.shm_offset = region->start,
+		.len = region->len,
+		.writable = region->file->writable,
+	};
+	int err;
+
+	err = vu_backend_map(map->opts.backend, &shown);
+	region->stops = vu_backend_stops(map->opts.backend);
+	return err;
+}
+
+/* If it fails, the front-end still shows something there, or may do so. */
+static int show_nothing(struct dax_map *map, uint64_t start, uint64_t len)
+{
+	int err = vu_backend_unmap(map->opts.backend, start, len);
+
+	if (!err)
+		return 0;
+	if (one_map(map))
+		log_warn_once("window: what was shown could not be taken out: %s; the guest is told each time, this once",
+			      strerror(-err));
+	else
+		log_debug("window: a map was gone already: %s", strerror(-err));
+	return err;
+}
+
+/*
+ * After something could not be shown, where the table has nothing. Without a library
+ * it has nothing either: there will be nothing else that it could be taken for.
+ */
+static void show_nothing_or_unknown(struct dax_map *map, uint64_t start,
+				    uint64_t len)
+{
+	const struct dax_region unknown = {
+		.start = start,
+		.len = len,
+		.file = &map->unknown,
+	};
+
+	int err = show_nothing(map, start, len);
+
+	if (err && err != -ENOTCONN && one_map(map) &&
+	    !map_insert(map, &unknown))
+		log_err("window: no memory to note what may be shown");
+}
+
+/*
+ * If the window is one map, what reaches past one of two places of it becomes two
+ * regions, before anything between them goes. So it can still be refused, and who
+ * asks for what is mapped always finds what stays.
+ */
+static int map_cut(struct dax_map *map, uint64_t start, uint64_t end)
+{
+	unsigned int count = map->table.count;
+	bool done;
+
+	if (!one_map(map))
+		return 0;
+	pthread_mutex_lock(&map->lock);
+	done = dax_table_split(&map->table, start) &&
+	       dax_table_split(&map->table, end);
+	map->stats.live = map->table.count;
+	map->stats.splits += map->table.count - count;
+	pthread_mutex_unlock(&map->lock);
+	return done ? 0 : -ENOMEM;
+}
+
+/* Shows what is left of a region between two places of the window once more. */
+static void region_keep(struct dax_map *map, const struct dax_region *old,
+			uint64_t start, uint64_t end)
+{
+	struct dax_region part = {
+		.start = start,
+		.len = end - start,
+		.offset = old->offset + (start - old->start),
+		.file = old->file,
+		.write = old->write,
+		.stops = old->stops,
+	};
+	int err;
+
+	if (start >= end)
+		return;
+	map->stats.splits++;
+	err = dax_region_show(map, &part);
+	if (!err && !map_insert(map, &part)) {
+		err = -ENOMEM;
+		show_nothing_or_unknown(map, start, end - start);
+	}
+	if (err)
+		log_err("window: what was left of a map is lost: %s",
+			strerror(-err));
+}
+
+/*
+ * Takes everything out of [start, end) of the table. With stock maps it is gone
+ * from the window afterwards as well.
+ */
+static void map_clear(struct dax_map *map, uint64_t start, uint64_t end)
+{
+	struct dax_table *table = &map->table;
+	unsigned int i;
+
+	/* Stores that were lost are those to what is there still. */
+	dax_map_take_reports(map);
+	while ((i = dax_table_find(table, start)) < table->count &&
+	       table->regions[i]->start < end) {
+		struct dax_region old = map_delete(map, i);
+
+		if (!one_map(map))
+			show_nothing(map, old.start, old.len);
+		region_keep(map, &old, old.start, start);
+		region_keep(map, &old, end, region_end(&old));
+		dax_file_put(map, old.file);
+	}
+}
+
+/*
+ * The same, and in any case it is gone from the window. If it cannot be, it stays
+ * in the table.
+ */
+static int map_remove(struct dax_map *map, uint64_t start, uint64_t end)
+{
+	unsigned int i = dax_table_find(&map->table, start);
+	bool any = i < map->table.count && map->table.regions[i]->start < end;
+	int err = 0;
+
+	/* Before it is out of the table: what is shown is always in there. */
+	if (any && one_map(map))
+		err = show_nothing(map, start, end - start);
+	if (!err)
+		map_clear(map, start, end);
+	return err;
+}
+
+int dax_region_gone(struct dax_map *map, uint64_t start, uint64_t end)
+{
+	return map_remove(map, start, end);
+}
+
+/* The region that shows all of another one already, or NULL. */
+static struct dax_region *map_covers(struct dax_map *map,
+				     const struct dax_region *region)
+{
+	unsigned int i = dax_table_find(&map->table, region->start);
+	struct dax_region *old;
+
+	if (i == map->table.count)
+		return NULL;
+	old = map->table.regions[i];
+	if (old->file == region->file && old->start <= region->start &&
+	    region_end(old) >= region_end(region) &&
+	    old->offset + (region->start - old->start) == region->offset)
+		return old;
+	return NULL;
+}
+
+/*
+ * All maps of a file are writable, if it is: what is there can stay. If the
+ * window is one map, to replace it is cheap, and brings back what was lost.
+ */
+static bool map_keep(struct dax_map *map, const struct dax_region *region)
+{
+	struct dax_region *old;
+
+	if (one_map(map))
+		return false;
+	pthread_mutex_lock(&map->lock);
+	old = map_covers(map, region);
+	if (old) {
+		old->write |= region->write;
+		map->stats.kept++;
+	}
+	pthread_mutex_unlock(&map->lock);
+	return old;
+}
+
+/* Where it is to be there is nothing, or what it replaces. */
+static int map_show(struct dax_map *map, struct dax_region *region)
+{
+	int err = one_map(map) ? dax_upgrade(map, region) : 0;
+	bool shown;
+
+	err = err ?: dax_region_show(map, region);
+	shown = !err || one_map(map);
+	if (!err && !map_insert(map, region))
+		err = -ENOMEM;
+	if (err && shown)
+		show_nothing_or_unknown(map, region->start, region->len);
+	return err;
+}
+
+static int map_install(struct dax_map *map, struct dax_region *region)
+{
+	uint64_t end = region_end(region);
+	int err;
+
+	if (map_keep(map, region))
+		return 0;
+	err = map_afford(map, dax_table_count_without(&map->table,
+						      region->start, end) + 1);
+	err = err ?: map_cut(map, region->start, end);
+	if (err) {
+		map->stats.over_budget++;
+		return err;
+	}
+	map_clear(map, region->start, end);
+	err = map_show(map, region);
+	map_settle(map);
+	return err;
+}
+
+static bool page_round(uint64_t *len)
+{
+	uint64_t end;
+
+	if (!*len || !range_end(*len, PAGE_BYTES - 1, &end))
+		return false;
+	*len = end & ~(PAGE_BYTES - 1);
+	return true;
+}
+
+bool dax_map_check(const struct dax_map *map, uint64_t window_offset,
+		   uint64_t len)
+{
+	uint64_t end;
+
+	return page_round(&len) && !(window_offset & (PAGE_BYTES - 1)) &&
+	       range_end(window_offset, len, &end) && end <= map->opts.window;
+}
+
+static int region_reserve(const struct dax_region *region, uint64_t size,
+			  uint64_t most)
+{
+	return dax_file_reserve(region->file, region->offset, region->len,
+				size, most, region->write);
+}
+
+static int map_try_setup(struct dax_map *map, uint64_t nodeid,
+			 struct dax_region *region)
+{
+	uint64_t end;
+	int err;
+
+	if (!dax_map_check(map, region->start, region->len) ||
+	    !page_round(&region->len) || region->offset & (PAGE_BYTES - 1) ||
+	    !range_end(region->offset, region->len, &end) || end > INT64_MAX)
+		return -EINVAL;
+	err = map_get_file(map, nodeid, region->write, &region->file);
+	if (err)
+		return err;
+	if (region->write)
+		err = dax_file_may_store(region->file, region->offset,
+					 region->len);
+	err = err ?: region_reserve(region, 0, DAX_MAP_FILL);
+	if (!err) {
+		pthread_mutex_lock(&map->order);
+		err = map_install(map, region);
+		pthread_mutex_unlock(&map->order);
+	}
+	dax_file_put(map, region->file);
+	return err;
+}
+
+int dax_map_setup(struct dax_map *map, uint64_t nodeid, uint64_t file_offset,
+		  uint64_t len, uint64_t window_offset, bool write)
+{
+	struct dax_region region = {
+		.start = window_offset,
+		.len = len,
+		.offset = file_offset,
+		.write = write,
+	};
+	int err;
+
+	err = map_try_setup(map, nodeid, &region);
+	pthread_mutex_lock(&map->lock);
+	if (err)
+		map->stats.errors++;
+	else
+		map->stats.setups++;
+	pthread_mutex_unlock(&map->lock);
+	log_debug("window: setup node %lu offset %#lx len %#lx at %#lx%s: %s",
+		  nodeid, file_offset, len, window_offset,
+		  write ? " writable" : "", err ? strerror(-err) : "done");
+	return err;
+}
+
+int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
+{
+	uint64_t end;
+	int err;
+
+	if (!dax_map_check(map, window_offset, len) || !page_round(&len))
+		return -EINVAL;
+	end = window_offset + len;
+	pthread_mutex_lock(&map->order);
+	err = map_afford(map, dax_table_count_without(&map->table,
+						      window_offset, end)) ?:
+	      map_cut(map, window_offset, end) ?:
+	      map_remove(map, window_offset, end);
+	map_settle(map);
+	map->stats.removes += !err;
+	pthread_mutex_unlock(&map->order);
+	return err;
+}
+
+/* Without a library nothing can be taken out, nor be shown: there is no session. */
+static void map_remove_all(struct dax_map *map)
+{
+	if (map_remove(map, 0, map->opts.window) == -ENOTCONN)
+		map_clear(map, 0, map->opts.window);
+}
+
+void dax_map_drop(struct dax_map *map)
+{
+	pthread_mutex_lock(&map->order);
+	map_remove_all(map);
+	map_settle(map);
+	pthread_mutex_unlock(&map->order);
+}
+
+void dax_map_forget(struct dax_map *map)
+{
+	unsigned int i, stops;
+
+	pthread_mutex_lock(&map->order);
+	vu_backend_reset(map->opts.backend);
+	stops = vu_backend_stops(map->opts.backend);
+	for (i = map->table.count; !one_map(map) && i-- > 0; )
+		if (map->table.regions[i]->stops != stops)
+			dax_file_put(map, map_delete(map, i).file);
+	map_remove_all(map);
+	map_settle(map);
+	pthread_mutex_unlock(&map->order);
+}
+
+void dax_map_stopped(struct dax_map *map)
+{
+	vu_backend_stopped(map->opts.backend);
+}
+
+int dax_map_reserve(struct dax_map *map, const struct pt_key *key,
+		    uint64_t size)
+{
+	struct dax_region *copies = NULL;
+	int count, err = 0;
+
+	pthread_mutex_lock(&map->lock);
+	count = dax_files_copy_regions(&map->files, key, &copies);
+	pthread_mutex_unlock(&map->lock);
+	for (int i = 0; i < count; i++) {
+		if (!err)
+			err = region_reserve(&copies[i], size, UINT64_MAX);
+		dax_file_put(map, copies[i].file);
+	}
+	free(copies);
+	return count < 0 ? count : err;
+}
+
+void dax_map_refresh(struct dax_map *map, const struct pt_key *key,
+		     uint64_t offset)
+{
+	struct dax_region *copies = NULL;
+	int count;
+
+	if (!__atomic_load_n(&map->copies, __ATOMIC_RELAXED))
+		return;
+	pthread_mutex_lock(&map->lock);
+	count = dax_files_copy_regions(&map->files, key, &copies);
+	pthread_mutex_unlock(&map->lock);
+	for (int i = 0; i < count; i++) {
+		/* As a whole: what is not mapped now may be once more. */
+		if (!i || copies[i].file != copies[i - 1].file)
+			dax_file_refresh(copies[i].file, offset);
+		dax_file_put(map, copies[i].file);
+	}
+	free(copies);
+}
+
+bool dax_map_shown(struct dax_map *map, const struct pt_key *key,
+		   uint64_t from)
+{
+	struct dax_file *file;
+	bool shown = false;
+
+	pthread_mutex_lock(&map->lock);
+	file = dax_files_first(&map->files, key);
+	for (; file && !shown; file = dax_files_next(file))
+		for (struct dax_region *r = file->regions; r; r = r->next)
+			shown |= r->offset + r->len > from;
+	pthread_mutex_unlock(&map->lock);
+	return shown;
+}
+
+void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)
+{
+	pthread_mutex_lock(&map->lock);
+	*stats = map->stats;
+	pthread_mutex_unlock(&map->lock);
+	stats->regions_made = vu_backend_regions_made(map->opts.backend);
+	stats->regions_removed = vu_backend_regions_removed(map->opts.backend);
+}

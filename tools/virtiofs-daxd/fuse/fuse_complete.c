@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "fuse/fuse_complete.h"
+
+#include <linux/fuse.h>
+
+#include "dax/dax_map.h"
+
+void fuse_complete_init(uint64_t asked, bool one_map, void *out, size_t len)
+{
+	struct fuse_init_out *init = out;
+	uint64_t can = FUSE_HAS_INODE_DAX;
+
+	if (len < sizeof(*init))
+		return;
+	if (asked & FUSE_MAP_ALIGNMENT) {
+		init->flags |= FUSE_MAP_ALIGNMENT;
+		init->map_alignment = DAX_MAP_ALIGNMENT;
+	}
+	if (one_map)
+		can |= FUSE_MAP_REPLACE | FUSE_MAP_SPLIT;
+	if (asked & FUSE_INIT_EXT && asked & can) {
+		init->flags |= FUSE_INIT_EXT;
+		init->flags2 |= (asked & can) >> 32;
+	}
+}
+
+static void complete_attr(struct pt *pt, struct fuse_attr *attr)
+{
+	const struct stat st = {
+		.st_ino = attr->ino,
+		.st_mode = attr->mode,
+		.st_size = attr->size,
+	};
+
+	if (pt_node_dax(pt, &st))
+		attr->flags |= FUSE_ATTR_DAX;
+}
+
+static void complete_readdirplus(struct pt *pt, char *out, size_t len)
+{
+	while (len >= FUSE_NAME_OFFSET_DIRENTPLUS) {
+		struct fuse_direntplus *entry = (void *)out;
+		size_t size = FUSE_DIRENTPLUS_SIZE(entry);
+
+		/* An entry without node has no attributes. */
+		if (entry->entry_out.nodeid)
+			complete_attr(pt, &entry->entry_out.attr);
+		if (size > len)
+			break;
+		out += size;
+		len -= size;
+	}
+}
+
+struct fuse_attr *fuse_attr_in(uint32_t opcode, void *out, size_t len)
+{
+	switch (opcode) {
+	case FUSE_LOOKUP:
+	case FUSE_MKNOD:
+	case FUSE_MKDIR:
+	case FUSE_SYMLINK:
+	case FUSE_LINK:
+	case FUSE_CREATE:
+	case FUSE_TMPFILE:
+		return len >= sizeof(struct fuse_entry_out) ?
+		       &((struct fuse_entry_out *)out)->attr : NULL;
+	case FUSE_GETATTR:
+	case FUSE_SETATTR:
+		return len >= sizeof(struct fuse_attr_out) ?
+		       &((struct fuse_attr_out *)out)->attr : NULL;
+	}
+	return NULL;
+}
+
+void fuse_complete_attr(struct pt *pt, uint32_t opcode, void *out, size_t len)
+{
+	struct fuse_attr *attr = fuse_attr_in(opcode, out, len);
+
+	if (attr)
+		complete_attr(pt, attr);
+	else if (opcode == FUSE_READDIRPLUS)
+		complete_readdirplus(pt, out, len);
+}

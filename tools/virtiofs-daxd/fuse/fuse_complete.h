@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What libfuse does not know of, added to its replies: in the answer to INIT the
+ * alignment of maps, FUSE_HAS_INODE_DAX and what setups and removes can do, and
+ * FUSE_ATTR_DAX in attributes.
+ */
+#ifndef VIRTIOFS_DAXD_FUSE_COMPLETE_H
+#define VIRTIOFS_DAXD_FUSE_COMPLETE_H
+
+#include <linux/fuse.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "passthrough/passthrough.h"
+
+/* As the kernel of this tree has them; others do not know them yet. */
+#ifndef FUSE_MAP_REPLACE
+#define FUSE_MAP_SPLIT		(1ULL << 62)
+#define FUSE_MAP_REPLACE	(1ULL << 63)
+#endif
+
+/**
+ * fuse_complete_init - complete an answer to INIT
+ * @asked: flags of the guest
+ * @one_map: the window is one map, see dax_map_one_map()
+ * @out: struct fuse_init_out of libfuse
+ * @len: its length
+ *
+ * For a device with a window only.
+ */
+void fuse_complete_init(uint64_t asked, bool one_map, void *out, size_t len);
+
+/**
+ * fuse_attr_in - the attributes in a reply about one file
+ * @opcode: of the request
+ * @out: what follows the header of the reply
+ * @len: its length
+ *
+ * Return: NULL if there are none.
+ */
+struct fuse_attr *fuse_attr_in(uint32_t opcode, void *out, size_t len);
+
+/**
+ * fuse_complete_attr - complete a reply which may carry attributes
+ * @pt: says which files get FUSE_ATTR_DAX
+ * @opcode: of the request
+ * @out: what follows the header of the reply
+ * @len: its length
+ */
+void fuse_complete_attr(struct pt *pt, uint32_t opcode, void *out, size_t len);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Notifications: what we say to the guest unasked, by the queue of its own that
+ * virtio-fs has for this (VIRTIO 1.3, 5.11.2: queue 1, if VIRTIO_FS_F_NOTIFICATION
+ * was negotiated).
+ *
+ * Nobody who says something waits for the guest. What it has no buffer for waits
+ * here. That is bounded: what would be too much is said by one message, that the
+ * guest has to ask everything anew. So is what a buffer had no room for.
+ */
+#ifndef VIRTIOFS_DAXD_NOTIFY_H
+#define VIRTIOFS_DAXD_NOTIFY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vhost/queue.h"
+
+/* Longest message: the header, a body, and a name. */
+#define NOTIFY_MAX_LEN 512
+/* Most messages that wait for a buffer of the guest. */
+#define NOTIFY_MAX_WAITING 1024
+
+/**
+ * notify_open - speak by this queue if the guest agrees
+ * @queue: the queue; stays the caller's
+ */
+void notify_open(struct queue *queue);
+
+/**
+ * notify_negotiated - what the guest has agreed to, also what it had before
+ * @on: the queue is for notifications; else it is one more for requests
+ */
+void notify_negotiated(bool on);
+
+/**
+ * notify_forget - the guest has forgotten all that it knew, and so do we
+ */
+void notify_forget(void);
+
+/**
+ * notify_active - whether the guest listens
+ */
+bool notify_active(void);
+
+/**
+ * notify_inval_inode - a file has changed, or is about to
+ * @nodeid: the file
+ * @offset: first byte that is concerned; -1 if no data is
+ * @len: bytes; 0 for all that follows
+ *
+ * What waits already for the same file is said with it.
+ */
+void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len);
+
+/**
+ * notify_all_changed - anything may have changed
+ */
+void notify_all_changed(void);
+
+/**
+ * notify_send - say it in these words
+ * @msg: a fuse_out_header and what follows; as it is, right or wrong
+ * @len: bytes, at most NOTIFY_MAX_LEN
+ *
+ * Return: 0; -EINVAL if it is too long, -ENOTCONN if the guest does not listen.
+ */
+int notify_send(const void *msg, size_t len);
+
+#endif

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * File operations of the shared directory: life cycle and what is negotiated.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "passthrough/passthrough_i.h"
+
+static double cache_timeout(enum pt_cache cache)
+{
+	switch (cache) {
+	case PT_CACHE_ALWAYS:
+		return 86400.0;
+	case PT_CACHE_AUTO:
+		return 1.0;
+	case PT_CACHE_NEVER:
+		return 0.0;
+	}
+	return 0.0;
+}
+
+static int open_proc(int proc_fd)
+{
+	if (proc_fd >= 0)
+		return fcntl(proc_fd, F_DUPFD_CLOEXEC, 0);
+	return open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+struct pt *pt_new(const struct pt_options *opts)
+{
+	struct pt *pt = calloc(1, sizeof(*pt));
+	int ret;
+
+	if (!pt)
+		return NULL;
+	pt->opts = *opts;
+	pt->opts.posix_acl = opts->posix_acl && opts->xattr;
+	pt->opts.root_fd = -1;
+	pt->timeout = cache_timeout(opts->cache);
+	pthread_mutex_init(&pt->lock, NULL);
+	locks_init(pt);
+	cred_init(pt);
+	pt->proc_fd = open_proc(opts->proc_fd);
+	ret = pt->proc_fd < 0 ? -errno : nodes_init(pt, opts->root_fd);
+	if (ret) {
+		pt_free(pt);
+		errno = -ret;
+		return NULL;
+	}
+	return pt;
+}
+
+void pt_reset(struct pt *pt)
+{
+	locks_reset(pt);
+	handles_reset(pt);
+	nodes_reset(pt);
+}
+
+void pt_free(struct pt *pt)
+{
+	if (!pt)
+		return;
+	pt_reset(pt);
+	locks_free(pt);
+	nodes_free(pt);
+	table_free(&pt->handles);
+	if (pt->proc_fd >= 0)
+		close(pt->proc_fd);
+	pthread_mutex_destroy(&pt->lock);
+	free(pt);
+}
+
+int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key)
+{
+	struct node *node = node_get(pt, nodeid);
+
+	if (!node)
+		return -ENOENT;
+	*key = node->key;
+	node_put(pt, node);
+	return 0;
+}
+
+bool pt_node_dax(struct pt *pt, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && pt->opts.dax_attr_min != UINT64_MAX &&
+	       (uint64_t)st->st_size >= pt->opts.dax_attr_min;
+}
+
+static void want(struct fuse_conn_info *conn, uint64_t flag, bool on)
+{
+	if (on)
+		fuse_set_feature_flag(conn, flag);
+	else
+		fuse_unset_feature_flag(conn, flag);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct pt *pt = userdata;
+	bool acl = pt->opts.posix_acl;
+
+	pt_reset(pt);
+	conn->max_write = PT_IO_MAX;
+	/* Who holds a node by its number only cannot be told it was forgotten. */
+	want(conn, FUSE_CAP_EXPORT_SUPPORT, false);
+	want(conn, FUSE_CAP_NO_EXPORT_SUPPORT, true);
+	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
+	want(conn, FUSE_CAP_POSIX_LOCKS, !pt->opts.local_locks);
+	want(conn, FUSE_CAP_FLOCK_LOCKS, !pt->opts.local_locks);
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, pt->opts.killpriv_v2);
+	want(conn, FUSE_CAP_WRITEBACK_CACHE, pt->opts.writeback);
+	want(conn, FUSE_CAP_CACHE_SYMLINKS, pt->opts.cache == PT_CACHE_ALWAYS);
+	want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP,
+	     pt->opts.cache == PT_CACHE_NEVER);
+	want(conn, FUSE_CAP_POSIX_ACL, acl);
+	want(conn, FUSE_CAP_DONT_MASK, acl);
+	want(conn, FUSE_CAP_SETXATTR_EXT, acl);
+	pt->setxattr_ext = acl && (conn->capable_ext & FUSE_CAP_SETXATTR_EXT);
+}
+
+static void op_destroy(void *userdata)
+{
+	pt_reset(userdata);
+}
+
+static const struct fuse_lowlevel_ops ops = {
+	.init = op_init,
+	.destroy = op_destroy,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.rename = op_rename,
+	.link = op_link,
+	.open = op_open,
+	.create = op_create,
+	.tmpfile = op_tmpfile,
+	.read = op_read,
+	.write_buf = op_write_buf,
+	.flush = op_flush,
+	.release = op_release,
+	.fsync = op_fsync,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.fsyncdir = op_fsyncdir,
+	.statfs = op_statfs,
+	.setxattr = op_setxattr,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.removexattr = op_removexattr,
+	.access = op_access,
+	.getlk = op_getlk,
+	.setlk = op_setlk,
+	.flock = op_flock,
+	.fallocate = op_fallocate,
+	.lseek = op_lseek,
+	.copy_file_range = op_copy_file_range,
+};
+
+const struct fuse_lowlevel_ops *pt_ops(void)
+{
+	return &ops;
+}

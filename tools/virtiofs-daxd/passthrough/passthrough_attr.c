@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Operations on attributes, links' contents and extended attributes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fuse.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "passthrough/passthrough_i.h"
+
+#define ACL_PREFIX "system.posix_acl_"
+
+/* By the open file if the guest names one, else by the node. */
+static int attr_stat(struct pt *pt, fuse_ino_t ino,
+		     const struct fuse_file_info *fi, struct stat *st)
+{
+	struct handle *handle = fi ? handle_get(pt, fi->fh, S_IFREG) : NULL;
+	struct node *node = handle ? NULL : node_get(pt, ino);
+	int ret = -ENOENT;
+
+	if (handle)
+		ret = fstat(handle->fd, st) ? -errno : 0;
+	else if (node)
+		ret = node_stat(node, st);
+	handle_put(pt, handle);
+	node_put(pt, node);
+	return ret;
+}
+
+static void reply_attr(fuse_req_t req, int ret, const struct stat *st)
+{
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_attr(req, st, req_pt(req)->timeout);
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stat st;
+	int ret = attr_stat(req_pt(req), ino, fi, &st);
+
+	reply_attr(req, ret, &st);
+}
+
+int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
+	     unsigned int mask, struct statx *stx, double *timeout)
+{
+	struct handle *handle = NULL;
+	struct node *node = NULL;
+	int ret = -ENOENT;
+
+	if (fh != UINT64_MAX)
+		handle = handle_get(pt, fh, S_IFREG);
+	if (!handle)
+		node = node_get(pt, nodeid);
+	if (handle || node)
+		ret = statx(handle ? handle->fd : node->fd, "",
+			    AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
+			    (flags & AT_STATX_SYNC_TYPE),
+			    mask & STATX_ALL, stx) ? -errno : 0;
+	handle_put(pt, handle);
+	node_put(pt, node);
+	*timeout = pt->timeout;
+	return ret;
+}
+
+static int set_owner(const struct node *node, const struct stat *attr,
+		     int to_set)
+{
+	uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
+	gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
+
+	if (fchownat(node->fd, "", uid, gid,
+		     AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	return 0;
+}
+
+static int set_size(struct pt *pt, const struct node *node,
+		    const struct handle *handle, off_t size)
+{
+	int fd = handle ? handle->fd : node_reopen(pt, node, O_WRONLY);
+	bool dropped;
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	dropped = request_kill_suidgid() && pt_drop_fsetid();
+	ret = ftruncate(fd, size) ? -errno : 0;
+	if (dropped)
+		pt_regain_fsetid();
+	if (!handle)
+		close(fd);
+	return ret;
+}
+
+/* The name in /proc is the file itself, a symbolic link too. */
+static int set_mode(struct pt *pt, const struct node *node, mode_t mode)
+{
+	if (fchmodat(pt->proc_fd, proc_name(node->fd).s, mode & 07777, 0))
+		return -errno;
+	return 0;
+}
+
+static struct timespec set_time(int to_set, int set, int now,
+				struct timespec time)
+{
+	if (to_set & now)
+		return (struct timespec){ .tv_nsec = UTIME_NOW };
+	if (to_set & set)
+		return time;
+	return (struct timespec){ .tv_nsec = UTIME_OMIT };
+}
+
+static int set_times(const struct node *node, const struct stat *attr,
+		     int to_set)
+{
+	struct timespec times[] = {
+		set_time(to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW,
+			 attr->st_atim),
+		set_time(to_set, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW,
+			 attr->st_mtim),
+	};
+
+	if (utimensat(node->fd, "", times, AT_EMPTY_PATH))
+		return -errno;
+	return 0;
+}
+
+/*
+ * The mode comes after owner and size, which may clear set-id bits that the
+ * guest wants to have; the times come last, as the others change them.
+ */
+static int set_attr(struct pt *pt, const struct node *node,
+		    const struct handle *handle, const struct stat *attr,
+		    int to_set)
+{
+	int ret = 0;
+
+	if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		ret = set_owner(node, attr, to_set);
+	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))
+		ret = set_size(pt, node, handle, attr->st_size);
+	if (!ret && (to_set & FUSE_SET_ATTR_MODE))
+		ret = set_mode(pt, node, attr->st_mode);
+	if (!ret && (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME)))
+		ret = set_times(node, attr, to_set);
+	return ret;
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		struct fuse_file_info *fi)
+{
+	struct pt *pt = req_pt(req);
+	struct handle *handle = fi ? handle_get(pt, fi->fh, S_IFREG) : NULL;
+	struct node *node = handle ? node_ref(pt, handle->node) :
+				     node_get(pt, ino);
+	struct stat st;
+	int ret = 0;
+
+	if (pt->opts.readonly)
+		ret = -EROFS;
+	else if (fi && !handle)
+		ret = -EBADF;
+	else if (!node)
+		ret = -ENOENT;
+	if (!ret)
+		ret = set_attr(pt, node, handle, attr, to_set);
+	if (!ret)
+		ret = node_stat(node, &st);
+	node_put(pt, node);
+	handle_put(pt, handle);
+	reply_attr(req, ret, &st);
+}
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct pt *pt = req_pt(req);
+	struct node *node = node_get(pt, ino);
+	char target[PATH_MAX + 1];
+	ssize_t len = -ENOENT;
+
+	if (node) {
+		len = readlinkat(node->fd, "", target, sizeof(target));
+		if (len < 0)
+			len = -errno;
+		else if ((size_t)len == sizeof(target))
+			len = -ENAMETOOLONG;
+	}
+	node_put(pt, node);
+	if (len < 0) {
+		fuse_reply_err(req, (int)-len);
+		return;
+	}
+	target[len] = '\0';
+	fuse_reply_readlink(req, target);
+}
+
+/*
+ * Not called with default_permissions; for other drivers. Asks as the requester
+ * without his supplementary groups, which nobody sends.
+ */
+static bool access_allowed(const struct fuse_ctx *ctx, const struct stat *st,
+			   int mask)
+{
+	mode_t bits = st->st_mode;
+
+	if (!ctx->uid)
+		return !(mask & X_OK) || S_ISDIR(bits) || (bits & 0111);
+	if (ctx->uid == st->st_uid)
+		bits >>= 6;
+	else if (ctx->gid == st->st_gid)
+		bits >>= 3;
+	return ((mode_t)mask & bits & 7) == (mode_t)mask;
+}
+
+void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	struct pt *pt = req_pt(req);
+	struct stat st;
+	int ret = attr_stat(pt, ino, NULL, &st);
+
+	mask &= R_OK | W_OK | X_OK;
+	if (!ret && pt->opts.readonly && (mask & W_OK))
+		ret = -EROFS;
+	else if (!ret && !access_allowed(fuse_req_ctx(req), &st, mask))
+		ret = -EACCES;
+	fuse_reply_err(req, -ret);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct pt *pt = req_pt(req);
+	struct node *node = node_get(pt, ino);
+	struct statvfs st;
+	int ret = -ENOENT;
+
+	if (node)
+		ret = fstatvfs(node->fd, &st) ? -errno : 0;
+	node_put(pt, node);
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_statfs(req, &st);
+}
+
+/*
+ * Extended attributes of an O_PATH descriptor have no system call before Linux
+ * 6.13, but a name in /proc/self/fd does, and the thread may stand there.
+ *
+ * Return: the node with a reference, or NULL with the error in @ret.
+ */
+static struct node *xattr_begin(struct pt *pt, fuse_ino_t ino, const char *name,
+				int *ret)
+{
+	struct node *node;
+
+	/* The guest does not ask again after ENOSYS, which is the point. */
+	*ret = -ENOSYS;
+	if (!pt->opts.xattr)
+		return NULL;
+	/* An ACL which the guest does not obey would only deceive. */
+	*ret = -EOPNOTSUPP;
+	if (name && !pt->opts.posix_acl &&
+	    !strncmp(name, ACL_PREFIX, strlen(ACL_PREFIX)))
+		return NULL;
+	*ret = cred_private_fs(pt);
+	if (*ret)
+		return NULL;
+	node = node_get(pt, ino);
+	if (!node)
+		*ret = -ENOENT;
+	return node;
+}
+
+/*
+ * As for a caller who may not keep S_ISGID, if the guest says he may not: without
+ * the privilege, and in the caller's group, as it may be kept in one's own.
+ */
+static int xattr_set(struct pt *pt, fuse_req_t req, const struct node *node,
+		     const char *name, const char *value, size_t size, int flags)
+{
+	bool kill = request_acl_kill_sgid() && pt_drop_fsetid();
+	int ret = 0;
+
+	if (kill)
+		setfsgid(fuse_req_ctx(req)->gid);
+	if (setxattr(proc_name(node->fd).s, name, value, size, flags))
+		ret = -errno;
+	if (kill) {
+		setfsgid(pt->gid);
+		pt_regain_fsetid();
+	}
+	return ret;
+}
+
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+		 const char *value, size_t size, int flags)
+{
+	struct pt *pt = req_pt(req);
+	int ret;
+	struct node *node = xattr_begin(pt, ino, name, &ret);
+
+	if (!ret && pt->opts.readonly)
+		ret = -EROFS;
+	if (!ret)
+		ret = xattr_set(pt, req, node, name, value, size, flags);
+	node_put(pt, node);
+	fuse_reply_err(req, -ret);
+}
+
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct pt *pt = req_pt(req);
+	int ret;
+	struct node *node = xattr_begin(pt, ino, name, &ret);
+
+	if (!ret && pt->opts.readonly)
+		ret = -EROFS;
+	if (!ret && removexattr(proc_name(node->fd).s, name))
+		ret = -errno;
+	node_put(pt, node);
+	fuse_reply_err(req, -ret);
+}
+
+/* A length if the guest asked for one, else the bytes. */
+static void reply_xattr(fuse_req_t req, ssize_t ret, const char *buf,
+			size_t size)
+{
+	if (ret < 0)
+		fuse_reply_err(req, (int)-ret);
+	else if (!size)
+		fuse_reply_xattr(req, (size_t)ret);
+	else if ((size_t)ret > size)
+		fuse_reply_err(req, ERANGE);
+	else
+		fuse_reply_buf(req, buf, (size_t)ret);
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct pt *pt = req_pt(req);
+	int error;
+	struct node *node = xattr_begin(pt, ino, name, &error);
+	char *buf = NULL;
+	ssize_t ret = error;
+
+	if (size > XATTR_SIZE_MAX)
+		size = XATTR_SIZE_MAX;
+	if (!error && size) {
+		buf = malloc(size);
+		ret = buf ? 0 : -ENOMEM;
+	}
+	if (!ret) {
+		ret = getxattr(proc_name(node->fd).s, name, buf, size);
+		if (ret < 0)
+			ret = -errno;
+	}
+	node_put(pt, node);
+	reply_xattr(req, ret, buf, size);
+	free(buf);
+}
+
+/* Leave out the names that xattr_begin() refuses. Return: what remains. */
+static ssize_t xattr_hide_acl(char *list, ssize_t len)
+{
+	char *to = list;
+
+	for (char *from = list; from < list + len; ) {
+		size_t n = strlen(from) + 1;
+
+		if (strncmp(from, ACL_PREFIX, strlen(ACL_PREFIX))) {
+			memmove(to, from, n);
+			to += n;
+		}
+		from += n;
+	}
+	return to - list;
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct pt *pt = req_pt(req);
+	int error;
+	struct node *node = xattr_begin(pt, ino, NULL, &error);
+	char *buf = NULL;
+	ssize_t ret = error;
+
+	/* The whole list, as its length is known only when it is filtered. */
+	if (!error) {
+		buf = malloc(XATTR_LIST_MAX + 1);
+		ret = buf ? 0 : -ENOMEM;
+	}
+	if (!ret) {
+		ret = listxattr(proc_name(node->fd).s, buf, XATTR_LIST_MAX);
+		if (ret < 0)
+			ret = -errno;
+		else
+			buf[ret] = '\0';
+	}
+	if (ret > 0 && !pt->opts.posix_acl)
+		ret = xattr_hide_acl(buf, ret);
+	node_put(pt, node);
+	reply_xattr(req, ret, buf, size);
+	free(buf);
+}

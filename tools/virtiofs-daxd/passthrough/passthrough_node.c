@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Nodes: the files of the share that the guest knows.
+ *
+ * A node is an O_PATH descriptor. A name is used once, to find it, as a single
+ * component that is never followed if it is a symbolic link; from then on the
+ * file is reached through its descriptor, so that renaming it or putting a link
+ * in its way on the host leads nowhere else. Real descriptors are opened through
+ * /proc/self/fd, which follows nothing either, as the descriptor already is the
+ * file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "host/util.h"
+#include "passthrough/passthrough_i.h"
+
+#define HASH_MIN 256
+
+/* Descriptors that the guest's nodes and handles leave over; a quarter if less */
+#define FD_RESERVE ((rlim_t)1024)
+/* More than are opened while something is created, by all threads */
+#define FD_PROBE 16
+
+bool name_valid(const char *name)
+{
+	return name[0] && !strchr(name, '/') && strcmp(name, ".") &&
+	       strcmp(name, "..");
+}
+
+struct node *node_get(struct pt *pt, uint64_t nodeid)
+{
+	struct object *obj;
+
+	pthread_mutex_lock(&pt->lock);
+	obj = table_get(&pt->nodes, nodeid);
+	pthread_mutex_unlock(&pt->lock);
+	return (struct node *)obj;
+}
+
+struct node *node_ref(struct pt *pt, struct node *node)
+{
+	pthread_mutex_lock(&pt->lock);
+	node->obj.refs++;
+	pthread_mutex_unlock(&pt->lock);
+	return node;
+}
+
+static void node_free(struct node *node)
+{
+	close(node->fd);
+	free(node);
+}
+
+void node_put(struct pt *pt, struct node *node)
+{
+	bool last;
+
+	if (!node)
+		return;
+	pthread_mutex_lock(&pt->lock);
+	last = table_put(&pt->nodes, &node->obj);
+	pthread_mutex_unlock(&pt->lock);
+	if (!last)
+		return;
+	if (node->owners)
+		locks_drop(pt, node);
+	node_free(node);
+}
+
+int node_stat(const struct node *node, struct stat *st)
+{
+	if (fstatat(node->fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	return 0;
+}
+
+int node_reopen(struct pt *pt, const struct node *node, int flags)
+{
+	int fd;
+
+	/* Opening a device or a pipe acts on the host or blocks. */
+	if (node->type != S_IFREG && node->type != S_IFDIR)
+		return -ENXIO;
+	flags = (flags & ~O_NOFOLLOW) | O_CLOEXEC;
+	/* To be read is a change, too. Only the owner may ask that it is none. */
+	if (pt->opts.readonly) {
+		fd = openat(pt->proc_fd, proc_name(node->fd).s,
+			    flags | O_NOATIME);
+		if (fd >= 0 || errno != EPERM)
+			return fd < 0 ? -errno : fd;
+	}
+	fd = openat(pt->proc_fd, proc_name(node->fd).s, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+/* The chain a key belongs to. Caller holds pt->lock. */
+static struct node **node_chain(struct pt *pt, const struct pt_key *key)
+{
+	uint64_t h = (uint64_t)key->ino * 0x9e3779b97f4a7c15ull;
+
+	h ^= (uint64_t)key->dev * 0xc2b2ae3d27d4eb4full;
+	return &pt->hash[(h ^ h >> 32) & (pt->hash_size - 1)];
+}
+
+/* Keep chains short; if there is no memory they grow. Caller holds pt->lock. */
+static void node_rehash(struct pt *pt)
+{
+	struct node **old = pt->hash;
+	size_t old_size = pt->hash_size;
+	struct node **hash = calloc(old_size * 2, sizeof(*hash));
+
+	if (!hash)
+		return;
+	pt->hash = hash;
+	pt->hash_size = old_size * 2;
+	for (size_t i = 0; i < old_size; i++) {
+		struct node *node = old[i];
+
+		while (node) {
+			struct node *next = node->hash_next;
+			struct node **chain = node_chain(pt, &node->key);
+
+			node->hash_next = *chain;
+			*chain = node;
+			node = next;
+		}
+	}
+	free(old);
+}
+
+/* Caller holds pt->lock. */
+static void node_hash(struct pt *pt, struct node *node)
+{
+	struct node **chain;
+
+	if (pt->hash_count >= pt->hash_size)
+		node_rehash(pt);
+	chain = node_chain(pt, &node->key);
+	node->hash_next = *chain;
+	*chain = node;
+	pt->hash_count++;
+}
+
+/* Caller holds pt->lock and a reference. */
+static void node_kill(struct pt *pt, struct node *node)
+{
+	struct node **p = node_chain(pt, &node->key);
+
+	if (node->obj.dead)
+		return;
+	while (*p != node)
+		p = &(*p)->hash_next;
+	*p = node->hash_next;
+	pt->hash_count--;
+	node->nlookup = 0;
+	table_kill(&pt->nodes, &node->obj);
+}
+
+/* The live node of a file, with a reference and a lookup. */
+static struct node *node_find(struct pt *pt, const struct pt_key *key,
+			      uint64_t mnt)
+{
+	struct node *node;
+
+	for (node = *node_chain(pt, key); node; node = node->hash_next) {
+		if (node->key.ino != key->ino || node->key.dev != key->dev ||
+		    node->mnt != mnt)
+			continue;
+		node->obj.refs++;
+		node->nlookup++;
+		break;
+	}
+	return node;
+}
+
+static struct node *node_new(int fd, const struct stat *st, uint64_t mnt)
+{
+	struct node *node = calloc(1, sizeof(*node));
+
+	if (!node)
+		return NULL;
+	node->fd = fd;
+	node->key = (struct pt_key){ .dev = st->st_dev, .ino = st->st_ino };
+	node->mnt = mnt;
+	node->type = st->st_mode & S_IFMT;
+	node->nlookup = 1;
+	return node;
+}
+
+/* Find or make the node of an O_PATH descriptor; takes the descriptor. */
+static struct node *node_of(struct pt *pt, int fd, const struct stat *st,
+			    uint64_t mnt)
+{
+	struct pt_key key = { .dev = st->st_dev, .ino = st->st_ino };
+	struct node *fresh = node_new(fd, st, mnt);
+	struct node *node = NULL;
+
+	if (!fresh) {
+		close(fd);
+		return NULL;
+	}
+	pthread_mutex_lock(&pt->lock);
+	node = node_find(pt, &key, mnt);
+	if (!node && !table_add(&pt->nodes, &fresh->obj)) {
+		node_hash(pt, fresh);
+		node = fresh;
+	}
+	pthread_mutex_unlock(&pt->lock);
+	if (node != fresh)
+		node_free(fresh);
+	return node;
+}
+
+static struct timespec timespec_of(struct statx_timestamp t)
+{
+	return (struct timespec){ .tv_sec = t.tv_sec, .tv_nsec = t.tv_nsec };
+}
+
+static void stat_of(struct stat *st, const struct statx *stx)
+{
+	*st = (struct stat){
+		.st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
+		.st_ino = stx->stx_ino,
+		.st_mode = stx->stx_mode,
+		.st_nlink = stx->stx_nlink,
+		.st_uid = stx->stx_uid,
+		.st_gid = stx->stx_gid,
+		.st_rdev = makedev(stx->stx_rdev_major, stx->stx_rdev_minor),
+		.st_size = stx->stx_size,
+		.st_blksize = stx->stx_blksize,
+		.st_blocks = stx->stx_blocks,
+		.st_atim = timespec_of(stx->stx_atime),
+		.st_mtim = timespec_of(stx->stx_mtime),
+		.st_ctim = timespec_of(stx->stx_ctime),
+	};
+}
+
+/* stat() and the mount id in one call; 0 where the host cannot tell. */
+static int fd_stat(int fd, struct stat *st, uint64_t *mnt)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW,
+		  STATX_BASIC_STATS | STATX_MNT_ID, &stx))
+		return -errno;
+	stat_of(st, &stx);
+	*mnt = stx.stx_mask & STATX_MNT_ID ? stx.stx_mnt_id : 0;
+	return 0;
+}
+
+/* The lowest that is free is taken, so the number tells how many are not. */
+static int fd_leaves(int fd, rlim_t part, rlim_t most)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) ||
+	    (rlim_t)fd < limit.rlim_cur - min(limit.rlim_cur / part, most))
+		return 0;
+	return -EMFILE;
+}
+
+int fd_spared(int fd)
+{
+	return fd_leaves(fd, 4, FD_RESERVE);
+}
+
+int fd_spared_by_window(int fd)
+{
+	return fd_leaves(fd, 8, FD_RESERVE / 2);
+}
+
+int fd_probe(const struct pt *pt)
+{
+	int fd = fcntl(pt->proc_fd, F_DUPFD_CLOEXEC, 0), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = fd_spared(fd + FD_PROBE);
+	close(fd);
+	return ret;
+}
+
+int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
+{
+	struct node *node;
+	uint64_t mnt;
+	int ret;
+
+	*e = (struct fuse_entry_param){
+		.attr_timeout = pt->timeout,
+		.entry_timeout = pt->timeout,
+	};
+	ret = fd_spared(fd) ?: fd_stat(fd, &e->attr, &mnt);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	node = node_of(pt, fd, &e->attr, mnt);
+	if (!node)
+		return -ENOMEM;
+	e->ino = node->obj.id;
+	node_put(pt, node);
+	return 0;
+}
+
+int node_lookup(struct pt *pt, struct node *dir, const char *name,
+		struct fuse_entry_param *e)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd;
+
+	if (!name_valid(name))
+		return -EINVAL;
+	fd = syscall(SYS_openat2, dir->fd, name, &how, sizeof(how));
+	if (fd < 0)
+		return -errno;
+	return node_lookup_fd(pt, (int)fd, e);
+}
+
+void node_forget(struct pt *pt, uint64_t nodeid, uint64_t count)
+{
+	struct node *node;
+
+	pthread_mutex_lock(&pt->lock);
+	node = (struct node *)table_get(&pt->nodes, nodeid);
+	/* A guest may forget too much; the root stays whatever it says. */
+	if (node && node != pt->root) {
+		node->nlookup -= count < node->nlookup ? count : node->nlookup;
+		if (!node->nlookup)
+			node_kill(pt, node);
+	}
+	pthread_mutex_unlock(&pt->lock);
+	node_put(pt, node);
+}
+
+int nodes_init(struct pt *pt, int root_fd)
+{
+	struct fuse_entry_param e;
+	int fd, ret;
+
+	pt->hash_size = HASH_MIN;
+	pt->hash = calloc(pt->hash_size, sizeof(*pt->hash));
+	if (!pt->hash)
+		return -ENOMEM;
+	fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	ret = node_lookup_fd(pt, fd, &e);
+	if (ret)
+		return ret;
+	/* The first id of a fresh table is the one the protocol prescribes. */
+	if (e.ino != FUSE_ROOT_ID)
+		return -EINVAL;
+	if (!S_ISDIR(e.attr.st_mode))
+		return -ENOTDIR;
+	pt->root = node_get(pt, FUSE_ROOT_ID);
+	return 0;
+}
+
+void nodes_reset(struct pt *pt)
+{
+	struct node *doomed = NULL;
+	struct object *obj;
+	uint32_t pos = 0;
+
+	pthread_mutex_lock(&pt->lock);
+	while ((obj = table_next(&pt->nodes, &pos))) {
+		struct node *node = (struct node *)obj;
+
+		if (node == pt->root)
+			continue;
+		obj->refs++;
+		node_kill(pt, node);
+		node->hash_next = doomed;
+		doomed = node;
+	}
+	if (pt->root)
+		pt->root->stamp = (struct stamp){ 0 };
+	pthread_mutex_unlock(&pt->lock);
+
+	while (doomed) {
+		struct node *next = doomed->hash_next;
+
+		node_put(pt, doomed);
+		doomed = next;
+	}
+}
+
+void nodes_free(struct pt *pt)
+{
+	nodes_reset(pt);
+	if (pt->root) {
+		pthread_mutex_lock(&pt->lock);
+		node_kill(pt, pt->root);
+		pthread_mutex_unlock(&pt->lock);
+		node_put(pt, pt->root);
+	}
+	free(pt->hash);
+	table_free(&pt->nodes);
+}
