@@ -42,6 +42,7 @@ struct pt *pt_new(const struct pt_options *opts)
 	pt->timeout = cache_timeout(opts->cache);
 	pthread_mutex_init(&pt->lock, NULL);
 	locks_init(pt);
+	pt->node_gone = locks_node_gone;
 	cred_init(pt);
 	pt->proc_fd = open_proc(opts->proc_fd);
 	ret = pt->proc_fd < 0 ? -errno : nodes_init(pt, opts->root_fd);
@@ -72,23 +73,6 @@ void pt_free(struct pt *pt)
 		close(pt->proc_fd);
 	pthread_mutex_destroy(&pt->lock);
 	free(pt);
-}
-
-int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key)
-{
-	struct node *node = node_get(pt, nodeid);
-
-	if (!node)
-		return -ENOENT;
-	*key = node->key;
-	node_put(pt, node);
-	return 0;
-}
-
-bool pt_node_dax(struct pt *pt, const struct stat *st)
-{
-	return S_ISREG(st->st_mode) && pt->opts.dax_attr_min != UINT64_MAX &&
-	       (uint64_t)st->st_size >= pt->opts.dax_attr_min;
 }
 
 static void want(struct fuse_conn_info *conn, uint64_t flag, bool on)

@@ -255,15 +255,6 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 }
 
-void dir_drop(struct pt *pt, struct handle *handle)
-{
-	if (!handle->dirents)
-		return;
-	free(handle->dirents);
-	handle->dirents = NULL;
-	__atomic_sub_fetch(&pt->nr_dirents, 1, __ATOMIC_RELAXED);
-}
-
 /* Make the entries at a cookie available. Caller holds handle->lock. */
 static int dir_fill(struct pt *pt, struct handle *handle, off_t off)
 {
@@ -410,7 +401,7 @@ static void do_readdir(fuse_req_t req, size_t size, off_t off,
 		len = dir_read(req, handle, off, buf, size, add);
 		if (__atomic_load_n(&pt->nr_dirents, __ATOMIC_RELAXED) >
 		    DIRENTS_KEPT)
-			dir_drop(pt, handle);
+			handle_drop_dirents(pt, handle);
 		pthread_mutex_unlock(&handle->lock);
 	}
 	if (len < 0)

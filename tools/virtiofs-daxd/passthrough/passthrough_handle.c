@@ -8,12 +8,21 @@
 
 #include "passthrough/passthrough_i.h"
 
+void handle_drop_dirents(struct pt *pt, struct handle *handle)
+{
+	if (!handle->dirents)
+		return;
+	free(handle->dirents);
+	handle->dirents = NULL;
+	__atomic_sub_fetch(&pt->nr_dirents, 1, __ATOMIC_RELAXED);
+}
+
 static void handle_free(struct pt *pt, struct handle *handle)
 {
 	close(handle->fd);
 	node_put(pt, handle->node);
 	pthread_mutex_destroy(&handle->lock);
-	dir_drop(pt, handle);
+	handle_drop_dirents(pt, handle);
 	free(handle);
 }
 

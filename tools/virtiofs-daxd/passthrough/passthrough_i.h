@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the passthrough_*.c files share. Calls go one way:
- * {passthrough, dir, file, attr} -> {lock, node, cred} -> table. The files about
- * locks share more: passthrough_lock.h.
+ * passthrough -> {dir, file, attr} -> {lock, cred, request} -> handle -> node -> table.
+ * The files about locks share more: passthrough_lock.h.
  *
  * Locks: pt->locks.mutex before pt->lock; handle->lock before pt->lock. No lock
  * is held across a system call on the share, except handle->lock (one reader of
@@ -46,7 +46,7 @@ struct stamp {
  *	under pt->lock
  * @hash_next: under pt->lock
  * @stamp: under pt->lock
- * @owners: POSIX lock owners; under pt->locks.mutex
+ * @owners: POSIX lock owners; under pt->locks.mutex; see &pt.node_gone
  */
 struct node {
 	struct object obj;
@@ -121,6 +121,8 @@ struct lock_table {
  * @nr_dirents: handles with &handle.dirents; atomic
  * @timeout: for entries and attributes, in seconds; constant
  * @root: the share; constant
+ * @node_gone: called with a node that nobody has any more, before it is freed: it
+ *	takes away what others keep with it; constant
  * @lock: protects @nodes, @handles and @hash; innermost
  * @nodes: by node id
  * @handles: by file handle
@@ -139,6 +141,7 @@ struct pt {
 	unsigned int nr_dirents;
 	double timeout;
 	struct node *root;
+	void (*node_gone)(struct pt *pt, struct node *node);
 	pthread_mutex_t lock;
 	struct table nodes;
 	struct table handles;
@@ -297,6 +300,13 @@ void handle_put(struct pt *pt, struct handle *handle);
 void handle_close(struct pt *pt, struct handle *handle);
 
 /**
+ * handle_drop_dirents - free what was read ahead of a directory
+ *
+ * Context: caller holds handle->lock, or the last reference.
+ */
+void handle_drop_dirents(struct pt *pt, struct handle *handle);
+
+/**
  * handles_reset - close all
  */
 void handles_reset(struct pt *pt);
@@ -366,12 +376,12 @@ void locks_release(struct pt *pt, struct handle *handle);
 void locks_reset(struct pt *pt);
 
 /**
- * locks_drop - drop what a node has
+ * locks_node_gone - drop what a node has; for &pt.node_gone
  *
- * Context: takes locks.mutex. If the node is being freed nobody waits, as a
- * waiter has a handle and that a reference.
+ * Context: takes locks.mutex. Nobody waits, as a waiter has a handle and that a
+ * reference on the node.
  */
-void locks_drop(struct pt *pt, struct node *node);
+void locks_node_gone(struct pt *pt, struct node *node);
 
 /**
  * locks_free - end the thread; after locks_reset()
@@ -386,14 +396,6 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	      int op);
 
 /* passthrough_dir.c */
-
-/**
- * dir_drop - free what was read ahead of a directory
- * @pt: the share
- * @handle: its handle; the caller holds its lock, or the last reference
- */
-void dir_drop(struct pt *pt, struct handle *handle);
-
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
 void op_forget_multi(fuse_req_t req, size_t count,

@@ -178,7 +178,7 @@ void locks_release(struct pt *pt, struct handle *handle)
 	owners_free(gone);
 }
 
-void locks_drop(struct pt *pt, struct node *node)
+static void locks_drop(struct pt *pt, struct node *node)
 {
 	struct lock_owner **p = &node->owners, *gone = NULL;
 
@@ -188,6 +188,12 @@ void locks_drop(struct pt *pt, struct node *node)
 			p = &(*p)->next;
 	pthread_mutex_unlock(&pt->locks.mutex);
 	owners_free(gone);
+}
+
+void locks_node_gone(struct pt *pt, struct node *node)
+{
+	if (node->owners)
+		locks_drop(pt, node);
 }
 
 /* A node that has locks, with a reference; the search goes on at @pos. */

@@ -70,8 +70,7 @@ void node_put(struct pt *pt, struct node *node)
 	pthread_mutex_unlock(&pt->lock);
 	if (!last)
 		return;
-	if (node->owners)
-		locks_drop(pt, node);
+	pt->node_gone(pt, node);
 	node_free(node);
 }
 
@@ -80,6 +79,23 @@ int node_stat(const struct node *node, struct stat *st)
 	if (fstatat(node->fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	return 0;
+}
+
+int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key)
+{
+	struct node *node = node_get(pt, nodeid);
+
+	if (!node)
+		return -ENOENT;
+	*key = node->key;
+	node_put(pt, node);
+	return 0;
+}
+
+bool pt_node_dax(struct pt *pt, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && pt->opts.dax_attr_min != UINT64_MAX &&
+	       (uint64_t)st->st_size >= pt->opts.dax_attr_min;
 }
 
 int node_reopen(struct pt *pt, const struct node *node, int flags)
