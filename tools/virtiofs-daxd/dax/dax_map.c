@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "dax/dax_map_i.h"
-#include "guard/guard.h"
 #include "guard/watch.h"
 #include "host/log.h"
 #include "host/util.h"
@@ -25,11 +24,6 @@ struct dax_map *dax_map_new(const struct dax_map_options *opts)
 	return map;
 }
 
-static bool one_map(const struct dax_map *map)
-{
-	return vu_backend_one_map(map->opts.backend);
-}
-
 bool dax_map_one_map(const struct dax_map *map)
 {
 	return one_map(map);
@@ -41,19 +35,6 @@ static unsigned int budget(const struct dax_map *map)
 		return map->opts.budget;
 	return min(map->opts.one_map_budget,
 		   vu_backend_maps(map->opts.backend));
-}
-
-void dax_file_put(struct dax_map *map, struct dax_file *file)
-{
-	bool last;
-
-	pthread_mutex_lock(&map->lock);
-	last = !--file->refs;
-	if (last)
-		dax_files_remove(&map->files, file);
-	pthread_mutex_unlock(&map->lock);
-	if (last)
-		dax_file_close(file);
 }
 
 /* A file that is mapped already is used: one descriptor serves all maps. */
@@ -88,48 +69,10 @@ static int map_get_file(struct dax_map *map, uint64_t nodeid, bool write,
 	return 0;
 }
 
-static void count_copies(struct dax_map *map, const struct dax_region *region,
-			 int by)
-{
-	if (region->file->copy)
-		__atomic_add_fetch(&map->copies, by, __ATOMIC_RELAXED);
-}
-
-/* Takes a reference on the region's file. Returns false without memory. */
-static bool map_insert(struct dax_map *map, const struct dax_region *region)
-{
-	bool done;
-
-	pthread_mutex_lock(&map->lock);
-	done = dax_table_insert(&map->table, region);
-	if (done)
-		count_copies(map, region, 1);
-	map->stats.live = map->table.count;
-	if (map->stats.peak < map->table.count)
-		map->stats.peak = map->table.count;
-	pthread_mutex_unlock(&map->lock);
-	return done;
-}
-
-/* The reference on its file passes to the caller. */
-static struct dax_region map_delete(struct dax_map *map, unsigned int i)
-{
-	struct dax_region region;
-
-	pthread_mutex_lock(&map->lock);
-	region = dax_table_delete(&map->table, i);
-	map->any_lost |= region.zeros;
-	count_copies(map, &region, -1);
-	map->stats.live = map->table.count;
-	pthread_mutex_unlock(&map->lock);
-	guard_removed();
-	return region;
-}
-
 void dax_map_free(struct dax_map *map)
 {
 	while (map->table.count)
-		dax_file_put(map, map_delete(map, map->table.count - 1).file);
+		dax_file_put(map, dax_show_delete(map, map->table.count - 1).file);
 	free(map->table.regions);
 	free(map->files.lost);
 	pthread_mutex_destroy(&map->lock);
@@ -153,151 +96,6 @@ static int map_afford(struct dax_map *map, unsigned int count)
 	if (err)
 		map_settle(map);
 	return err;
-}
-
-int dax_region_show(struct dax_map *map, struct dax_region *region)
-{
-	const struct vu_map shown = {
-		.fd = region->file->shown,
-		.fd_offset = region->offset,
-		.shm_offset = region->start,
-		.len = region->len,
-		.writable = region->file->writable,
-	};
-	int err;
-
-	err = vu_backend_map(map->opts.backend, &shown);
-	region->stops = vu_backend_stops(map->opts.backend);
-	return err;
-}
-
-/* If it fails, the front-end still shows something there, or may do so. */
-static int show_nothing(struct dax_map *map, uint64_t start, uint64_t len)
-{
-	int err = vu_backend_unmap(map->opts.backend, start, len);
-
-	if (!err)
-		return 0;
-	if (one_map(map))
-		log_warn_once("window: what was shown could not be taken out: %s; the guest is told each time, this once",
-			      strerror(-err));
-	else
-		log_debug("window: a map was gone already: %s", strerror(-err));
-	return err;
-}
-
-/*
- * After something could not be shown, where the table has nothing. Without a library
- * it has nothing either: there will be nothing else that it could be taken for.
- */
-static void show_nothing_or_unknown(struct dax_map *map, uint64_t start,
-				    uint64_t len)
-{
-	const struct dax_region unknown = {
-		.start = start,
-		.len = len,
-		.file = &map->unknown,
-	};
-
-	int err = show_nothing(map, start, len);
-
-	if (err && err != -ENOTCONN && one_map(map) &&
-	    !map_insert(map, &unknown))
-		log_err("window: no memory to note what may be shown");
-}
-
-/*
- * If the window is one map, what reaches past one of two places of it becomes two
- * regions, before anything between them goes. So it can still be refused, and who
- * asks for what is mapped always finds what stays.
- */
-static int map_cut(struct dax_map *map, uint64_t start, uint64_t end)
-{
-	unsigned int count = map->table.count;
-	bool done;
-
-	if (!one_map(map))
-		return 0;
-	pthread_mutex_lock(&map->lock);
-	done = dax_table_split(&map->table, start) &&
-	       dax_table_split(&map->table, end);
-	map->stats.live = map->table.count;
-	map->stats.splits += map->table.count - count;
-	pthread_mutex_unlock(&map->lock);
-	return done ? 0 : -ENOMEM;
-}
-
-/* Shows what is left of a region between two places of the window once more. */
-static void region_keep(struct dax_map *map, const struct dax_region *old,
-			uint64_t start, uint64_t end)
-{
-	struct dax_region part = {
-		.start = start,
-		.len = end - start,
-		.offset = old->offset + (start - old->start),
-		.file = old->file,
-		.write = old->write,
-		.stops = old->stops,
-	};
-	int err;
-
-	if (start >= end)
-		return;
-	map->stats.splits++;
-	err = dax_region_show(map, &part);
-	if (!err && !map_insert(map, &part)) {
-		err = -ENOMEM;
-		show_nothing_or_unknown(map, start, end - start);
-	}
-	if (err)
-		log_err("window: what was left of a map is lost: %s",
-			strerror(-err));
-}
-
-/*
- * Takes everything out of [start, end) of the table. With stock maps it is gone
- * from the window afterwards as well.
- */
-static void map_clear(struct dax_map *map, uint64_t start, uint64_t end)
-{
-	struct dax_table *table = &map->table;
-	unsigned int i;
-
-	/* Stores that were lost are those to what is there still. */
-	dax_map_take_reports(map);
-	while ((i = dax_table_find(table, start)) < table->count &&
-	       table->regions[i]->start < end) {
-		struct dax_region old = map_delete(map, i);
-
-		if (!one_map(map))
-			show_nothing(map, old.start, old.len);
-		region_keep(map, &old, old.start, start);
-		region_keep(map, &old, end, region_end(&old));
-		dax_file_put(map, old.file);
-	}
-}
-
-/*
- * The same, and in any case it is gone from the window. If it cannot be, it stays
- * in the table.
- */
-static int map_remove(struct dax_map *map, uint64_t start, uint64_t end)
-{
-	unsigned int i = dax_table_find(&map->table, start);
-	bool any = i < map->table.count && map->table.regions[i]->start < end;
-	int err = 0;
-
-	/* Before it is out of the table: what is shown is always in there. */
-	if (any && one_map(map))
-		err = show_nothing(map, start, end - start);
-	if (!err)
-		map_clear(map, start, end);
-	return err;
-}
-
-int dax_region_gone(struct dax_map *map, uint64_t start, uint64_t end)
-{
-	return map_remove(map, start, end);
 }
 
 /* The region that shows all of another one already, or NULL. */
@@ -345,10 +143,10 @@ static int map_show(struct dax_map *map, struct dax_region *region)
 
 	err = err ?: dax_region_show(map, region);
 	shown = !err || one_map(map);
-	if (!err && !map_insert(map, region))
+	if (!err && !dax_show_insert(map, region))
 		err = -ENOMEM;
 	if (err && shown)
-		show_nothing_or_unknown(map, region->start, region->len);
+		dax_show_nothing(map, region->start, region->len);
 	return err;
 }
 
@@ -361,12 +159,12 @@ static int map_install(struct dax_map *map, struct dax_region *region)
 		return 0;
 	err = map_afford(map, dax_table_count_without(&map->table,
 						      region->start, end) + 1);
-	err = err ?: map_cut(map, region->start, end);
+	err = err ?: dax_show_cut(map, region->start, end);
 	if (err) {
 		map->stats.over_budget++;
 		return err;
 	}
-	map_clear(map, region->start, end);
+	dax_show_clear(map, region->start, end);
 	err = map_show(map, region);
 	map_settle(map);
 	return err;
@@ -459,8 +257,8 @@ int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
 	pthread_mutex_lock(&map->order);
 	err = map_afford(map, dax_table_count_without(&map->table,
 						      window_offset, end)) ?:
-	      map_cut(map, window_offset, end) ?:
-	      map_remove(map, window_offset, end);
+	      dax_show_cut(map, window_offset, end) ?:
+	      dax_show_remove(map, window_offset, end);
 	map_settle(map);
 	map->stats.removes += !err;
 	pthread_mutex_unlock(&map->order);
@@ -470,8 +268,8 @@ int dax_map_remove(struct dax_map *map, uint64_t window_offset, uint64_t len)
 /* Without a library nothing can be taken out, nor be shown: there is no session. */
 static void map_remove_all(struct dax_map *map)
 {
-	if (map_remove(map, 0, map->opts.window) == -ENOTCONN)
-		map_clear(map, 0, map->opts.window);
+	if (dax_show_remove(map, 0, map->opts.window) == -ENOTCONN)
+		dax_show_clear(map, 0, map->opts.window);
 }
 
 void dax_map_drop(struct dax_map *map)
@@ -491,7 +289,7 @@ void dax_map_forget(struct dax_map *map)
 	stops = vu_backend_stops(map->opts.backend);
 	for (i = map->table.count; !one_map(map) && i-- > 0; )
 		if (map->table.regions[i]->stops != stops)
-			dax_file_put(map, map_delete(map, i).file);
+			dax_file_put(map, dax_show_delete(map, i).file);
 	map_remove_all(map);
 	map_settle(map);
 	pthread_mutex_unlock(&map->order);

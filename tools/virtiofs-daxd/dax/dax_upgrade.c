@@ -42,7 +42,7 @@ static int upgrade_region(struct dax_map *map, struct dax_region *region,
 	if (!err)
 		return 0;
 	log_err("window: a map for reading is lost: %s", strerror(-err));
-	return dax_region_gone(map, copy.start, region_end(&copy));
+	return dax_show_remove(map, copy.start, region_end(&copy));
 }
 
 /*

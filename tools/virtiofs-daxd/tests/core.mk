@@ -7,7 +7,8 @@ CORE_SANITIZED = $(MAKE) --no-print-directory O=$(O)/sanitize \
 CORE_VIRTQ = core_virtq.c $(addprefix ../vhost/,virtq.c queue.c guest_mem.c) \
 	../host/sigbus.c
 CORE_DAX_MAP = core_dax_map.c ../vhost/map_slots.c $(addprefix ../dax/, \
-	dax_map.c dax_upgrade.c dax_report.c dax_region.c dax_files.c dax_file.c)
+	dax_map.c dax_upgrade.c dax_show.c dax_report.c dax_region.c dax_files.c \
+	dax_file.c)
 CORE_MAP_SLOTS = core_map_slots.c ../vhost/map_slots.c
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
