@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "vhost/vhost_user.h"
+#include "vhost/vhost_user_i.h"
 
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -10,8 +10,6 @@
 
 #include "host/log.h"
 #include "host/util.h"
-#include "vhost/fd_pass.h"
-#include "vhost/vu_proto.h"
 
 #define VU_FEATURES							\
 	(1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_EVENT_IDX |	\
@@ -27,36 +25,6 @@
 #define VU_PROTOCOL_FEATURES_WINDOW					\
 	(VU_PROTOCOL_F_BACKEND_REQ | VU_PROTOCOL_F_BACKEND_SEND_FD |	\
 	 VU_PROTOCOL_F_SHMEM)
-
-/**
- * struct vhost_user - a connection
- * @device: what is offered
- * @conn: the socket
- * @mem: memory table in force
- * @queues: which the front-end has, as far as it has named them
- */
-struct vhost_user {
-	const struct vhost_user_device *device;
-	int conn;
-	struct guest_mem *mem;
-	unsigned int queues;
-};
-
-/**
- * struct vu_message - a message of the front-end, and the answer to it
- * @header: as received
- * @payload: as received; handlers put their answer here
- * @fds: descriptors that came with it; a handler that keeps one sets it to -1
- * @num_fds: their number
- * @reply_size: bytes of @payload to answer with, 0 for none
- */
-struct vu_message {
-	struct vu_header header;
-	union vu_payload payload;
-	int fds[FD_PASS_MAX];
-	unsigned int num_fds;
-	size_t reply_size;
-};
 
 struct vhost_user *vhost_user_new(const struct vhost_user_device *device,
 				  struct guest_mem *mem, int conn)
@@ -78,40 +46,6 @@ void vhost_user_free(struct vhost_user *vu)
 	close_fd(&vu->conn);
 	guest_mem_put(vu->mem);
 	free(vu);
-}
-
-static struct queue *vu_queue(struct vhost_user *vu, uint64_t index)
-{
-	if (index >= vu->device->num_queues)
-		return NULL;
-	return &vu->device->queues[index];
-}
-
-static int vu_take_fd(struct vu_message *msg, unsigned int i)
-{
-	int fd = -1;
-
-	if (i < msg->num_fds) {
-		fd = msg->fds[i];
-		msg->fds[i] = -1;
-	}
-	return fd;
-}
-
-static void vu_use_mem(struct vhost_user *vu, struct guest_mem *mem)
-{
-	guest_mem_put(vu->mem);
-	vu->mem = mem;
-	for (unsigned int i = 0; i < vu->device->num_queues; i++)
-		queue_set_mem(&vu->device->queues[i], mem);
-	map_slots_memory(vu->device->slots, guest_mem_regions(mem));
-}
-
-static int vu_reply_u64(struct vu_message *msg, uint64_t value)
-{
-	msg->payload.u64 = value;
-	msg->reply_size = sizeof(value);
-	return 0;
 }
 
 static uint64_t vu_features(const struct vhost_user *vu)
@@ -192,214 +126,6 @@ static int vu_get_max_mem_slots(struct vhost_user *vu, struct vu_message *msg)
 	return vu_reply_u64(msg, GUEST_MEM_MAX_REGIONS);
 }
 
-static int vu_add_region(struct vhost_user *vu, struct guest_mem **mem,
-			 const struct vu_mem_region *region, int fd)
-{
-	const struct guest_region_desc desc = {
-		.guest_addr = region->guest_addr,
-		.size = region->size,
-		.user_addr = region->user_addr,
-		.mmap_offset = region->mmap_offset,
-	};
-	bool map = vu->device->is_map(fd);
-	struct guest_mem *next;
-	int err;
-
-	err = guest_mem_add(*mem, &desc, fd, map, &next);
-	if (err)
-		return err;
-	if (!map)
-		map_slots_join(vu->device->slots, fd);
-	guest_mem_put(*mem);
-	*mem = next;
-	return 0;
-}
-
-static int vu_set_mem_table(struct vhost_user *vu, struct vu_message *msg)
-{
-	const struct vu_mem_table *table = &msg->payload.table;
-	struct guest_mem *mem;
-	int err = 0;
-
-	if (table->count > VU_MAX_REGIONS || table->count != msg->num_fds ||
-	    msg->header.size < offsetof(struct vu_mem_table,
-					regions[table->count]))
-		return -EINVAL;
-	mem = guest_mem_new();
-	if (!mem)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < table->count && !err; i++)
-		err = vu_add_region(vu, &mem, &table->regions[i], msg->fds[i]);
-	if (err)
-		guest_mem_put(mem);
-	else
-		vu_use_mem(vu, mem);
-	return err;
-}
-
-static bool vu_running(struct vhost_user *vu)
-{
-	for (unsigned int i = 0; i < vu->device->num_queues; i++)
-		if (queue_started(&vu->device->queues[i]))
-			return true;
-	return false;
-}
-
-/*
- * The front-end offers each map as memory, ours and those of other devices. We
- * have no use for them, and better say so: QEMU 11.1 keeps a list of what was
- * accepted. When it drops the maps at a reset it leaves them in the lists of the
- * devices that are stopped, and at the next start of one it follows the dead
- * pointers and crashes. What is refused is in no list; it only prints that
- * vhost_set_mem_table failed, whenever a map comes or goes, and there is no
- * answer at which it would not. A start must not fail, however: then all maps
- * there are, of other shares or our own after stop and cont, are accepted.
- */
-static int vu_add_mem_reg(struct vhost_user *vu, struct vu_message *msg)
-{
-	struct guest_mem *mem;
-	int err;
-
-	if (msg->num_fds != 1)
-		return -EINVAL;
-	if (vu->device->is_map(msg->fds[0]) && vu_running(vu)) {
-		map_slots_look(vu->device->slots);
-		if (msg->header.flags & VU_NEED_REPLY)
-			vu_reply_u64(msg, 1);
-		return 0;
-	}
-	mem = guest_mem_get(vu->mem);
-	err = vu_add_region(vu, &mem, &msg->payload.reg.region, msg->fds[0]);
-	if (err)
-		guest_mem_put(mem);
-	else
-		vu_use_mem(vu, mem);
-	return err;
-}
-
-static int vu_rem_mem_reg(struct vhost_user *vu, struct vu_message *msg)
-{
-	const struct vu_mem_region *region = &msg->payload.reg.region;
-	const struct guest_region_desc desc = {
-		.guest_addr = region->guest_addr,
-		.size = region->size,
-		.user_addr = region->user_addr,
-	};
-	struct guest_mem *mem;
-	int err;
-
-	err = guest_mem_remove(vu->mem, &desc, &mem);
-	if (!err)
-		vu_use_mem(vu, mem);
-	return err;
-}
-
-static int vu_set_vring_num(struct vhost_user *vu, struct vu_message *msg)
-{
-	struct queue *queue = vu_queue(vu, msg->payload.state.index);
-
-	return queue ? queue_set_size(queue, msg->payload.state.num) : -EINVAL;
-}
-
-static int vu_set_vring_addr(struct vhost_user *vu, struct vu_message *msg)
-{
-	const struct vu_vring_addr *addr = &msg->payload.addr;
-	struct queue *queue = vu_queue(vu, addr->index);
-
-	if (!queue)
-		return -EINVAL;
-	return queue_set_rings(queue, addr->desc, addr->avail, addr->used);
-}
-
-static int vu_set_vring_base(struct vhost_user *vu, struct vu_message *msg)
-{
-	struct queue *queue = vu_queue(vu, msg->payload.state.index);
-
-	return queue ? queue_set_base(queue, msg->payload.state.num) : -EINVAL;
-}
-
-/*
- * The front-end waits, and may give the guest's memory to others once we have
- * answered. Who waits for storage while the kernel is to copy from or to that
- * memory loses it.
- */
-static int vu_give_up(struct vhost_user *vu)
-{
-	struct guest_mem *mem;
-	int err;
-
-	log_warn("storage does not answer, and the guest is stopped: reads and writes under way will fail");
-	err = guest_mem_move();
-	if (err)
-		return err;
-	mem = guest_mem_moved(vu->mem);
-	if (!mem)
-		return -ENOMEM;
-	guest_mem_put(vu->mem);
-	vu->mem = mem;
-	for (unsigned int i = 0; i < vu->device->num_queues; i++)
-		queue_move(&vu->device->queues[i], mem);
-	return guest_mem_close();
-}
-
-static int vu_get_vring_base(struct vhost_user *vu, struct vu_message *msg)
-{
-	struct queue *queue = vu_queue(vu, msg->payload.state.index);
-	uint16_t base;
-	int err;
-
-	if (!queue)
-		return -EINVAL;
-	err = queue_stop(queue, &base);
-	if (err == -ETIMEDOUT)
-		err = vu_give_up(vu);
-	if (err)
-		return err;
-	msg->payload.state.num = base;
-	vu->device->stopped();
-	msg->reply_size = sizeof(msg->payload.state);
-	return 0;
-}
-
-static int vu_set_vring_kick(struct vhost_user *vu, struct vu_message *msg)
-{
-	uint64_t arg = msg->payload.u64;
-	struct queue *queue = vu_queue(vu, arg & VU_VRING_INDEX_MASK);
-	bool anew = false;
-	int err;
-
-	/* Nothing polls, so a queue without kicks cannot be served. */
-	if (!queue || arg & VU_VRING_NO_FD)
-		return -EINVAL;
-	err = queue_start(queue, vu_take_fd(msg, 0), &anew);
-	if (anew)
-		vu->device->reset();
-	return err;
-}
-
-static int vu_set_vring_call(struct vhost_user *vu, struct vu_message *msg)
-{
-	unsigned int index = msg->payload.u64 & VU_VRING_INDEX_MASK;
-	struct queue *queue = vu_queue(vu, index);
-
-	if (!queue)
-		return -EINVAL;
-	queue_set_call(queue, vu_take_fd(msg, 0));
-	if (vu->queues <= index)
-		vu->queues = index + 1;
-	return 0;
-}
-
-static int vu_set_vring_enable(struct vhost_user *vu, struct vu_message *msg)
-{
-	struct queue *queue = vu_queue(vu, msg->payload.state.index);
-
-	if (!queue)
-		return -EINVAL;
-	queue_enable(queue, msg->payload.state.num);
-	return 0;
-}
-
 static int vu_set_backend_req_fd(struct vhost_user *vu, struct vu_message *msg)
 {
 	int fd = vu_take_fd(msg, 0);
@@ -471,7 +197,7 @@ static int vu_get_shmem_config(struct vhost_user *vu, struct vu_message *msg)
 /* What to do for each message, and the least payload it must have. */
 static const struct {
 	const char *name;
-	int (*handle)(struct vhost_user *vu, struct vu_message *msg);
+	vu_handler *handle;
 	size_t size;
 } vu_handlers[VU_REQUEST_MAX] = {
 	[VU_GET_FEATURES] = { "GET_FEATURES", vu_get_features, 0 },
