@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guard's parts: guard_files.c has the files and who uses them, guard.c the
- * changes that others make, guard_say.c what is said of those that went on.
+ * The guard's parts, in the order of calls: guard.c has the thread, guard_change.c the
+ * changes that others make, guard_say.c what is said of those that went on,
+ * guard_files.c the files and who uses them.
  */
 #ifndef VIRTIOFS_DAXD_GUARD_I_H
 #define VIRTIOFS_DAXD_GUARD_I_H
@@ -101,6 +102,53 @@ bool guard_files_sweep(void);
  * Return: a list of them; at the end it has all.
  */
 struct request *guard_files_unpark(void);
+
+/**
+ * guard_changes_open - before there can be any
+ * @timeout: how long the host waits at most, ms
+ *
+ * Context: the thread, as for all below, but where it is said otherwise.
+ * Return: 0 or a negative errno.
+ */
+int guard_changes_open(unsigned int timeout);
+
+/**
+ * guard_changes_ask - how it is known what is shown; see guard_start()
+ *
+ * Context: any thread; guard_files.lock is held.
+ */
+void guard_changes_ask(guard_shown *shown, struct dax_map *map);
+
+struct fanotify_event_metadata;
+/**
+ * guard_changes_add - somebody waits, and may be about to change a file
+ * @event: of that; what need not wait is answered at once
+ */
+void guard_changes_add(const struct fanotify_event_metadata *event);
+
+/**
+ * guard_changes_look - look again at those of whom it is not known what they do
+ */
+void guard_changes_look(void);
+
+/**
+ * guard_changes_step - let those go on that need not wait any more
+ *
+ * Serves requests again that waited for those which are over.
+ *
+ * Return: whether there are any left.
+ */
+bool guard_changes_step(void);
+
+/**
+ * guard_changes_drop - the end: all go on
+ */
+void guard_changes_drop(void);
+
+/**
+ * guard_changes_close - the thread has ended
+ */
+void guard_changes_close(void);
 
 /**
  * guard_say_late - a change goes on that has waited in vain
