@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "options.h"
+#include "options_i.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -13,40 +13,8 @@
 #define VERSION "unversioned"
 #endif
 
-#define TAG_MAX 36
 #define MIN_WINDOW (UINT64_C(16) << 20)
 #define MAX_WINDOW (UINT64_C(1) << 46)
-#define MAX_QUEUES 64
-#define MAX_THREADS 256
-#define MAX_GUARD_TIMEOUT 60000
-
-enum {
-	OPT_SHARED_DIR = 256,
-	OPT_SOCKET_PATH,
-	OPT_TAG,
-	OPT_CACHE,
-	OPT_DAX_WINDOW,
-	OPT_DAX_ATTR,
-	OPT_DAX_BUDGET,
-	OPT_DAX_READONLY_WINDOW,
-	OPT_WINDOW_SOCKET,
-	OPT_NOTIFICATIONS,
-	OPT_GUARD,
-	OPT_GUARD_TIMEOUT,
-	OPT_NUM_QUEUES,
-	OPT_THREAD_POOL_SIZE,
-	OPT_SANDBOX,
-	OPT_READONLY,
-	OPT_NO_REMOTE_LOCKS,
-	OPT_XATTR,
-	OPT_POSIX_ACL,
-	OPT_LOG_LEVEL,
-	OPT_LOG_FILE,
-	OPT_SYSLOG,
-	OPT_STATS_FILE,
-	OPT_VERSION,
-	OPT_HELP,
-};
 
 static const struct option long_options[] = {
 	{ "shared-dir", required_argument, NULL, OPT_SHARED_DIR },
@@ -77,45 +45,6 @@ static const struct option long_options[] = {
 	{ 0 }
 };
 
-static const char usage[] =
-"Usage: virtiofs-daxd --shared-dir DIR --socket-path PATH [OPTION]...\n"
-"Share a directory with a virtual machine over virtio-fs, with a DAX window.\n"
-"\n"
-"      --shared-dir DIR         the directory\n"
-"      --socket-path PATH       the socket to which the VMM connects\n"
-"      --tag TAG                name by which the guest mounts it (myfs)\n"
-"      --cache MODE             auto, always or never (auto)\n"
-"      --dax-window SIZE        size of the window: a power of two, 16M or more\n"
-"      --dax-attr WHICH         files with DAX in a guest that asks per file:\n"
-"                               none, all, or those of SIZE and more (all)\n"
-"      --dax-budget N           most parts of files in the window at once (256;\n"
-"                               30000 with the library)\n"
-"      --window-socket PATH     the socket to which the library in the VMM connects\n"
-"      --notifications          tell the guest what changes here: needs one more\n"
-"                               virtqueue, and config_size=44, on QEMU's command line\n"
-"      --guard WHAT             none, or truncate: what takes something away from a\n"
-"                               mapped file waits until the guest has let go (none)\n"
-"      --guard-timeout MS       but no longer than this (1000)\n"
-"      --num-queues N           request queues (1)\n"
-"      --thread-pool-size N     threads that serve requests (4)\n"
-"      --sandbox MODE           none, namespace or chroot (namespace)\n"
-"      --readonly               refuse all changes\n"
-"      --dax-readonly-window    allow --dax-window with --readonly; the guest can\n"
-"                               then change the contents of files\n"
-"      --no-remote-locks        file locks are the guest's own, not seen here\n"
-"      --xattr                  extended attributes\n"
-"      --posix-acl              POSIX ACLs; implies --xattr\n"
-"      --log-level LEVEL        error, warn, info or debug (info)\n"
-"      --log-file FILE          append messages to a file\n"
-"      --syslog                 send messages to syslog\n"
-"      --stats-file FILE        write counters there on SIGUSR1 and at the end\n"
-"      --version                print the version\n"
-"      --help                   print this\n"
-"\n"
-"SIZE is in bytes, or with a suffix K, M, G or T.\n"
-"Ends with 0 on SIGTERM and when the VMM disconnects, with 1 on failure, with 2\n"
-"on a wrong command line.\n";
-
 static int __attribute__((format(printf, 1, 2))) wrong(const char *fmt, ...)
 {
 	va_list args;
@@ -126,167 +55,6 @@ static int __attribute__((format(printf, 1, 2))) wrong(const char *fmt, ...)
 	va_end(args);
 	fputs("\nTry 'virtiofs-daxd --help'.\n", stderr);
 	return EXIT_USAGE;
-}
-
-/* Index of a word in a list that ends with NULL, or -1. */
-static int find_word(const char *const *words, const char *word)
-{
-	for (int i = 0; words[i]; i++)
-		if (!strcmp(words[i], word))
-			return i;
-	return -1;
-}
-
-static bool parse_cache(const char *arg, enum pt_cache *cache)
-{
-	static const char *const words[] = {
-		[PT_CACHE_AUTO] = "auto",
-		[PT_CACHE_ALWAYS] = "always",
-		[PT_CACHE_NEVER] = "never",
-		NULL
-	};
-	int i = find_word(words, arg);
-
-	*cache = i;
-	return i >= 0;
-}
-
-static bool parse_sandbox(const char *arg, enum isolation_sandbox *sandbox)
-{
-	static const char *const words[] = {
-		[ISOLATION_NONE] = "none",
-		[ISOLATION_NAMESPACE] = "namespace",
-		[ISOLATION_CHROOT] = "chroot",
-		NULL
-	};
-	int i = find_word(words, arg);
-
-	*sandbox = i;
-	return i >= 0;
-}
-
-static bool parse_dax_attr(const char *arg, uint64_t *min_size)
-{
-	if (!strcmp(arg, "none"))
-		*min_size = UINT64_MAX;
-	else if (!strcmp(arg, "all"))
-		*min_size = 0;
-	else
-		return parse_size(arg, min_size);
-	return true;
-}
-
-static bool parse_guard(const char *arg, bool *guard)
-{
-	*guard = !strcmp(arg, "truncate");
-	return *guard || !strcmp(arg, "none");
-}
-
-static bool parse_count(const char *arg, unsigned int max, unsigned int *count)
-{
-	return parse_uint(arg, max, count) && *count;
-}
-
-static bool parse_option(struct options *opts, int opt, const char *arg)
-{
-	switch (opt) {
-	case OPT_SHARED_DIR:
-		opts->shared_dir = arg;
-		return true;
-	case OPT_SOCKET_PATH:
-		opts->socket_path = arg;
-		return true;
-	case OPT_TAG:
-		opts->tag = arg;
-		return *arg && strlen(arg) <= TAG_MAX;
-	case OPT_CACHE:
-		return parse_cache(arg, &opts->cache);
-	case OPT_DAX_WINDOW:
-		return parse_size(arg, &opts->window);
-	case OPT_DAX_ATTR:
-		return parse_dax_attr(arg, &opts->dax_attr_min);
-	case OPT_DAX_BUDGET:
-		return parse_count(arg, DAX_MAP_ONE_MAP_BUDGET,
-				   &opts->dax_budget);
-	case OPT_DAX_READONLY_WINDOW:
-		opts->dax_readonly_window = true;
-		return true;
-	case OPT_WINDOW_SOCKET:
-		opts->window_socket = arg;
-		return true;
-	case OPT_NUM_QUEUES:
-		return parse_count(arg, MAX_QUEUES, &opts->num_queues);
-	case OPT_THREAD_POOL_SIZE:
-		return parse_count(arg, MAX_THREADS, &opts->num_threads);
-	case OPT_SANDBOX:
-		return parse_sandbox(arg, &opts->sandbox);
-	case OPT_READONLY:
-		opts->readonly = true;
-		return true;
-	case OPT_NO_REMOTE_LOCKS:
-		opts->no_remote_locks = true;
-		return true;
-	case OPT_POSIX_ACL:
-		opts->posix_acl = true;
-		opts->xattr = true;
-		return true;
-	case OPT_NOTIFICATIONS:
-		opts->notifications = true;
-		return true;
-	case OPT_GUARD:
-		return parse_guard(arg, &opts->guard);
-	case OPT_GUARD_TIMEOUT:
-		return parse_count(arg, MAX_GUARD_TIMEOUT,
-				   &opts->guard_timeout);
-	case OPT_XATTR:
-		opts->xattr = true;
-		return true;
-	case OPT_LOG_LEVEL:
-		return log_level_parse(arg, &opts->log_level);
-	case OPT_LOG_FILE:
-		opts->log_file = arg;
-		return true;
-	case OPT_SYSLOG:
-		opts->syslog = true;
-		return true;
-	case OPT_STATS_FILE:
-		opts->stats_file = arg;
-		return true;
-	}
-	return false;
-}
-
-#define TEXT_(macro) #macro
-#define TEXT(macro) TEXT_(macro)
-
-/* What an option of parse_option() takes, if that can be something wrong. */
-static const char *wanted(int opt)
-{
-	switch (opt) {
-	case OPT_TAG:
-		return "1 to " TEXT(TAG_MAX) " bytes";
-	case OPT_CACHE:
-		return "auto, always or never";
-	case OPT_DAX_WINDOW:
-		return "a size, as in 512M or 1G";
-	case OPT_DAX_ATTR:
-		return "none, all or a size, as in 64K";
-	case OPT_DAX_BUDGET:
-		return "1 to " TEXT(DAX_MAP_ONE_MAP_BUDGET);
-	case OPT_NUM_QUEUES:
-		return "1 to " TEXT(MAX_QUEUES);
-	case OPT_THREAD_POOL_SIZE:
-		return "1 to " TEXT(MAX_THREADS);
-	case OPT_SANDBOX:
-		return "none, namespace or chroot";
-	case OPT_GUARD:
-		return "none or truncate";
-	case OPT_GUARD_TIMEOUT:
-		return "1 to " TEXT(MAX_GUARD_TIMEOUT) " milliseconds";
-	case OPT_LOG_LEVEL:
-		return "error, warn, info or debug";
-	}
-	return "something else";
 }
 
 /* An option as the user wrote it: getopt_long() leaves a short one in optopt. */
@@ -345,7 +113,7 @@ int options_parse(struct options *opts, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "+:", long_options, &index)) >= 0) {
 		switch (opt) {
 		case OPT_HELP:
-			fputs(usage, stdout);
+			options_help();
 			return EXIT_DONE;
 		case OPT_VERSION:
 			puts("virtiofs-daxd " VERSION);
@@ -355,9 +123,9 @@ int options_parse(struct options *opts, int argc, char **argv)
 		case ':':
 			return wrong("%s needs a value", argv[optind - 1]);
 		}
-		if (!parse_option(opts, opt, optarg))
+		if (!option_set(opts, opt, optarg))
 			return wrong("--%s takes %s, not '%s'",
-				     long_options[index].name, wanted(opt),
+				     long_options[index].name, option_wants(opt),
 				     optarg);
 	}
 	if (optind < argc)

@@ -51,20 +51,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
-#include <linux/fuse.h>
 #include <linux/mount.h>
 #include <linux/securebits.h>
 #include <sched.h>
-#include <seccomp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/fanotify.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -73,7 +64,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "host/isolation.h"
+#include "host/isolation_i.h"
 #include "host/log.h"
 #include "host/util.h"
 
@@ -87,7 +78,7 @@ const char *isolation_step(void)
 	return step;
 }
 
-static int failed(const char *what)
+int isolation_failed(const char *what)
 {
 	int error = errno;
 
@@ -159,18 +150,18 @@ int isolation_start(void)
 	int bits = prctl(PR_GET_SECUREBITS);
 
 	if (close_inherited())
-		return failed("close inherited descriptors");
+		return isolation_failed("close inherited descriptors");
 	if (forbid_core())
-		return failed("forbid core files");
+		return isolation_failed("forbid core files");
 	raise_nofile();
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return failed("forbid new privileges");
+		return isolation_failed("forbid new privileges");
 	/* Both need privileges, and are needed only with them. */
 	if (setgroups(0, NULL) && errno != EPERM)
-		return failed("drop supplementary groups");
+		return isolation_failed("drop supplementary groups");
 	if (prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP |
 		  SECBIT_NOROOT) && errno != EPERM)
-		return failed("keep capabilities when the user changes");
+		return isolation_failed("keep capabilities when the user changes");
 	return 0;
 }
 
@@ -179,7 +170,7 @@ int isolation_namespaces(enum isolation_sandbox sandbox)
 	if (sandbox != ISOLATION_NAMESPACE)
 		return 0;
 	if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
-		return failed("make namespaces (needs root; see --sandbox)");
+		return isolation_failed("make namespaces (needs root; see --sandbox)");
 	return 0;
 }
 
@@ -204,10 +195,10 @@ static int copy_share(int dir)
 	int tree = clone_tree(dir, AT_RECURSIVE);
 
 	if (tree < 0)
-		return failed("copy the mounts of the shared directory");
+		return isolation_failed("copy the mounts of the shared directory");
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
 		    &attr, sizeof(attr)))
-		return failed("restrict the mounts of the shared directory");
+		return isolation_failed("restrict the mounts of the shared directory");
 	return tree;
 }
 
@@ -247,7 +238,7 @@ static int open_share(enum isolation_sandbox sandbox, const char *shared_dir)
 	int tree, dir = open_dir(shared_dir);
 
 	if (dir < 0)
-		return failed("open the shared directory");
+		return isolation_failed("open the shared directory");
 	if (sandbox != ISOLATION_NAMESPACE)
 		return dir;
 	tree = copy_share(dir);
@@ -266,10 +257,10 @@ int isolation_open(enum isolation_sandbox sandbox, const char *shared_dir,
 	/* Said now: isolation_root() comes when somebody waits for us. */
 	if (sandbox != ISOLATION_NONE && !have_cap(CAP_SYS_CHROOT)) {
 		errno = EPERM;
-		return failed("change root to the shared directory");
+		return isolation_failed("change root to the shared directory");
 	}
 	*proc_fd = open_proc(sandbox);
-	return *proc_fd < 0 ? failed("open /proc/self/fd") : 0;
+	return *proc_fd < 0 ? isolation_failed("open /proc/self/fd") : 0;
 }
 
 int isolation_root(enum isolation_sandbox sandbox, int *root_fd)
@@ -279,11 +270,11 @@ int isolation_root(enum isolation_sandbox sandbox, int *root_fd)
 	if (sandbox == ISOLATION_NONE)
 		return 0;
 	if (fchdir(*root_fd) || chroot("."))
-		return failed("change root to the shared directory");
+		return isolation_failed("change root to the shared directory");
 	if (sandbox == ISOLATION_CHROOT)
 		close_fd(root_fd);
 	*root_fd = open_dir("/");
-	return *root_fd < 0 ? failed("open the new root") : 0;
+	return *root_fd < 0 ? isolation_failed("open the new root") : 0;
 }
 
 int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
@@ -299,7 +290,7 @@ int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
 		return 0;
 	if (syscall(SYS_mount_setattr, root_fd, "", AT_EMPTY_PATH |
 		    AT_RECURSIVE, &attr, sizeof(attr)))
-		return failed("make the shared directory read-only");
+		return isolation_failed("make the shared directory read-only");
 	return 0;
 }
 
@@ -353,196 +344,5 @@ int isolation_thread(enum isolation_role role)
 		ret = keep_caps(request_caps, ARRAY_SIZE(request_caps));
 	if (ret)
 		step = "drop capabilities";
-	return ret;
-}
-
-#define CALL(name) SCMP_SYS(name)
-
-/* Memory, threads, time, descriptors: what any thread does. */
-static const int common_calls[] = {
-	CALL(brk), CALL(clock_getres), CALL(clock_gettime),
-	CALL(clock_nanosleep), CALL(close), CALL(close_range), CALL(dup),
-	CALL(dup2), CALL(dup3), CALL(epoll_create1), CALL(epoll_ctl),
-	CALL(epoll_pwait), CALL(epoll_wait), CALL(eventfd2), CALL(exit),
-	CALL(exit_group), CALL(fcntl), CALL(fstat), CALL(futex),
-	CALL(getegid), CALL(geteuid), CALL(getgid), CALL(getpid),
-	CALL(getrandom), CALL(gettid), CALL(gettimeofday), CALL(getuid),
-	CALL(lseek), CALL(madvise), CALL(membarrier), CALL(mremap),
-	CALL(munmap), CALL(nanosleep), CALL(newfstatat), CALL(openat),
-	CALL(pipe2), CALL(poll), CALL(ppoll), CALL(pread64), CALL(preadv),
-	CALL(preadv2), CALL(pwrite64), CALL(pwritev), CALL(pwritev2),
-	CALL(read), CALL(readv), CALL(restart_syscall), CALL(rseq),
-	CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(rt_sigsuspend),
-	CALL(rt_sigtimedwait), CALL(sched_getaffinity), CALL(sched_yield),
-	CALL(set_robust_list), CALL(sigaltstack), CALL(signalfd4),
-	CALL(statx), CALL(sysinfo), CALL(time), CALL(timerfd_create),
-	CALL(timerfd_settime), CALL(uname), CALL(write), CALL(writev),
-};
-
-/* The protocol of the front-end, and files in every way. */
-static const int request_calls[] = {
-	CALL(accept4), CALL(cachestat), CALL(capget), CALL(capset), CALL(connect),
-	CALL(copy_file_range), CALL(fadvise64), CALL(fallocate), CALL(fchdir),
-	CALL(fchmod), CALL(fchmodat), CALL(fchmodat2), CALL(fchownat),
-	CALL(fdatasync), CALL(fgetxattr), CALL(flock), CALL(fstatfs),
-	CALL(fsync), CALL(ftruncate), CALL(getdents64), CALL(getsockopt),
-	CALL(getxattr), CALL(linkat), CALL(listxattr), CALL(memfd_create),
-	CALL(mkdirat), CALL(mknodat), CALL(name_to_handle_at), CALL(openat2),
-	CALL(readahead),
-	CALL(readlinkat), CALL(recvfrom), CALL(recvmsg), CALL(removexattr),
-	CALL(renameat), CALL(renameat2), CALL(sendmsg), CALL(sendto),
-	CALL(setfsgid), CALL(setfsuid), CALL(setxattr), CALL(shutdown),
-	CALL(symlinkat), CALL(sync_file_range), CALL(syncfs), CALL(umask),
-	CALL(unlinkat), CALL(utimensat),
-};
-
-/* What a file is called. */
-static const int guard_calls[] = { CALL(readlinkat) };
-
-/* libfuse's loop on /dev/fuse, and descriptors from the other threads. */
-static const int backing_calls[] = {
-	CALL(recvmsg), CALL(splice), CALL(vmsplice),
-};
-
-static int allow(scmp_filter_ctx ctx, const int *calls, size_t nr)
-{
-	int ret = 0;
-
-	/* A number below zero: the architecture has no such call. */
-	for (size_t i = 0; i < nr && !ret; i++)
-		if (calls[i] >= 0)
-			ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0);
-	return ret;
-}
-
-/* A call that is harmless with some arguments only. */
-struct call_if {
-	int call;
-	struct scmp_arg_cmp cmp;
-};
-
-static int allow_if(scmp_filter_ctx ctx, const struct call_if *calls, size_t nr)
-{
-	int ret = 0;
-
-	for (size_t i = 0; i < nr && !ret; i++)
-		ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].call, 1,
-				       calls[i].cmp);
-	return ret;
-}
-
-static int allow_partly(scmp_filter_ctx ctx)
-{
-	const struct call_if calls[] = {
-		/* Threads only. */
-		{ CALL(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD,
-				       CLONE_THREAD) },
-		{ CALL(unshare), SCMP_A0(SCMP_CMP_EQ, CLONE_FS) },
-		{ CALL(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
-		{ CALL(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
-		/* Single files, not all of a mount or file system. */
-		{ CALL(fanotify_mark), SCMP_A1(SCMP_CMP_MASKED_EQ,
-					       FAN_MARK_MOUNT |
-					       FAN_MARK_FILESYSTEM, 0) },
-		/* Its handler is what makes a violation end the process. */
-		{ CALL(rt_sigaction), SCMP_A0(SCMP_CMP_NE, SIGSYS) },
-		{ CALL(tgkill), SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid()) },
-		{ CALL(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0) },
-		{ CALL(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME) },
-		/* Syslog connects again if its first connection breaks. */
-		{ CALL(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX) },
-		/* Standard I/O asks whether a stream is a terminal. */
-		{ CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS) },
-	};
-	int ret;
-
-	/* Its flags are in memory; the C library then uses clone(). */
-	ret = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
-	return ret ? ret : allow_if(ctx, calls, ARRAY_SIZE(calls));
-}
-
-static int allow_backing(scmp_filter_ctx ctx)
-{
-	const struct call_if calls[] = {
-		{ CALL(ioctl), SCMP_A1(SCMP_CMP_EQ,
-				       FUSE_DEV_IOC_BACKING_OPEN) },
-		{ CALL(ioctl), SCMP_A1(SCMP_CMP_EQ,
-				       FUSE_DEV_IOC_BACKING_CLOSE) },
-	};
-	int ret = allow(ctx, backing_calls, ARRAY_SIZE(backing_calls));
-
-	return ret ? ret : allow_if(ctx, calls, ARRAY_SIZE(calls));
-}
-
-static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
-{
-	int ret = allow(ctx, common_calls, ARRAY_SIZE(common_calls));
-
-	if (!ret)
-		ret = allow_partly(ctx);
-	if (ret)
-		return ret;
-	if (role == ISOLATION_BACKING)
-		return allow_backing(ctx);
-	if (role == ISOLATION_GUARD)
-		return allow(ctx, guard_calls, ARRAY_SIZE(guard_calls));
-	return allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
-	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
-				SCMP_A1(SCMP_CMP_EQ, FS_IOC_FIEMAP)) ?:
-	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
-				SCMP_A1(SCMP_CMP_EQ, FS_IOC_GETFLAGS));
-}
-
-static int violation_fd = -1;
-
-/* Say which call it was, then die of the signal as without a handler. */
-static void on_violation(int sig, siginfo_t *info, void *context)
-{
-	char line[96];
-	int len;
-
-	(void)context;
-	len = snprintf(line, sizeof(line),
-		       "virtiofs-daxd: system call %d is not allowed\n",
-		       info->si_syscall);
-	if (violation_fd >= 0 && len > 0 &&
-	    write(violation_fd, line, (size_t)len) < 0)
-		violation_fd = -1;
-	/* SA_RESETHAND has restored the default action. */
-	raise(sig);
-}
-
-static int watch_violations(int log_fd)
-{
-	struct sigaction action = {
-		.sa_sigaction = on_violation,
-		.sa_flags = (int)(SA_SIGINFO | SA_RESETHAND | SA_NODEFER),
-	};
-
-	violation_fd = log_fd;
-	return sigaction(SIGSYS, &action, NULL) ? -errno : 0;
-}
-
-int isolation_syscalls(enum isolation_role role,
-		       enum isolation_violation violation, int log_fd)
-{
-	scmp_filter_ctx ctx;
-	int ret;
-
-	step = "restrict system calls";
-	if (violation == ISOLATION_KILL) {
-		ret = watch_violations(log_fd);
-		if (ret)
-			return ret;
-		ctx = seccomp_init(SCMP_ACT_TRAP);
-	} else {
-		ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	}
-	if (!ctx)
-		return -ENOMEM;
-	ret = allow_role(ctx, role);
-	if (!ret)
-		ret = seccomp_load(ctx);
-	seccomp_release(ctx);
 	return ret;
 }

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the options take.
+ */
+#include <string.h>
+
+#include "dax/dax_map.h"
+#include "options_i.h"
+#include "host/util.h"
+
+#define TAG_MAX 36
+#define MAX_QUEUES 64
+#define MAX_THREADS 256
+#define MAX_GUARD_TIMEOUT 60000
+
+/* Index of a word in a list that ends with NULL, or -1. */
+static int find_word(const char *const *words, const char *word)
+{
+	for (int i = 0; words[i]; i++)
+		if (!strcmp(words[i], word))
+			return i;
+	return -1;
+}
+
+static bool parse_cache(const char *arg, enum pt_cache *cache)
+{
+	static const char *const words[] = {
+		[PT_CACHE_AUTO] = "auto",
+		[PT_CACHE_ALWAYS] = "always",
+		[PT_CACHE_NEVER] = "never",
+		NULL
+	};
+	int i = find_word(words, arg);
+
+	*cache = i;
+	return i >= 0;
+}
+
+static bool parse_sandbox(const char *arg, enum isolation_sandbox *sandbox)
+{
+	static const char *const words[] = {
+		[ISOLATION_NONE] = "none",
+		[ISOLATION_NAMESPACE] = "namespace",
+		[ISOLATION_CHROOT] = "chroot",
+		NULL
+	};
+	int i = find_word(words, arg);
+
+	*sandbox = i;
+	return i >= 0;
+}
+
+static bool parse_dax_attr(const char *arg, uint64_t *min_size)
+{
+	if (!strcmp(arg, "none"))
+		*min_size = UINT64_MAX;
+	else if (!strcmp(arg, "all"))
+		*min_size = 0;
+	else
+		return parse_size(arg, min_size);
+	return true;
+}
+
+static bool parse_guard(const char *arg, bool *guard)
+{
+	*guard = !strcmp(arg, "truncate");
+	return *guard || !strcmp(arg, "none");
+}
+
+static bool parse_count(const char *arg, unsigned int max, unsigned int *count)
+{
+	return parse_uint(arg, max, count) && *count;
+}
+
+bool option_set(struct options *opts, int opt, const char *arg)
+{
+	switch (opt) {
+	case OPT_SHARED_DIR:
+		opts->shared_dir = arg;
+		return true;
+	case OPT_SOCKET_PATH:
+		opts->socket_path = arg;
+		return true;
+	case OPT_TAG:
+		opts->tag = arg;
+		return *arg && strlen(arg) <= TAG_MAX;
+	case OPT_CACHE:
+		return parse_cache(arg, &opts->cache);
+	case OPT_DAX_WINDOW:
+		return parse_size(arg, &opts->window);
+	case OPT_DAX_ATTR:
+		return parse_dax_attr(arg, &opts->dax_attr_min);
+	case OPT_DAX_BUDGET:
+		return parse_count(arg, DAX_MAP_ONE_MAP_BUDGET,
+				   &opts->dax_budget);
+	case OPT_DAX_READONLY_WINDOW:
+		opts->dax_readonly_window = true;
+		return true;
+	case OPT_WINDOW_SOCKET:
+		opts->window_socket = arg;
+		return true;
+	case OPT_NUM_QUEUES:
+		return parse_count(arg, MAX_QUEUES, &opts->num_queues);
+	case OPT_THREAD_POOL_SIZE:
+		return parse_count(arg, MAX_THREADS, &opts->num_threads);
+	case OPT_SANDBOX:
+		return parse_sandbox(arg, &opts->sandbox);
+	case OPT_READONLY:
+		opts->readonly = true;
+		return true;
+	case OPT_NO_REMOTE_LOCKS:
+		opts->no_remote_locks = true;
+		return true;
+	case OPT_POSIX_ACL:
+		opts->posix_acl = true;
+		opts->xattr = true;
+		return true;
+	case OPT_NOTIFICATIONS:
+		opts->notifications = true;
+		return true;
+	case OPT_GUARD:
+		return parse_guard(arg, &opts->guard);
+	case OPT_GUARD_TIMEOUT:
+		return parse_count(arg, MAX_GUARD_TIMEOUT,
+				   &opts->guard_timeout);
+	case OPT_XATTR:
+		opts->xattr = true;
+		return true;
+	case OPT_LOG_LEVEL:
+		return log_level_parse(arg, &opts->log_level);
+	case OPT_LOG_FILE:
+		opts->log_file = arg;
+		return true;
+	case OPT_SYSLOG:
+		opts->syslog = true;
+		return true;
+	case OPT_STATS_FILE:
+		opts->stats_file = arg;
+		return true;
+	}
+	return false;
+}
+
+#define TEXT_(macro) #macro
+#define TEXT(macro) TEXT_(macro)
+
+const char *option_wants(int opt)
+{
+	switch (opt) {
+	case OPT_TAG:
+		return "1 to " TEXT(TAG_MAX) " bytes";
+	case OPT_CACHE:
+		return "auto, always or never";
+	case OPT_DAX_WINDOW:
+		return "a size, as in 512M or 1G";
+	case OPT_DAX_ATTR:
+		return "none, all or a size, as in 64K";
+	case OPT_DAX_BUDGET:
+		return "1 to " TEXT(DAX_MAP_ONE_MAP_BUDGET);
+	case OPT_NUM_QUEUES:
+		return "1 to " TEXT(MAX_QUEUES);
+	case OPT_THREAD_POOL_SIZE:
+		return "1 to " TEXT(MAX_THREADS);
+	case OPT_SANDBOX:
+		return "none, namespace or chroot";
+	case OPT_GUARD:
+		return "none or truncate";
+	case OPT_GUARD_TIMEOUT:
+		return "1 to " TEXT(MAX_GUARD_TIMEOUT) " milliseconds";
+	case OPT_LOG_LEVEL:
+		return "error, warn, info or debug";
+	}
+	return "something else";
+}
