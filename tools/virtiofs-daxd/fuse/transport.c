@@ -517,6 +517,9 @@ static bool catch_reset(const struct request *req)
 void transport_serve(struct request *req)
 {
 	stats_count(req->header.opcode);
+	log_trace("guest: request %lu: %s of node %lu, %u bytes",
+		  req->header.unique, stats_name(req->header.opcode),
+		  req->header.nodeid, req->header.len);
 	if (!catch_reset(req)) {
 		refuse(req, -EBUSY);
 		return;
