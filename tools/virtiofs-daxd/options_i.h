@@ -10,8 +10,17 @@
 enum {
 	OPT_SHARED_DIR = 256,
 	OPT_SOCKET_PATH,
+	OPT_SOCKET_GROUP,
+	OPT_FD,
 	OPT_TAG,
 	OPT_CACHE,
+	OPT_ALLOW_MMAP,
+	OPT_ALLOW_DIRECT_IO,
+	OPT_PRESERVE_NOATIME,
+	OPT_WRITEBACK,
+	OPT_NO_READDIRPLUS,
+	OPT_KILLPRIV_V2,
+	OPT_NO_KILLPRIV_V2,
 	OPT_DAX_WINDOW,
 	OPT_DAX_ATTR,
 	OPT_DAX_BUDGET,
@@ -23,6 +32,9 @@ enum {
 	OPT_NUM_QUEUES,
 	OPT_THREAD_POOL_SIZE,
 	OPT_SANDBOX,
+	OPT_SECCOMP,
+	OPT_MODCAPS,
+	OPT_RLIMIT_NOFILE,
 	OPT_READONLY,
 	OPT_NO_REMOTE_LOCKS,
 	OPT_XATTR,
@@ -31,9 +43,18 @@ enum {
 	OPT_LOG_FILE,
 	OPT_SYSLOG,
 	OPT_STATS_FILE,
+	OPT_PRINT_CAPABILITIES,
 	OPT_VERSION,
 	OPT_HELP,
 };
+
+/**
+ * option_wrong - print what is wrong
+ * @fmt: as for printf()
+ *
+ * Return: the exit code.
+ */
+int option_wrong(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /**
  * option_set - store the value of an option
@@ -50,6 +71,15 @@ bool option_set(struct options *opts, int opt, const char *arg);
  * @opt: an option for which option_set() may return false
  */
 const char *option_wants(int opt);
+
+/**
+ * options_compat - the value of -o
+ * @opts: where it is stored
+ * @list: words with commas between them; taken apart, and a part of @opts then
+ *
+ * Return: -1 to go on, else the exit code.
+ */
+int options_compat(struct options *opts, char *list);
 
 /**
  * options_help - print the summary

@@ -2,7 +2,10 @@
 /*
  * What the options take.
  */
+#include <grp.h>
+#include <limits.h>
 #include <string.h>
+#include <strings.h>
 
 #include "dax/dax_map.h"
 #include "options_i.h"
@@ -13,11 +16,11 @@
 #define MAX_THREADS 256
 #define MAX_GUARD_TIMEOUT 60000
 
-/* Index of a word in a list that ends with NULL, or -1. */
+/* Index of a word in a list that ends with NULL, in any case, or -1. */
 static int find_word(const char *const *words, const char *word)
 {
 	for (int i = 0; words[i]; i++)
-		if (!strcmp(words[i], word))
+		if (!strcasecmp(words[i], word))
 			return i;
 	return -1;
 }
@@ -27,6 +30,7 @@ static bool parse_cache(const char *arg, enum pt_cache *cache)
 	static const char *const words[] = {
 		[PT_CACHE_AUTO] = "auto",
 		[PT_CACHE_ALWAYS] = "always",
+		[PT_CACHE_METADATA] = "metadata",
 		[PT_CACHE_NEVER] = "never",
 		NULL
 	};
@@ -48,6 +52,40 @@ static bool parse_sandbox(const char *arg, enum isolation_sandbox *sandbox)
 
 	*sandbox = i;
 	return i >= 0;
+}
+
+static bool parse_seccomp(const char *arg, enum isolation_violation *violation)
+{
+	static const char *const words[] = {
+		[ISOLATION_KILL] = "kill",
+		[ISOLATION_TRAP] = "trap",
+		[ISOLATION_LOG] = "log",
+		[ISOLATION_ALLOW] = "none",
+		NULL
+	};
+	int i = find_word(words, arg);
+
+	*violation = i;
+	return i >= 0;
+}
+
+static bool parse_group(const char *arg, gid_t *group)
+{
+	const struct group *entry = getgrnam(arg);
+
+	if (entry)
+		*group = entry->gr_gid;
+	return entry;
+}
+
+static bool parse_fd(const char *arg, int *fd)
+{
+	unsigned int number;
+
+	if (!parse_uint(arg, INT_MAX, &number))
+		return false;
+	*fd = (int)number;
+	return true;
 }
 
 static bool parse_dax_attr(const char *arg, uint64_t *min_size)
@@ -72,6 +110,55 @@ static bool parse_count(const char *arg, unsigned int max, unsigned int *count)
 	return parse_uint(arg, max, count) && *count;
 }
 
+/* Options without a value. Returns false if it is none of them. */
+static bool set_flag(struct options *opts, int opt)
+{
+	switch (opt) {
+	case OPT_ALLOW_MMAP:
+		opts->allow_mmap = true;
+		return true;
+	case OPT_ALLOW_DIRECT_IO:
+		opts->allow_direct_io = true;
+		return true;
+	case OPT_PRESERVE_NOATIME:
+		opts->preserve_noatime = true;
+		return true;
+	case OPT_WRITEBACK:
+		opts->writeback = true;
+		return true;
+	case OPT_NO_READDIRPLUS:
+		opts->no_readdirplus = true;
+		return true;
+	case OPT_KILLPRIV_V2:
+	case OPT_NO_KILLPRIV_V2:
+		opts->killpriv_v2 = opt == OPT_KILLPRIV_V2;
+		return true;
+	case OPT_DAX_READONLY_WINDOW:
+		opts->dax_readonly_window = true;
+		return true;
+	case OPT_NOTIFICATIONS:
+		opts->notifications = true;
+		return true;
+	case OPT_READONLY:
+		opts->readonly = true;
+		return true;
+	case OPT_NO_REMOTE_LOCKS:
+		opts->no_posix_lock = true;
+		opts->no_flock = true;
+		return true;
+	case OPT_XATTR:
+		opts->xattr = true;
+		return true;
+	case OPT_POSIX_ACL:
+		opts->posix_acl = true;
+		return true;
+	case OPT_SYSLOG:
+		opts->syslog = true;
+		return true;
+	}
+	return false;
+}
+
 bool option_set(struct options *opts, int opt, const char *arg)
 {
 	switch (opt) {
@@ -81,6 +168,10 @@ bool option_set(struct options *opts, int opt, const char *arg)
 	case OPT_SOCKET_PATH:
 		opts->socket_path = arg;
 		return true;
+	case OPT_SOCKET_GROUP:
+		return parse_group(arg, &opts->socket_group);
+	case OPT_FD:
+		return parse_fd(arg, &opts->fd);
 	case OPT_TAG:
 		opts->tag = arg;
 		return *arg && strlen(arg) <= TAG_MAX;
@@ -93,52 +184,36 @@ bool option_set(struct options *opts, int opt, const char *arg)
 	case OPT_DAX_BUDGET:
 		return parse_count(arg, DAX_MAP_ONE_MAP_BUDGET,
 				   &opts->dax_budget);
-	case OPT_DAX_READONLY_WINDOW:
-		opts->dax_readonly_window = true;
-		return true;
 	case OPT_WINDOW_SOCKET:
 		opts->window_socket = arg;
 		return true;
 	case OPT_NUM_QUEUES:
 		return parse_count(arg, MAX_QUEUES, &opts->num_queues);
 	case OPT_THREAD_POOL_SIZE:
-		return parse_count(arg, MAX_THREADS, &opts->num_threads);
+		return parse_uint(arg, MAX_THREADS, &opts->num_threads);
 	case OPT_SANDBOX:
 		return parse_sandbox(arg, &opts->sandbox);
-	case OPT_READONLY:
-		opts->readonly = true;
-		return true;
-	case OPT_NO_REMOTE_LOCKS:
-		opts->no_remote_locks = true;
-		return true;
-	case OPT_POSIX_ACL:
-		opts->posix_acl = true;
-		opts->xattr = true;
-		return true;
-	case OPT_NOTIFICATIONS:
-		opts->notifications = true;
-		return true;
+	case OPT_SECCOMP:
+		return parse_seccomp(arg, &opts->isolation.violation);
+	case OPT_MODCAPS:
+		return isolation_parse_caps(arg, &opts->isolation);
+	case OPT_RLIMIT_NOFILE:
+		return parse_uint(arg, INT_MAX, &opts->nofile);
 	case OPT_GUARD:
 		return parse_guard(arg, &opts->guard);
 	case OPT_GUARD_TIMEOUT:
 		return parse_count(arg, MAX_GUARD_TIMEOUT,
 				   &opts->guard_timeout);
-	case OPT_XATTR:
-		opts->xattr = true;
-		return true;
 	case OPT_LOG_LEVEL:
 		return log_level_parse(arg, &opts->log_level);
 	case OPT_LOG_FILE:
 		opts->log_file = arg;
 		return true;
-	case OPT_SYSLOG:
-		opts->syslog = true;
-		return true;
 	case OPT_STATS_FILE:
 		opts->stats_file = arg;
 		return true;
 	}
-	return false;
+	return set_flag(opts, opt);
 }
 
 #define TEXT_(macro) #macro
@@ -150,7 +225,7 @@ const char *option_wants(int opt)
 	case OPT_TAG:
 		return "1 to " TEXT(TAG_MAX) " bytes";
 	case OPT_CACHE:
-		return "auto, always or never";
+		return "auto, always, metadata or never";
 	case OPT_DAX_WINDOW:
 		return "a size, as in 512M or 1G";
 	case OPT_DAX_ATTR:
@@ -160,15 +235,25 @@ const char *option_wants(int opt)
 	case OPT_NUM_QUEUES:
 		return "1 to " TEXT(MAX_QUEUES);
 	case OPT_THREAD_POOL_SIZE:
-		return "1 to " TEXT(MAX_THREADS);
+		return "0 to " TEXT(MAX_THREADS);
 	case OPT_SANDBOX:
 		return "none, namespace or chroot";
+	case OPT_SECCOMP:
+		return "none, kill, log or trap";
+	case OPT_MODCAPS:
+		return "capabilities, as in +sys_admin:-chown";
+	case OPT_RLIMIT_NOFILE:
+		return "0 or a number of descriptors";
+	case OPT_SOCKET_GROUP:
+		return "the name of a group";
+	case OPT_FD:
+		return "the number of a descriptor";
 	case OPT_GUARD:
 		return "none or truncate";
 	case OPT_GUARD_TIMEOUT:
 		return "1 to " TEXT(MAX_GUARD_TIMEOUT) " milliseconds";
 	case OPT_LOG_LEVEL:
-		return "error, warn, info or debug";
+		return "error, warn, info, debug, trace or off";
 	}
 	return "something else";
 }

@@ -128,7 +128,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argv;
 	log_open(LOG_LEVEL_ERROR, NULL, false);
 	signal(SIGPIPE, SIG_IGN);
-	MUST(!isolation_start() && !isolation_thread(ISOLATION_REQUESTS));
+	MUST(!isolation_start(NULL) &&
+	     !isolation_nofile(ISOLATION_NOFILE_DEFAULT) &&
+	     !isolation_thread(ISOLATION_REQUESTS));
 	open_share(getenv("FUZZ_SHARE") ?: "plain");
 	open_queue();
 	return 0;

@@ -440,8 +440,7 @@ static bool stops(void)
 static int confine(void)
 {
 	return isolation_thread(ISOLATION_GUARD) ?:
-	       isolation_syscalls(ISOLATION_GUARD, ISOLATION_KILL,
-				  STDERR_FILENO);
+	       isolation_syscalls(ISOLATION_GUARD, STDERR_FILENO);
 }
 
 static int guard_begin(void)

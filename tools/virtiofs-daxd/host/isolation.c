@@ -56,6 +56,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -69,9 +70,21 @@
 #include "host/util.h"
 
 /* Each file that the guest knows is a descriptor. */
-#define NOFILE_WANTED (1u << 20)
+#define NOFILE_WANTED 1000000u
 
 static const char *step = "nothing";
+
+static struct isolation_options options;
+
+void isolation_configure(const struct isolation_options *opts)
+{
+	options = *opts;
+}
+
+const struct isolation_options *isolation_options(void)
+{
+	return &options;
+}
 
 const char *isolation_step(void)
 {
@@ -98,19 +111,38 @@ static void raise_nofile(void)
 			nr_open = NOFILE_WANTED;
 		fclose(file);
 	}
-	if (nr_open > NOFILE_WANTED)
-		nr_open = NOFILE_WANTED;
-	if (getrlimit(RLIMIT_NOFILE, &limit))
+	nr_open = min(nr_open, (unsigned long)NOFILE_WANTED);
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= NOFILE_WANTED)
 		return;
 	if (limit.rlim_max < nr_open) {
-		struct rlimit more = { nr_open, nr_open };
+		const struct rlimit more = { nr_open, nr_open };
 
 		if (!setrlimit(RLIMIT_NOFILE, &more))
 			return;
 	}
-	/* No more even if it may: the guest decides how many are used. */
 	limit.rlim_cur = min(limit.rlim_max, (rlim_t)NOFILE_WANTED);
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int isolation_nofile(unsigned int wanted)
+{
+	const struct rlimit limit = { wanted, wanted };
+
+	if (wanted == ISOLATION_NOFILE_DEFAULT)
+		raise_nofile();
+	else if (wanted && setrlimit(RLIMIT_NOFILE, &limit))
+		return isolation_failed("set the number of descriptors");
+	return 0;
+}
+
+/* Closes all but the standard streams and perhaps one more. */
+static int close_others(int keep)
+{
+	if (keep < 0)
+		return close_range(STDERR_FILENO + 1, ~0U, 0);
+	return (keep > STDERR_FILENO + 1 &&
+		close_range(STDERR_FILENO + 1, keep - 1, 0)) ||
+	       close_range(keep + 1, ~0U, 0);
 }
 
 /*
@@ -118,20 +150,24 @@ static void raise_nofile(void)
  * streams stays, and these only if they are no directory. Nothing is ever read
  * from standard input.
  */
-static int close_inherited(void)
+static int close_inherited(int *keep)
 {
+	int kept = keep ? fcntl(*keep, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int err = 0;
 
-	if (null < 0)
+	if (null < 0 || (keep && kept < 0))
 		return -1;
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && !err; fd++) {
 		struct stat st;
 
-		if (fd == STDIN_FILENO || fstat(fd, &st) || S_ISDIR(st.st_mode))
+		if (fd == STDIN_FILENO || (keep && fd == *keep) ||
+		    fstat(fd, &st) || S_ISDIR(st.st_mode))
 			err = fd != null && dup2(null, fd) < 0;
 	}
-	return err || close_range(STDERR_FILENO + 1, ~0U, 0) ? -1 : 0;
+	if (keep)
+		*keep = kept;
+	return err || close_others(kept) ? -1 : 0;
 }
 
 /*
@@ -145,15 +181,14 @@ static int forbid_core(void)
 	return setrlimit(RLIMIT_CORE, &none);
 }
 
-int isolation_start(void)
+int isolation_start(int *keep)
 {
 	int bits = prctl(PR_GET_SECUREBITS);
 
-	if (close_inherited())
+	if (close_inherited(keep))
 		return isolation_failed("close inherited descriptors");
 	if (forbid_core())
 		return isolation_failed("forbid core files");
-	raise_nofile();
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return isolation_failed("forbid new privileges");
 	/* Both need privileges, and are needed only with them. */
@@ -309,6 +344,53 @@ static const unsigned int guard_caps[] = {
 	CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
 };
 
+/* As libcap-ng spells them, in any case. Return: a bit, 0 for none. */
+static uint64_t cap_of(const char *name)
+{
+	int cap = capng_name_to_capability(name);
+
+	return cap < 0 || cap > CAP_LAST_CAP ? 0 : UINT64_C(1) << cap;
+}
+
+bool isolation_parse_caps(const char *text, struct isolation_options *opts)
+{
+	char word[64];
+
+	opts->caps_add = opts->caps_drop = 0;
+	for (;;) {
+		size_t len = strcspn(text, ":");
+		uint64_t cap;
+
+		if (len < 2 || len >= sizeof(word) || !strchr("+-", *text))
+			return false;
+		snprintf(word, sizeof(word), "%.*s", (int)len - 1, text + 1);
+		cap = cap_of(word);
+		if (!cap)
+			return false;
+		opts->caps_add &= ~cap;
+		opts->caps_drop &= ~cap;
+		*(*text == '+' ? &opts->caps_add : &opts->caps_drop) |= cap;
+		if (!text[len])
+			return true;
+		text += len + 1;
+	}
+}
+
+/* What requests are served with, in the end, to be had or not. */
+static size_t chosen_caps(unsigned int *caps)
+{
+	uint64_t mask = options.caps_add;
+	size_t nr = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(request_caps); i++)
+		mask |= UINT64_C(1) << request_caps[i];
+	mask &= ~options.caps_drop;
+	for (unsigned int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (mask & UINT64_C(1) << cap)
+			caps[nr++] = cap;
+	return nr;
+}
+
 /* Of the wanted capabilities, keep those which there are. */
 static int keep_caps(const unsigned int *caps, size_t nr)
 {
@@ -332,6 +414,21 @@ static int keep_caps(const unsigned int *caps, size_t nr)
 		-EPERM : 0;
 }
 
+static int keep_chosen_caps(void)
+{
+	unsigned int caps[CAP_LAST_CAP + 1];
+	size_t nr = chosen_caps(caps);
+
+	if (capng_get_caps_process())
+		return -EINVAL;
+	for (size_t i = 0; i < nr; i++)
+		if (options.caps_add & UINT64_C(1) << caps[i] &&
+		    !capng_have_capability(CAPNG_PERMITTED, caps[i]))
+			log_warn("--modcaps: the daemon was not given '%s'",
+				 capng_capability_to_name(caps[i]));
+	return keep_caps(caps, nr);
+}
+
 int isolation_thread(enum isolation_role role)
 {
 	int ret;
@@ -341,7 +438,7 @@ int isolation_thread(enum isolation_role role)
 	else if (role == ISOLATION_GUARD)
 		ret = keep_caps(guard_caps, ARRAY_SIZE(guard_caps));
 	else
-		ret = keep_caps(request_caps, ARRAY_SIZE(request_caps));
+		ret = keep_chosen_caps();
 	if (ret)
 		step = "drop capabilities";
 	return ret;

@@ -15,4 +15,9 @@
  */
 int isolation_failed(const char *what);
 
+/**
+ * isolation_options - what isolation_configure() was told
+ */
+const struct isolation_options *isolation_options(void);
+
 #endif

@@ -13,6 +13,7 @@ static double cache_timeout(enum pt_cache cache)
 {
 	switch (cache) {
 	case PT_CACHE_ALWAYS:
+	case PT_CACHE_METADATA:
 		return 86400.0;
 	case PT_CACHE_AUTO:
 		return 1.0;
@@ -103,6 +104,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct pt *pt = userdata;
 	bool acl = pt->opts.posix_acl;
+	bool plus = !pt->opts.no_readdirplus &&
+		    pt->opts.cache != PT_CACHE_NEVER;
 
 	pt_reset(pt);
 	conn->max_write = PT_IO_MAX;
@@ -110,14 +113,18 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_EXPORT_SUPPORT, false);
 	want(conn, FUSE_CAP_NO_EXPORT_SUPPORT, true);
 	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
-	want(conn, FUSE_CAP_POSIX_LOCKS, !pt->opts.local_locks);
-	want(conn, FUSE_CAP_FLOCK_LOCKS, !pt->opts.local_locks);
+	want(conn, FUSE_CAP_POSIX_LOCKS, !pt->opts.local_posix_locks);
+	want(conn, FUSE_CAP_FLOCK_LOCKS, !pt->opts.local_flock);
+	/* Attributes that are not kept are of no use to a reader of names. */
+	want(conn, FUSE_CAP_READDIRPLUS, plus);
+	want(conn, FUSE_CAP_READDIRPLUS_AUTO, plus);
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, pt->opts.killpriv_v2);
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, pt->opts.writeback);
-	want(conn, FUSE_CAP_CACHE_SYMLINKS, pt->opts.cache == PT_CACHE_ALWAYS);
-	want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP,
-	     pt->opts.cache == PT_CACHE_NEVER);
+	pt->writeback = pt->opts.writeback &&
+			(conn->capable_ext & FUSE_CAP_WRITEBACK_CACHE);
+	want(conn, FUSE_CAP_CACHE_SYMLINKS, pt_keeps_names(pt));
+	want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP, pt->opts.allow_mmap);
 	want(conn, FUSE_CAP_POSIX_ACL, acl);
 	want(conn, FUSE_CAP_DONT_MASK, acl);
 	want(conn, FUSE_CAP_SETXATTR_EXT, acl);

@@ -31,11 +31,13 @@ struct pt;
  * enum pt_cache - how long the guest may keep what it was told
  * @PT_CACHE_AUTO: names and attributes for a second, data while unchanged
  * @PT_CACHE_ALWAYS: for a day: nobody else changes the directory
+ * @PT_CACHE_METADATA: names and attributes for a day; data as with the next
  * @PT_CACHE_NEVER: not at all; data of files without DAX is not cached
  */
 enum pt_cache {
 	PT_CACHE_AUTO,
 	PT_CACHE_ALWAYS,
+	PT_CACHE_METADATA,
 	PT_CACHE_NEVER,
 };
 
@@ -53,7 +55,14 @@ enum pt_cache {
  * @killpriv_v2: offer FUSE_HANDLE_KILLPRIV_V2: saves a GETXATTR before each
  *	write, but a guest driver that then writes through memory must itself
  *	see to the set-id bits (the in-tree one of 7.3 does not, so off is safe)
- * @local_locks: leave file locks to the guest's kernel: they have no effect here
+ * @local_posix_locks: leave POSIX locks to the guest's kernel: they have no effect
+ *	here
+ * @local_flock: the same for BSD locks
+ * @allow_mmap: files may be mapped shared though their data is not cached
+ * @allow_direct_io: O_DIRECT of the guest is O_DIRECT here
+ * @preserve_noatime: O_NOATIME of the guest is O_NOATIME here, which only owners of
+ *	a file may ask for
+ * @no_readdirplus: offer no READDIRPLUS
  * @dax_attr_min: smallest size of a regular file which gets FUSE_ATTR_DAX;
  *	0 all, UINT64_MAX none
  */
@@ -67,7 +76,12 @@ struct pt_options {
 	bool posix_acl;
 	bool writeback;
 	bool killpriv_v2;
-	bool local_locks;
+	bool local_posix_locks;
+	bool local_flock;
+	bool allow_mmap;
+	bool allow_direct_io;
+	bool preserve_noatime;
+	bool no_readdirplus;
 	uint64_t dax_attr_min;
 };
 
@@ -145,6 +159,15 @@ int pt_file_fd(struct pt *pt, uint64_t fh);
 void pt_file_put(struct pt *pt, uint64_t fh);
 
 /**
+ * pt_file_buffered - a descriptor without O_DIRECT of the same file
+ * @fd: from pt_file_fd()
+ *
+ * Return: a descriptor the caller closes; -EINVAL if @fd has no O_DIRECT; or another
+ * negative errno.
+ */
+int pt_file_buffered(struct pt *pt, int fd);
+
+/**
  * pt_file_key - which host file a handle of a regular file is open on
  *
  * Return: 0 or -EBADF.
@@ -202,7 +225,8 @@ int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
  *
  * O_APPEND is taken from each request, never from the descriptor, as the guest
  * may change it on an open file; without it a file that may only be appended to
- * is not written to (EPERM). FUSE_WRITE_KILL_SUIDGID clears set-id bits.
+ * is not written to (EPERM). What the guest had cached (FUSE_WRITE_CACHE) has its
+ * place. FUSE_WRITE_KILL_SUIDGID clears set-id bits.
  *
  * Return: bytes written (may be fewer), or a negative errno.
  */

@@ -71,7 +71,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (dir)
 		ret = node_lookup(pt, dir, name, &e);
 	/* Only who has the share alone may trust that a name stays absent. */
-	if (dir && ret == -ENOENT && pt->opts.cache == PT_CACHE_ALWAYS) {
+	if (dir && ret == -ENOENT && pt_keeps_names(pt)) {
 		e = (struct fuse_entry_param){ .entry_timeout = pt->timeout };
 		ret = 0;
 	}
@@ -242,7 +242,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	if (pt->opts.cache == PT_CACHE_ALWAYS) {
+	if (pt_keeps_names(pt)) {
 		fi->cache_readdir = 1;
 		fi->keep_cache = 1;
 	}

@@ -117,6 +117,7 @@ struct lock_table {
  * @uid: user the daemon runs as; constant
  * @gid: group the daemon runs as; constant
  * @switch_creds: whether it may act as other users; constant
+ * @writeback: FUSE_WRITEBACK_CACHE was negotiated; changes at FUSE_INIT only
  * @setxattr_ext: FUSE_SETXATTR_EXT was negotiated; changes at FUSE_INIT only
  * @nr_dirents: handles with &handle.dirents; atomic
  * @timeout: for entries and attributes, in seconds; constant
@@ -135,6 +136,7 @@ struct pt {
 	uid_t uid;
 	gid_t gid;
 	bool switch_creds;
+	bool writeback;
 	bool setxattr_ext;
 	unsigned int nr_dirents;
 	double timeout;
@@ -151,6 +153,13 @@ struct pt {
 static inline struct pt *req_pt(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
+}
+
+/* Whether nobody else changes what the guest knows of names and attributes. */
+static inline bool pt_keeps_names(const struct pt *pt)
+{
+	return pt->opts.cache == PT_CACHE_ALWAYS ||
+	       pt->opts.cache == PT_CACHE_METADATA;
 }
 
 static inline struct proc_name proc_name(int fd)

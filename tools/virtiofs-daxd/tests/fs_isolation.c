@@ -69,7 +69,7 @@ static int child(int (*fn)(void))
 
 static bool enter(enum isolation_sandbox sandbox, int *root, int *proc)
 {
-	return !isolation_start() && !isolation_namespaces(sandbox) &&
+	return !isolation_start(NULL) && !isolation_namespaces(sandbox) &&
 	       !isolation_open(sandbox, share, root, proc) &&
 	       !isolation_root(sandbox, root) &&
 	       !isolation_thread(ISOLATION_REQUESTS);
@@ -161,7 +161,7 @@ static int readonly_share(void)
 {
 	int root, proc;
 
-	MUST(!isolation_start() && !isolation_namespaces(ISOLATION_NAMESPACE));
+	MUST(!isolation_start(NULL) && !isolation_namespaces(ISOLATION_NAMESPACE));
 	MUST(!isolation_open(ISOLATION_NAMESPACE, share, &root, &proc));
 	MUST(!isolation_root(ISOLATION_NAMESPACE, &root));
 	/* With a window files can still be opened for writing. */
@@ -238,7 +238,7 @@ static int backing_capabilities(void)
 {
 	pthread_t thread;
 
-	MUST(!isolation_start());
+	MUST(!isolation_start(NULL));
 	MUST(!pthread_create(&thread, NULL, backing_thread, NULL));
 	MUST(!pthread_join(thread, NULL));
 	MUST(backing_has == (BIT(CAP_SYS_ADMIN) | BIT(CAP_DAC_OVERRIDE)));
@@ -254,13 +254,18 @@ static void backing_keeps_sys_admin(void)
 	CHECK(child(backing_capabilities) == 0);
 }
 
+static const struct isolation_options lenient = {
+	.violation = ISOLATION_EPERM,
+};
+
 static int refused_calls(void)
 {
 	int root, proc, pid;
 	void *p;
 
 	MUST(enter(ISOLATION_NAMESPACE, &root, &proc));
-	MUST(!isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_EPERM, -1));
+	isolation_configure(&lenient);
+	MUST(!isolation_syscalls(ISOLATION_REQUESTS, -1));
 	MUST(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM);
 	MUST(socket(AF_UNIX, SOCK_STREAM, 0) >= 0);
 	pid = fork();
@@ -288,9 +293,8 @@ static void other_calls_are_refused(void)
 
 static int violates(void)
 {
-	MUST(!isolation_start());
-	MUST(!isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_KILL,
-				 STDERR_FILENO));
+	MUST(!isolation_start(NULL));
+	MUST(!isolation_syscalls(ISOLATION_REQUESTS, STDERR_FILENO));
 	mount("x", "/", "tmpfs", 0, NULL);
 	return __LINE__;
 }
@@ -309,7 +313,8 @@ static int many_descriptors(void)
 {
 	struct rlimit low = { 256, 4096 }, limit;
 
-	MUST(!setrlimit(RLIMIT_NOFILE, &low) && !isolation_start());
+	MUST(!setrlimit(RLIMIT_NOFILE, &low));
+	MUST(!isolation_nofile(ISOLATION_NOFILE_DEFAULT));
 	/* At least to the hard limit; past it with CAP_SYS_RESOURCE. */
 	MUST(!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur >= 4096);
 	return 0;
@@ -324,7 +329,7 @@ static int core_files(void)
 {
 	struct rlimit limit;
 
-	MUST(!isolation_start());
+	MUST(!isolation_start(NULL));
 	MUST(!getrlimit(RLIMIT_CORE, &limit));
 	MUST(limit.rlim_cur == 0 && limit.rlim_max == 0);
 	return 0;
@@ -341,7 +346,7 @@ static int masks(void)
 	int root, proc;
 
 	umask(027);
-	MUST(!isolation_start() && umask(027) == 027);
+	MUST(!isolation_start(NULL) && umask(027) == 027);
 	MUST(!isolation_open(ISOLATION_NAMESPACE, share, &root, &proc));
 	MUST(umask(027) == 027);
 	MUST(!isolation_root(ISOLATION_NAMESPACE, &root) && umask(0) == 0);
@@ -359,13 +364,14 @@ static int unprivileged(void)
 	int root, proc;
 
 	MUST(!setgid(65534) && !setuid(65534));
-	MUST(!isolation_start());
+	MUST(!isolation_start(NULL));
 	MUST(isolation_namespaces(ISOLATION_NAMESPACE) == -EPERM);
 	MUST(isolation_open(ISOLATION_CHROOT, share, &root, &proc) == -EPERM);
 	MUST(!isolation_open(ISOLATION_NONE, share, &root, &proc));
 	MUST(!isolation_root(ISOLATION_NONE, &root));
 	MUST(!isolation_thread(ISOLATION_REQUESTS) && !effective());
-	MUST(!isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_EPERM, -1));
+	isolation_configure(&lenient);
+	MUST(!isolation_syscalls(ISOLATION_REQUESTS, -1));
 	return 0;
 }
 

@@ -1179,7 +1179,7 @@ int main(int argc, char **argv)
 
 	if (geteuid())
 		return skip_all("needs root");
-	if (isolation_start())
+	if (isolation_start(NULL) || isolation_nofile(ISOLATION_NOFILE_DEFAULT))
 		return skip_all(isolation_step());
 	strcpy(base, "/tmp/fs-raw-XXXXXX");
 	if (!mkdtemp(base))

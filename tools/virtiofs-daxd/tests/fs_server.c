@@ -181,8 +181,7 @@ static int restrict_calls(void)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	return 0;
 #else
-	return isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_KILL,
-				  STDERR_FILENO);
+	return isolation_syscalls(ISOLATION_REQUESTS, STDERR_FILENO);
 #endif
 }
 
@@ -194,7 +193,7 @@ static void run_server(struct fs_server *server, struct pt_options *opts,
 	int dev_fuse;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (isolation_start())
+	if (isolation_start(NULL) || isolation_nofile(ISOLATION_NOFILE_DEFAULT))
 		die(isolation_step());
 	dev_fuse = mount_fuse(server->mount);
 	isolate(server->share, sandbox, opts);
