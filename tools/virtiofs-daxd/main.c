@@ -115,11 +115,13 @@ static bool failed(const char *what, int err)
 	return err != 0;
 }
 
-static int confine_requests(void)
+static int confine_requests(const struct options *opts)
 {
-	return isolation_thread(ISOLATION_REQUESTS) ?:
-	       isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_KILL,
-				  STDERR_FILENO);
+	enum isolation_role role = opts->file_handles == PT_HANDLES_NEVER ?
+				   ISOLATION_REQUESTS : ISOLATION_HANDLES;
+
+	return isolation_thread(role) ?:
+	       isolation_syscalls(role, ISOLATION_KILL, STDERR_FILENO);
 }
 
 static int confine_backing(void)
@@ -255,6 +257,7 @@ static int open_share(struct daemon *daemon)
 		.root_fd = daemon->root_fd,
 		.proc_fd = daemon->proc_fd,
 		.cache = opts->cache,
+		.file_handles = opts->file_handles,
 		.readonly = opts->readonly,
 		.local_locks = opts->no_remote_locks,
 		.xattr = opts->xattr,
@@ -286,7 +289,7 @@ static int isolate(struct daemon *daemon)
 	close_fd(&daemon->proc_fd);
 	if (failed(daemon->opts.shared_dir, err))
 		return err;
-	err = confine_requests();
+	err = confine_requests(&daemon->opts);
 	step_failed("sandbox", err);
 	return err;
 }

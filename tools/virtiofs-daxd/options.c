@@ -25,6 +25,7 @@ enum {
 	OPT_SOCKET_PATH,
 	OPT_TAG,
 	OPT_CACHE,
+	OPT_INODE_FILE_HANDLES,
 	OPT_DAX_WINDOW,
 	OPT_DAX_ATTR,
 	OPT_DAX_BUDGET,
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
 	{ "socket-path", required_argument, NULL, OPT_SOCKET_PATH },
 	{ "tag", required_argument, NULL, OPT_TAG },
 	{ "cache", required_argument, NULL, OPT_CACHE },
+	{ "inode-file-handles", required_argument, NULL, OPT_INODE_FILE_HANDLES },
 	{ "dax-window", required_argument, NULL, OPT_DAX_WINDOW },
 	{ "dax-attr", required_argument, NULL, OPT_DAX_ATTR },
 	{ "dax-budget", required_argument, NULL, OPT_DAX_BUDGET },
@@ -85,6 +87,9 @@ static const char usage[] =
 "      --socket-path PATH       the socket to which the VMM connects\n"
 "      --tag TAG                name by which the guest mounts it (myfs)\n"
 "      --cache MODE             auto, always or never (auto)\n"
+"      --inode-file-handles=WHEN\n"
+"                               never, prefer or mandatory: hold files that the\n"
+"                               guest knows by file handles, not descriptors (never)\n"
 "      --dax-window SIZE        size of the window: a power of two, 16M or more\n"
 "      --dax-attr WHICH         files with DAX in a guest that asks per file:\n"
 "                               none, all, or those of SIZE and more (all)\n"
@@ -151,6 +156,21 @@ static bool parse_cache(const char *arg, enum pt_cache *cache)
 	return i >= 0;
 }
 
+static bool parse_handles(const char *arg, enum pt_handles *handles)
+{
+	static const char *const words[] = {
+		[PT_HANDLES_NEVER] = "never",
+		[PT_HANDLES_PREFER] = "prefer",
+		[PT_HANDLES_MANDATORY] = "mandatory",
+		NULL
+	};
+	/* virtiofsd's word of old */
+	int i = find_word(words, strcmp(arg, "fallback") ? arg : "prefer");
+
+	*handles = i;
+	return i >= 0;
+}
+
 static bool parse_sandbox(const char *arg, enum isolation_sandbox *sandbox)
 {
 	static const char *const words[] = {
@@ -201,6 +221,8 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 		return *arg && strlen(arg) <= TAG_MAX;
 	case OPT_CACHE:
 		return parse_cache(arg, &opts->cache);
+	case OPT_INODE_FILE_HANDLES:
+		return parse_handles(arg, &opts->file_handles);
 	case OPT_DAX_WINDOW:
 		return parse_size(arg, &opts->window);
 	case OPT_DAX_ATTR:
@@ -267,6 +289,8 @@ static const char *wanted(int opt)
 		return "1 to " TEXT(TAG_MAX) " bytes";
 	case OPT_CACHE:
 		return "auto, always or never";
+	case OPT_INODE_FILE_HANDLES:
+		return "never, prefer or mandatory";
 	case OPT_DAX_WINDOW:
 		return "a size, as in 512M or 1G";
 	case OPT_DAX_ATTR:

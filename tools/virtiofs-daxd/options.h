@@ -27,6 +27,7 @@ struct options {
 	const char *socket_path;
 	const char *tag;
 	enum pt_cache cache;
+	enum pt_handles file_handles;
 	uint64_t window;
 	uint64_t dax_attr_min;
 	unsigned int dax_budget;

@@ -306,6 +306,7 @@ int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
 static const unsigned int request_caps[] = {
 	CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
 	CAP_SETGID, CAP_SETUID, CAP_MKNOD, CAP_SETFCAP,
+	CAP_DAC_READ_SEARCH,	/* the last: not without file handles */
 };
 
 /* The kernel opens backing files in the name of this thread. */
@@ -350,7 +351,8 @@ int isolation_thread(enum isolation_role role)
 	else if (role == ISOLATION_GUARD)
 		ret = keep_caps(guard_caps, ARRAY_SIZE(guard_caps));
 	else
-		ret = keep_caps(request_caps, ARRAY_SIZE(request_caps));
+		ret = keep_caps(request_caps, ARRAY_SIZE(request_caps) -
+				(role != ISOLATION_HANDLES));
 	if (ret)
 		step = "drop capabilities";
 	return ret;
@@ -395,6 +397,9 @@ static const int request_calls[] = {
 	CALL(symlinkat), CALL(sync_file_range), CALL(syncfs), CALL(umask),
 	CALL(unlinkat), CALL(utimensat),
 };
+
+/* Files by their handles. */
+static const int handle_calls[] = { CALL(open_by_handle_at) };
 
 /* What a file is called. */
 static const int guard_calls[] = { CALL(readlinkat) };
@@ -486,7 +491,9 @@ static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
 		return allow_backing(ctx);
 	if (role == ISOLATION_GUARD)
 		return allow(ctx, guard_calls, ARRAY_SIZE(guard_calls));
-	return allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
+	if (role == ISOLATION_HANDLES)
+		ret = allow(ctx, handle_calls, ARRAY_SIZE(handle_calls));
+	return ret ?: allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
 	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
 				SCMP_A1(SCMP_CMP_EQ, FS_IOC_FIEMAP)) ?:
 	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,

@@ -25,11 +25,15 @@ enum isolation_sandbox {
 /**
  * enum isolation_role - which work a thread does, so what it must be able to do
  * @ISOLATION_REQUESTS: everything that touches a byte from the guest
+ * @ISOLATION_HANDLES: the same, with file handles: these lead to any file of the file
+ *	systems that the share is on, also to those outside of it, and past all
+ *	permissions
  * @ISOLATION_BACKING: the loop of the private FUSE mount, which alone keeps
  *	CAP_SYS_ADMIN (registering backing files, unmounting at the end)
  */
 enum isolation_role {
 	ISOLATION_REQUESTS,
+	ISOLATION_HANDLES,
 	ISOLATION_BACKING,
 	ISOLATION_GUARD,
 };

@@ -40,12 +40,25 @@ enum pt_cache {
 };
 
 /**
+ * enum pt_handles - by what the files that the guest knows are held
+ * @PT_HANDLES_NEVER: a descriptor each
+ * @PT_HANDLES_PREFER: a file handle, where there are any
+ * @PT_HANDLES_MANDATORY: a file handle; a file that has none is refused
+ */
+enum pt_handles {
+	PT_HANDLES_NEVER,
+	PT_HANDLES_PREFER,
+	PT_HANDLES_MANDATORY,
+};
+
+/**
  * struct pt_options - what the file operations are told once
  * @shared_dir: name of the directory for messages only
  * @root_fd: O_PATH descriptor of the share; pt_new() takes a copy
  * @proc_fd: O_PATH descriptor of /proc/self/fd (isolation_proc_fd()), of which
  *	pt_new() takes a copy; -1: pt_new() opens it
  * @cache: see enum pt_cache
+ * @file_handles: see enum pt_handles
  * @readonly: refuse every change with EROFS
  * @xattr: serve extended attributes
  * @posix_acl: let the guest check and inherit POSIX ACLs; needs @xattr
@@ -62,6 +75,7 @@ struct pt_options {
 	int root_fd;
 	int proc_fd;
 	enum pt_cache cache;
+	enum pt_handles file_handles;
 	bool readonly;
 	bool xattr;
 	bool posix_acl;

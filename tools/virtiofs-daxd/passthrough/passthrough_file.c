@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/util.h"
 #include "passthrough/passthrough_i.h"
 
 /*
@@ -151,14 +152,16 @@ static int create_as(fuse_req_t req, struct node *dir, const char *name,
 		     int flags, mode_t mode)
 {
 	struct pt *pt = req_pt(req);
-	int fd = fd_probe(pt) ?: cred_enter(pt, req);
+	int path = node_path(dir);
+	int fd = min(path, 0) ?: fd_probe(pt) ?: cred_enter(pt, req);
 
-	if (fd)
-		return fd;
-	fd = openat(dir->fd, name, flags | O_CLOEXEC, mode & 07777);
-	if (fd < 0)
-		fd = -errno;
-	cred_leave(pt, req);
+	if (!fd) {
+		fd = openat(path, name, flags | O_CLOEXEC, mode & 07777);
+		if (fd < 0)
+			fd = -errno;
+		cred_leave(pt, req);
+	}
+	node_path_put(dir, path);
 	return fd;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the passthrough_*.c files share. Calls go one way:
- * {passthrough, dir, file, attr} -> {lock, node, cred} -> table. The files about
+ * {passthrough, dir, file, attr} -> {lock, node, cred} -> {fhandle, table}. The files about
  * locks share more: passthrough_lock.h.
  *
  * Locks: pt->locks.mutex before pt->lock; handle->lock before pt->lock. No lock
@@ -18,6 +18,7 @@
 #include "passthrough/passthrough.h"
 #include "passthrough/passthrough_table.h"
 
+struct fhandle;
 struct lock_owner;
 struct lock_waiter;
 
@@ -38,7 +39,8 @@ struct stamp {
 /**
  * struct node - a file of the share that the guest knows
  * @obj: id and references
- * @fd: O_PATH descriptor; keeps the host from reusing the inode number
+ * @fd: O_PATH descriptor, which keeps the host from reusing the inode number; or -1
+ * @fhandle: or else what names the file, as long as it exists; constant
  * @key: device and inode number; constant
  * @mnt: id of the host mount it was found through; constant
  * @type: S_IFMT bits; constant
@@ -51,6 +53,7 @@ struct stamp {
 struct node {
 	struct object obj;
 	int fd;
+	struct fhandle *fhandle;
 	struct pt_key key;
 	uint64_t mnt;
 	mode_t type;
@@ -118,15 +121,17 @@ struct lock_table {
  * @gid: group the daemon runs as; constant
  * @switch_creds: whether it may act as other users; constant
  * @setxattr_ext: FUSE_SETXATTR_EXT was negotiated; changes at FUSE_INIT only
+ * @no_fhandles: there is no way to open file handles; atomic
  * @nr_dirents: handles with &handle.dirents; atomic
  * @timeout: for entries and attributes, in seconds; constant
  * @root: the share; constant
- * @lock: protects @nodes, @handles and @hash; innermost
+ * @lock: protects @nodes, @handles, @hash and @mounts; innermost
  * @nodes: by node id
  * @handles: by file handle
  * @hash: nodes by key
  * @hash_size: a power of two
  * @hash_count: nodes in @hash
+ * @mounts: of files that have file handles
  * @locks: file locks
  */
 struct pt {
@@ -136,6 +141,7 @@ struct pt {
 	gid_t gid;
 	bool switch_creds;
 	bool setxattr_ext;
+	bool no_fhandles;
 	unsigned int nr_dirents;
 	double timeout;
 	struct node *root;
@@ -145,6 +151,7 @@ struct pt {
 	struct node **hash;
 	size_t hash_size;
 	size_t hash_count;
+	struct mount *mounts;
 	struct lock_table locks;
 };
 
@@ -233,6 +240,18 @@ void node_forget(struct pt *pt, uint64_t nodeid, uint64_t count);
  * Return: descriptor or negative errno.
  */
 int node_reopen(struct pt *pt, const struct node *node, int flags);
+
+/**
+ * node_path - borrow an O_PATH descriptor of a node
+ *
+ * Return: a descriptor until node_path_put(), or a negative errno.
+ */
+int node_path(const struct node *node);
+
+/**
+ * node_path_put - give back what node_path() has returned, if only an errno
+ */
+void node_path_put(const struct node *node, int fd);
 
 /**
  * node_stat - stat() of a node

@@ -2,7 +2,8 @@
 /*
  * Nodes: the files of the share that the guest knows.
  *
- * A node is an O_PATH descriptor. A name is used once, to find it, as a single
+ * A node is an O_PATH descriptor, or a file handle by which there is one while it is
+ * needed. A name is used once, to find it, as a single
  * component that is never followed if it is a symbolic link; from then on the
  * file is reached through its descriptor, so that renaming it or putting a link
  * in its way on the host leads nowhere else. Real descriptors are opened through
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "host/util.h"
+#include "passthrough/passthrough_fhandle.h"
 #include "passthrough/passthrough_i.h"
 
 #define HASH_MIN 256
@@ -53,9 +55,11 @@ struct node *node_ref(struct pt *pt, struct node *node)
 	return node;
 }
 
-static void node_free(struct node *node)
+static void node_free(struct pt *pt, struct node *node)
 {
-	close(node->fd);
+	if (node->fd >= 0)
+		close(node->fd);
+	fhandle_free(pt, node->fhandle);
 	free(node);
 }
 
@@ -72,14 +76,40 @@ void node_put(struct pt *pt, struct node *node)
 		return;
 	if (node->owners)
 		locks_drop(pt, node);
-	node_free(node);
+	node_free(pt, node);
 }
 
 int node_stat(const struct node *node, struct stat *st)
 {
-	if (fstatat(node->fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
-		return -errno;
-	return 0;
+	int fd = node_path(node), ret = 0;
+
+	if (fd < 0)
+		return fd;
+	if (fstatat(fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		ret = -errno;
+	node_path_put(node, fd);
+	return ret;
+}
+
+int node_path(const struct node *node)
+{
+	return node->fd >= 0 ? node->fd : fhandle_open(node->fhandle, O_PATH);
+}
+
+void node_path_put(const struct node *node, int fd)
+{
+	if (fd >= 0 && fd != node->fd)
+		close(fd);
+}
+
+static int node_open(struct pt *pt, const struct node *node, int flags)
+{
+	int fd;
+
+	if (node->fhandle)
+		return fhandle_open(node->fhandle, flags);
+	fd = openat(pt->proc_fd, proc_name(node->fd).s, flags);
+	return fd < 0 ? -errno : fd;
 }
 
 int node_reopen(struct pt *pt, const struct node *node, int flags)
@@ -92,13 +122,11 @@ int node_reopen(struct pt *pt, const struct node *node, int flags)
 	flags = (flags & ~O_NOFOLLOW) | O_CLOEXEC;
 	/* To be read is a change, too. Only the owner may ask that it is none. */
 	if (pt->opts.readonly) {
-		fd = openat(pt->proc_fd, proc_name(node->fd).s,
-			    flags | O_NOATIME);
-		if (fd >= 0 || errno != EPERM)
-			return fd < 0 ? -errno : fd;
+		fd = node_open(pt, node, flags | O_NOATIME);
+		if (fd != -EPERM)
+			return fd;
 	}
-	fd = openat(pt->proc_fd, proc_name(node->fd).s, flags);
-	return fd < 0 ? -errno : fd;
+	return node_open(pt, node, flags);
 }
 
 /* The chain a key belongs to. Caller holds pt->lock. */
@@ -164,15 +192,26 @@ static void node_kill(struct pt *pt, struct node *node)
 	table_kill(&pt->nodes, &node->obj);
 }
 
+/*
+ * Whether they are one file. A descriptor keeps the number for its file; of what has
+ * a handle only, another file may have the number by now.
+ */
+static bool node_same(const struct node *node, const struct node *other)
+{
+	if (node->key.ino != other->key.ino || node->key.dev != other->key.dev ||
+	    node->mnt != other->mnt)
+		return false;
+	return !node->fhandle ||
+	       (other->fhandle && fhandle_same(node->fhandle, other->fhandle));
+}
+
 /* The live node of a file, with a reference and a lookup. */
-static struct node *node_find(struct pt *pt, const struct pt_key *key,
-			      uint64_t mnt)
+static struct node *node_find(struct pt *pt, const struct node *like)
 {
 	struct node *node;
 
-	for (node = *node_chain(pt, key); node; node = node->hash_next) {
-		if (node->key.ino != key->ino || node->key.dev != key->dev ||
-		    node->mnt != mnt)
+	for (node = *node_chain(pt, &like->key); node; node = node->hash_next) {
+		if (!node_same(node, like))
 			continue;
 		node->obj.refs++;
 		node->nlookup++;
@@ -181,13 +220,18 @@ static struct node *node_find(struct pt *pt, const struct pt_key *key,
 	return node;
 }
 
-static struct node *node_new(int fd, const struct stat *st, uint64_t mnt)
+/* Takes the descriptor. */
+static struct node *node_new(int fd, struct fhandle *fhandle,
+			     const struct stat *st, uint64_t mnt)
 {
 	struct node *node = calloc(1, sizeof(*node));
 
+	if (!node || fhandle)
+		close_fd(&fd);
 	if (!node)
 		return NULL;
 	node->fd = fd;
+	node->fhandle = fhandle;
 	node->key = (struct pt_key){ .dev = st->st_dev, .ino = st->st_ino };
 	node->mnt = mnt;
 	node->type = st->st_mode & S_IFMT;
@@ -195,27 +239,26 @@ static struct node *node_new(int fd, const struct stat *st, uint64_t mnt)
 	return node;
 }
 
-/* Find or make the node of an O_PATH descriptor; takes the descriptor. */
-static struct node *node_of(struct pt *pt, int fd, const struct stat *st,
-			    uint64_t mnt)
+/* Find or make the node of an O_PATH descriptor; takes that, and the handle. */
+static struct node *node_of(struct pt *pt, int fd, struct fhandle *fhandle,
+			    const struct stat *st, uint64_t mnt)
 {
-	struct pt_key key = { .dev = st->st_dev, .ino = st->st_ino };
-	struct node *fresh = node_new(fd, st, mnt);
+	struct node *fresh = node_new(fd, fhandle, st, mnt);
 	struct node *node = NULL;
 
 	if (!fresh) {
-		close(fd);
+		fhandle_free(pt, fhandle);
 		return NULL;
 	}
 	pthread_mutex_lock(&pt->lock);
-	node = node_find(pt, &key, mnt);
+	node = node_find(pt, fresh);
 	if (!node && !table_add(&pt->nodes, &fresh->obj)) {
 		node_hash(pt, fresh);
 		node = fresh;
 	}
 	pthread_mutex_unlock(&pt->lock);
 	if (node != fresh)
-		node_free(fresh);
+		node_free(pt, fresh);
 	return node;
 }
 
@@ -290,6 +333,7 @@ int fd_probe(const struct pt *pt)
 
 int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 {
+	struct fhandle *fhandle;
 	struct node *node;
 	uint64_t mnt;
 	int ret;
@@ -298,12 +342,13 @@ int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 		.attr_timeout = pt->timeout,
 		.entry_timeout = pt->timeout,
 	};
-	ret = fd_spared(fd) ?: fd_stat(fd, &e->attr, &mnt);
+	ret = fd_spared(fd) ?: fd_stat(fd, &e->attr, &mnt) ?:
+	      fhandle_of(pt, fd, e->attr.st_mode & S_IFMT, mnt, &fhandle);
 	if (ret) {
 		close(fd);
 		return ret;
 	}
-	node = node_of(pt, fd, &e->attr, mnt);
+	node = node_of(pt, fd, fhandle, &e->attr, mnt);
 	if (!node)
 		return -ENOMEM;
 	e->ino = node->obj.id;
@@ -318,14 +363,18 @@ int node_lookup(struct pt *pt, struct node *dir, const char *name,
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
-	long fd;
+	int path, fd;
 
 	if (!name_valid(name))
 		return -EINVAL;
-	fd = syscall(SYS_openat2, dir->fd, name, &how, sizeof(how));
+	path = node_path(dir);
+	if (path < 0)
+		return path;
+	fd = (int)syscall(SYS_openat2, path, name, &how, sizeof(how));
 	if (fd < 0)
-		return -errno;
-	return node_lookup_fd(pt, (int)fd, e);
+		fd = -errno;
+	node_path_put(dir, path);
+	return fd < 0 ? fd : node_lookup_fd(pt, fd, e);
 }
 
 void node_forget(struct pt *pt, uint64_t nodeid, uint64_t count)

@@ -283,6 +283,7 @@ static bool session_begin(const struct pt_options *opts)
 	session_end();
 	copy.root_fd = open(share_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	copy.proc_fd = -1;
+	copy.file_handles = fs_file_handles();
 	pt = pt_new(&copy);
 	close(copy.root_fd);
 	fuse_opt_add_arg(&args, "fs_raw");
