@@ -26,6 +26,8 @@ enum {
 	OPT_TAG,
 	OPT_CACHE,
 	OPT_INODE_FILE_HANDLES,
+	OPT_ANNOUNCE_SUBMOUNTS,
+	OPT_NO_ANNOUNCE_SUBMOUNTS,
 	OPT_DAX_WINDOW,
 	OPT_DAX_ATTR,
 	OPT_DAX_BUDGET,
@@ -55,6 +57,8 @@ static const struct option long_options[] = {
 	{ "tag", required_argument, NULL, OPT_TAG },
 	{ "cache", required_argument, NULL, OPT_CACHE },
 	{ "inode-file-handles", required_argument, NULL, OPT_INODE_FILE_HANDLES },
+	{ "announce-submounts", no_argument, NULL, OPT_ANNOUNCE_SUBMOUNTS },
+	{ "no-announce-submounts", no_argument, NULL, OPT_NO_ANNOUNCE_SUBMOUNTS },
 	{ "dax-window", required_argument, NULL, OPT_DAX_WINDOW },
 	{ "dax-attr", required_argument, NULL, OPT_DAX_ATTR },
 	{ "dax-budget", required_argument, NULL, OPT_DAX_BUDGET },
@@ -90,6 +94,9 @@ static const char usage[] =
 "      --inode-file-handles=WHEN\n"
 "                               never, prefer or mandatory: hold files that the\n"
 "                               guest knows by file handles, not descriptors (never)\n"
+"      --announce-submounts     the guest knows what is mounted here, which has device\n"
+"                               numbers of its own there (so by default)\n"
+"      --no-announce-submounts  it does not: one device, numbers come twice\n"
 "      --dax-window SIZE        size of the window: a power of two, 16M or more\n"
 "      --dax-attr WHICH         files with DAX in a guest that asks per file:\n"
 "                               none, all, or those of SIZE and more (all)\n"
@@ -223,6 +230,10 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 		return parse_cache(arg, &opts->cache);
 	case OPT_INODE_FILE_HANDLES:
 		return parse_handles(arg, &opts->file_handles);
+	case OPT_ANNOUNCE_SUBMOUNTS:
+	case OPT_NO_ANNOUNCE_SUBMOUNTS:
+		opts->announce_submounts = opt == OPT_ANNOUNCE_SUBMOUNTS;
+		return true;
 	case OPT_DAX_WINDOW:
 		return parse_size(arg, &opts->window);
 	case OPT_DAX_ATTR:
@@ -362,6 +373,7 @@ int options_parse(struct options *opts, int argc, char **argv)
 		.num_queues = 1,
 		.num_threads = 4,
 		.guard_timeout = 1000,
+		.announce_submounts = true,
 		.sandbox = ISOLATION_NAMESPACE,
 		.log_level = LOG_LEVEL_INFO,
 	};

@@ -28,6 +28,7 @@ struct options {
 	const char *tag;
 	enum pt_cache cache;
 	enum pt_handles file_handles;
+	bool announce_submounts;
 	uint64_t window;
 	uint64_t dax_attr_min;
 	unsigned int dax_budget;

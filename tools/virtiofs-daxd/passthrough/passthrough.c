@@ -85,6 +85,21 @@ int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key)
 	return 0;
 }
 
+bool pt_submounts(struct pt *pt, bool can)
+{
+	pt->submounts = can && pt->opts.submounts;
+	return pt->submounts;
+}
+
+bool pt_node_submount(struct pt *pt, uint64_t nodeid)
+{
+	struct node *node = pt->submounts ? node_get(pt, nodeid) : NULL;
+	bool submount = node && node->submount && node != pt->root;
+
+	node_put(pt, node);
+	return submount;
+}
+
 bool pt_node_dax(struct pt *pt, const struct stat *st)
 {
 	return S_ISREG(st->st_mode) && pt->opts.dax_attr_min != UINT64_MAX &&

@@ -59,6 +59,7 @@ enum pt_handles {
  *	pt_new() takes a copy; -1: pt_new() opens it
  * @cache: see enum pt_cache
  * @file_handles: see enum pt_handles
+ * @submounts: let the guest tell the host's mounts from each other
  * @readonly: refuse every change with EROFS
  * @xattr: serve extended attributes
  * @posix_acl: let the guest check and inherit POSIX ACLs; needs @xattr
@@ -76,6 +77,7 @@ struct pt_options {
 	int proc_fd;
 	enum pt_cache cache;
 	enum pt_handles file_handles;
+	bool submounts;
 	bool readonly;
 	bool xattr;
 	bool posix_acl;
@@ -186,6 +188,17 @@ int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key);
  * pt_node_dax - whether attributes of a file carry FUSE_ATTR_DAX
  */
 bool pt_node_dax(struct pt *pt, const struct stat *st);
+
+/**
+ * pt_submounts - at FUSE_INIT: whether mounts of the host are announced
+ * @can: the guest knows of that
+ */
+bool pt_submounts(struct pt *pt, bool can);
+
+/**
+ * pt_node_submount - whether a directory is announced as the root of a mount
+ */
+bool pt_node_submount(struct pt *pt, uint64_t nodeid);
 
 /**
  * pt_syncfs - FUSE_SYNCFS, which libfuse 3.17 does not know

@@ -19,6 +19,9 @@
 
 #define ACL_PREFIX "system.posix_acl_"
 
+/* Any group will do; this is nobody's on most systems. */
+#define OTHER_GROUP 65534
+
 /* By the open file if the guest names one, else by the node. */
 static int attr_stat(struct pt *pt, fuse_ino_t ino,
 		     const struct fuse_file_info *fi, struct stat *st)
@@ -305,18 +308,27 @@ static void xattr_end(struct pt *pt, struct node *node, int path)
 	node_put(pt, node);
 }
 
+/* One that is not the file's; who is the caller is not told in such a request. */
+static gid_t other_group(int path)
+{
+	struct stat st;
+
+	return fstat(path, &st) || st.st_gid != OTHER_GROUP ? OTHER_GROUP :
+	       OTHER_GROUP - 1;
+}
+
 /*
  * As for a caller who may not keep S_ISGID, if the guest says he may not: without
- * the privilege, and in the caller's group, as it may be kept in one's own.
+ * the privilege, and in another group, as it may be kept in one's own.
  */
-static int xattr_set(struct pt *pt, fuse_req_t req, int path, const char *name,
+static int xattr_set(struct pt *pt, int path, const char *name,
 		     const char *value, size_t size, int flags)
 {
 	bool kill = request_acl_kill_sgid() && pt_drop_fsetid();
 	int ret = 0;
 
 	if (kill)
-		setfsgid(fuse_req_ctx(req)->gid);
+		setfsgid(other_group(path));
 	if (setxattr(proc_name(path).s, name, value, size, flags))
 		ret = -errno;
 	if (kill) {
@@ -337,7 +349,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 	if (!ret && pt->opts.readonly)
 		ret = -EROFS;
 	if (!ret)
-		ret = xattr_set(pt, req, path, name, value, size, flags);
+		ret = xattr_set(pt, path, name, value, size, flags);
 	xattr_end(pt, node, path);
 	fuse_reply_err(req, -ret);
 }

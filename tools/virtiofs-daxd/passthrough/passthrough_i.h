@@ -44,6 +44,7 @@ struct stamp {
  * @key: device and inode number; constant
  * @mnt: id of the host mount it was found through; constant
  * @type: S_IFMT bits; constant
+ * @submount: a directory that is the root of a mount, below the share's; constant
  * @nlookup: how often the guest was told the id and has not forgotten it;
  *	under pt->lock
  * @hash_next: under pt->lock
@@ -57,6 +58,7 @@ struct node {
 	struct pt_key key;
 	uint64_t mnt;
 	mode_t type;
+	bool submount;
 	uint64_t nlookup;
 	struct node *hash_next;
 	struct stamp stamp;
@@ -121,6 +123,7 @@ struct lock_table {
  * @gid: group the daemon runs as; constant
  * @switch_creds: whether it may act as other users; constant
  * @setxattr_ext: FUSE_SETXATTR_EXT was negotiated; changes at FUSE_INIT only
+ * @submounts: mounts are announced; changes at FUSE_INIT only
  * @no_fhandles: there is no way to open file handles; atomic
  * @nr_dirents: handles with &handle.dirents; atomic
  * @timeout: for entries and attributes, in seconds; constant
@@ -141,6 +144,7 @@ struct pt {
 	gid_t gid;
 	bool switch_creds;
 	bool setxattr_ext;
+	bool submounts;
 	bool no_fhandles;
 	unsigned int nr_dirents;
 	double timeout;

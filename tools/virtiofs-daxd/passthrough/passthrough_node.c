@@ -220,9 +220,15 @@ static struct node *node_find(struct pt *pt, const struct node *like)
 	return node;
 }
 
+/* What statx() says of a file beyond its attributes. */
+struct place {
+	uint64_t mnt;
+	bool mount_root;
+};
+
 /* Takes the descriptor. */
 static struct node *node_new(int fd, struct fhandle *fhandle,
-			     const struct stat *st, uint64_t mnt)
+			     const struct stat *st, const struct place *place)
 {
 	struct node *node = calloc(1, sizeof(*node));
 
@@ -233,17 +239,18 @@ static struct node *node_new(int fd, struct fhandle *fhandle,
 	node->fd = fd;
 	node->fhandle = fhandle;
 	node->key = (struct pt_key){ .dev = st->st_dev, .ino = st->st_ino };
-	node->mnt = mnt;
+	node->mnt = place->mnt;
 	node->type = st->st_mode & S_IFMT;
+	node->submount = place->mount_root && node->type == S_IFDIR;
 	node->nlookup = 1;
 	return node;
 }
 
 /* Find or make the node of an O_PATH descriptor; takes that, and the handle. */
 static struct node *node_of(struct pt *pt, int fd, struct fhandle *fhandle,
-			    const struct stat *st, uint64_t mnt)
+			    const struct stat *st, const struct place *place)
 {
-	struct node *fresh = node_new(fd, fhandle, st, mnt);
+	struct node *fresh = node_new(fd, fhandle, st, place);
 	struct node *node = NULL;
 
 	if (!fresh) {
@@ -286,8 +293,8 @@ static void stat_of(struct stat *st, const struct statx *stx)
 	};
 }
 
-/* stat() and the mount id in one call; 0 where the host cannot tell. */
-static int fd_stat(int fd, struct stat *st, uint64_t *mnt)
+/* stat() and the mount in one call; its id is 0 where the host cannot tell. */
+static int fd_stat(int fd, struct stat *st, struct place *place)
 {
 	struct statx stx;
 
@@ -295,7 +302,9 @@ static int fd_stat(int fd, struct stat *st, uint64_t *mnt)
 		  STATX_BASIC_STATS | STATX_MNT_ID, &stx))
 		return -errno;
 	stat_of(st, &stx);
-	*mnt = stx.stx_mask & STATX_MNT_ID ? stx.stx_mnt_id : 0;
+	place->mnt = stx.stx_mask & STATX_MNT_ID ? stx.stx_mnt_id : 0;
+	place->mount_root = stx.stx_attributes & stx.stx_attributes_mask &
+			    STATX_ATTR_MOUNT_ROOT;
 	return 0;
 }
 
@@ -334,21 +343,21 @@ int fd_probe(const struct pt *pt)
 int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 {
 	struct fhandle *fhandle;
+	struct place place;
 	struct node *node;
-	uint64_t mnt;
 	int ret;
 
 	*e = (struct fuse_entry_param){
 		.attr_timeout = pt->timeout,
 		.entry_timeout = pt->timeout,
 	};
-	ret = fd_spared(fd) ?: fd_stat(fd, &e->attr, &mnt) ?:
-	      fhandle_of(pt, fd, e->attr.st_mode & S_IFMT, mnt, &fhandle);
+	ret = fd_spared(fd) ?: fd_stat(fd, &e->attr, &place) ?:
+	      fhandle_of(pt, fd, e->attr.st_mode & S_IFMT, place.mnt, &fhandle);
 	if (ret) {
 		close(fd);
 		return ret;
 	}
-	node = node_of(pt, fd, fhandle, &e->attr, mnt);
+	node = node_of(pt, fd, fhandle, &e->attr, &place);
 	if (!node)
 		return -ENOMEM;
 	e->ino = node->obj.id;

@@ -777,6 +777,7 @@ void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 		.opcode = opcode,
 		.unique = ++fe->unique,
 		.nodeid = nodeid,
+		.gid = fe->gid,
 		.pid = getpid(),
 	};
 	if (in_len)
@@ -822,13 +823,18 @@ int fe_request(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 
 int fe_init(struct frontend *fe, struct fuse_init_out *out)
 {
+	return fe_init_flags(fe, FUSE_MAP_ALIGNMENT | FUSE_INIT_EXT |
+			     FUSE_HAS_INODE_DAX, out);
+}
+
+int fe_init_flags(struct frontend *fe, uint64_t flags, struct fuse_init_out *out)
+{
 	struct fuse_init_in in = {
 		.major = FUSE_KERNEL_VERSION,
 		.minor = FUSE_KERNEL_MINOR_VERSION,
 		.max_readahead = 1 << 20,
-		.flags = FUSE_MAX_PAGES | FUSE_MAP_ALIGNMENT | FUSE_INIT_EXT |
-			 FUSE_DO_READDIRPLUS,
-		.flags2 = FUSE_HAS_INODE_DAX >> 32,
+		.flags = FUSE_MAX_PAGES | FUSE_DO_READDIRPLUS | (uint32_t)flags,
+		.flags2 = flags >> 32,
 	};
 
 	return fe_request(fe, FUSE_INIT, 0, &in, sizeof(in), out, sizeof(*out),
