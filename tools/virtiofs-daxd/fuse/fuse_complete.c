@@ -95,14 +95,20 @@ struct fuse_attr *fuse_attr_in(uint32_t opcode, void *out, size_t len)
 	return NULL;
 }
 
-void fuse_complete_attr(struct pt *pt, uint32_t opcode, void *out, size_t len,
-			bool dax)
+/* Of "." and ".." the guest has the very inode, which is no place to mount on. */
+static bool is_dot(const char *name)
+{
+	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+}
+
+void fuse_complete_attr(struct pt *pt, uint32_t opcode, const void *in, void *out,
+			size_t len, bool dax)
 {
 	struct fuse_attr *attr = fuse_attr_in(opcode, out, len);
 
 	if (attr && dax)
 		complete_attr(pt, attr);
-	if (attr && opcode == FUSE_LOOKUP)
+	if (attr && opcode == FUSE_LOOKUP && !is_dot(in))
 		complete_entry(pt, out);
 	if (opcode == FUSE_READDIRPLUS)
 		complete_readdirplus(pt, out, len, dax);

@@ -55,11 +55,12 @@ struct fuse_attr *fuse_attr_in(uint32_t opcode, void *out, size_t len);
  * fuse_complete_attr - complete a reply which may carry attributes
  * @pt: says which files get FUSE_ATTR_DAX, and which FUSE_ATTR_SUBMOUNT
  * @opcode: of the request
+ * @in: what follows the header of the request
  * @out: what follows the header of the reply
  * @len: its length
  * @dax: there is a window
  */
-void fuse_complete_attr(struct pt *pt, uint32_t opcode, void *out, size_t len,
-			bool dax);
+void fuse_complete_attr(struct pt *pt, uint32_t opcode, const void *in, void *out,
+			size_t len, bool dax);
 
 #endif

@@ -157,7 +157,7 @@ static void complete_reply(const struct request *req, struct iovec *iov)
 
 	if (req->header.opcode != FUSE_INIT) {
 		fuse_complete_attr(transport.direct.pt, req->header.opcode,
-				   iov->iov_base, iov->iov_len,
+				   req->body, iov->iov_base, iov->iov_len,
 				   transport.direct.map);
 		return;
 	}

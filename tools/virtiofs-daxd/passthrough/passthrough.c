@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "passthrough/passthrough_forgotten.h"
 #include "passthrough/passthrough_i.h"
 
 static double cache_timeout(enum pt_cache cache)
@@ -39,6 +40,7 @@ struct pt *pt_new(const struct pt_options *opts)
 	pt->opts = *opts;
 	pt->opts.posix_acl = opts->posix_acl && opts->xattr;
 	pt->opts.root_fd = -1;
+	pt->forgotten.max = FORGOTTEN_MAX;
 	pt->timeout = cache_timeout(opts->cache);
 	pthread_mutex_init(&pt->lock, NULL);
 	locks_init(pt);
@@ -121,9 +123,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 	pt_reset(pt);
 	conn->max_write = PT_IO_MAX;
-	/* Who holds a node by its number only cannot be told it was forgotten. */
-	want(conn, FUSE_CAP_EXPORT_SUPPORT, false);
-	want(conn, FUSE_CAP_NO_EXPORT_SUPPORT, true);
+	/* A node that was forgotten is found again only by a handle of the host. */
+	pt->exports = pt->root->fhandle &&
+		      (conn->capable_ext & FUSE_CAP_EXPORT_SUPPORT);
+	want(conn, FUSE_CAP_EXPORT_SUPPORT, pt->exports);
+	want(conn, FUSE_CAP_NO_EXPORT_SUPPORT, !pt->exports);
 	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
 	want(conn, FUSE_CAP_POSIX_LOCKS, !pt->opts.local_locks);
 	want(conn, FUSE_CAP_FLOCK_LOCKS, !pt->opts.local_locks);

@@ -76,7 +76,9 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int ret = -ENOENT;
 
 	if (dir)
-		ret = node_lookup(pt, dir, name, &e);
+		ret = pt->exports && name_dot(name) ?
+		      node_lookup_dot(pt, dir, name, &e) :
+		      node_lookup(pt, dir, name, &e);
 	/* Only who has the share alone may trust that a name stays absent. */
 	if (dir && ret == -ENOENT && pt->opts.cache == PT_CACHE_ALWAYS) {
 		e = (struct fuse_entry_param){ .entry_timeout = pt->timeout };
@@ -300,16 +302,11 @@ static int dir_fill(struct pt *pt, struct handle *handle, off_t off)
 	return 0;
 }
 
-static bool is_dot(const char *name)
-{
-	return !strcmp(name, ".") || !strcmp(name, "..");
-}
-
 /* What lies above the share is nobody's business. */
 static ino_t dirent_ino(struct pt *pt, const struct handle *handle,
 			const struct dirent64 *d)
 {
-	if (handle->node == pt->root && is_dot(d->d_name))
+	if (handle->node == pt->root && name_dot(d->d_name))
 		return pt->root->key.ino;
 	return d->d_ino;
 }
@@ -336,7 +333,7 @@ static size_t dir_add_plus(fuse_req_t req, struct handle *handle,
 	/* Look up only what is sent, or the guest could not forget it. */
 	if (len > size)
 		return len;
-	if (is_dot(d->d_name) ||
+	if (name_dot(d->d_name) ||
 	    node_lookup(pt, handle->node, d->d_name, &e)) {
 		e = (struct fuse_entry_param){
 			.attr.st_ino = dirent_ino(pt, handle, d),

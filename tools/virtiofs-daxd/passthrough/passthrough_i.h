@@ -48,6 +48,9 @@ struct stamp {
  * @nlookup: how often the guest was told the id and has not forgotten it;
  *	under pt->lock
  * @hash_next: under pt->lock
+ * @forgotten: in pt->forgotten; under pt->lock, like the next two
+ * @older: forgotten before this one
+ * @newer: forgotten after it
  * @stamp: under pt->lock
  * @owners: POSIX lock owners; under pt->locks.mutex
  */
@@ -61,6 +64,9 @@ struct node {
 	bool submount;
 	uint64_t nlookup;
 	struct node *hash_next;
+	bool forgotten;
+	struct node *older;
+	struct node *newer;
 	struct stamp stamp;
 	struct lock_owner *owners;
 };
@@ -116,6 +122,20 @@ struct lock_table {
 };
 
 /**
+ * struct forgotten - nodes which the guest may ask for by their number
+ * @oldest: under pt->lock, as all but @max
+ * @latest: the other end
+ * @nr: of these
+ * @max: how many there may be; constant
+ */
+struct forgotten {
+	struct node *oldest;
+	struct node *latest;
+	unsigned int nr;
+	unsigned int max;
+};
+
+/**
  * struct pt - one served share
  * @opts: constant
  * @proc_fd: O_PATH of /proc/self/fd; constant
@@ -124,6 +144,7 @@ struct lock_table {
  * @switch_creds: whether it may act as other users; constant
  * @setxattr_ext: FUSE_SETXATTR_EXT was negotiated; changes at FUSE_INIT only
  * @submounts: mounts are announced; changes at FUSE_INIT only
+ * @exports: the guest may hand out file handles; changes at FUSE_INIT only
  * @no_fhandles: there is no way to open file handles; atomic
  * @nr_dirents: handles with &handle.dirents; atomic
  * @timeout: for entries and attributes, in seconds; constant
@@ -135,6 +156,7 @@ struct lock_table {
  * @hash_size: a power of two
  * @hash_count: nodes in @hash
  * @mounts: of files that have file handles
+ * @forgotten: nodes with @exports
  * @locks: file locks
  */
 struct pt {
@@ -145,6 +167,7 @@ struct pt {
 	bool switch_creds;
 	bool setxattr_ext;
 	bool submounts;
+	bool exports;
 	bool no_fhandles;
 	unsigned int nr_dirents;
 	double timeout;
@@ -156,6 +179,7 @@ struct pt {
 	size_t hash_size;
 	size_t hash_count;
 	struct mount *mounts;
+	struct forgotten forgotten;
 	struct lock_table locks;
 };
 
@@ -282,9 +306,24 @@ void nodes_reset(struct pt *pt);
 void nodes_free(struct pt *pt);
 
 /**
+ * name_dot - whether a name is "." or ".."
+ */
+bool name_dot(const char *name);
+
+/**
  * name_valid - whether a name is one component that stays in its directory
  */
 bool name_valid(const char *name);
+
+/* passthrough_dot.c */
+
+/**
+ * node_lookup_dot - node_lookup() for "." of any file, or ".." of a directory
+ *
+ * What a guest asks if it has a node by its number only.
+ */
+int node_lookup_dot(struct pt *pt, struct node *node, const char *name,
+		    struct fuse_entry_param *e);
 
 /* passthrough_handle.c */
 

@@ -22,6 +22,7 @@
 
 #include "host/util.h"
 #include "passthrough/passthrough_fhandle.h"
+#include "passthrough/passthrough_forgotten.h"
 #include "passthrough/passthrough_i.h"
 
 #define HASH_MIN 256
@@ -33,8 +34,12 @@
 
 bool name_valid(const char *name)
 {
-	return name[0] && !strchr(name, '/') && strcmp(name, ".") &&
-	       strcmp(name, "..");
+	return name[0] && !strchr(name, '/') && !name_dot(name);
+}
+
+bool name_dot(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
 struct node *node_get(struct pt *pt, uint64_t nodeid)
@@ -188,6 +193,7 @@ static void node_kill(struct pt *pt, struct node *node)
 		p = &(*p)->hash_next;
 	*p = node->hash_next;
 	pt->hash_count--;
+	forgotten_remove(pt, node);
 	node->nlookup = 0;
 	table_kill(&pt->nodes, &node->obj);
 }
@@ -213,6 +219,7 @@ static struct node *node_find(struct pt *pt, const struct node *like)
 	for (node = *node_chain(pt, &like->key); node; node = node->hash_next) {
 		if (!node_same(node, like))
 			continue;
+		forgotten_remove(pt, node);
 		node->obj.refs++;
 		node->nlookup++;
 		break;
@@ -386,9 +393,28 @@ int node_lookup(struct pt *pt, struct node *dir, const char *name,
 	return fd < 0 ? fd : node_lookup_fd(pt, fd, e);
 }
 
+/*
+ * Kill a node that the guest has forgotten, or keep it, and kill the oldest of too many.
+ * Caller holds pt->lock. Return: that one with a reference, or NULL.
+ */
+static struct node *node_forgotten(struct pt *pt, struct node *node)
+{
+	if (!pt->exports || !node->fhandle) {
+		node_kill(pt, node);
+		return NULL;
+	}
+	forgotten_add(pt, node);
+	node = forgotten_excess(pt);
+	if (node) {
+		node->obj.refs++;
+		node_kill(pt, node);
+	}
+	return node;
+}
+
 void node_forget(struct pt *pt, uint64_t nodeid, uint64_t count)
 {
-	struct node *node;
+	struct node *node, *gone = NULL;
 
 	pthread_mutex_lock(&pt->lock);
 	node = (struct node *)table_get(&pt->nodes, nodeid);
@@ -396,9 +422,10 @@ void node_forget(struct pt *pt, uint64_t nodeid, uint64_t count)
 	if (node && node != pt->root) {
 		node->nlookup -= count < node->nlookup ? count : node->nlookup;
 		if (!node->nlookup)
-			node_kill(pt, node);
+			gone = node_forgotten(pt, node);
 	}
 	pthread_mutex_unlock(&pt->lock);
+	node_put(pt, gone);
 	node_put(pt, node);
 }
 

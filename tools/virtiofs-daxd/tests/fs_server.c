@@ -70,6 +70,17 @@ static int count_objects(struct table *table)
 	return n;
 }
 
+/* Those that the guest has not forgotten. */
+static int count_nodes(void)
+{
+	unsigned int forgotten;
+
+	pthread_mutex_lock(&share->lock);
+	forgotten = share->forgotten.nr;
+	pthread_mutex_unlock(&share->lock);
+	return count_objects(&share->nodes) - (int)forgotten;
+}
+
 static int count_fds(void)
 {
 	int fd = openat(share->proc_fd, ".", O_RDONLY | O_DIRECTORY);
@@ -97,7 +108,7 @@ static int answer(char what)
 {
 	switch (what) {
 	case 'n':
-		return count_objects(&share->nodes);
+		return count_nodes();
 	case 'h':
 		return count_objects(&share->handles);
 	case 'f':
