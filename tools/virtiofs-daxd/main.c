@@ -258,6 +258,8 @@ static int open_share(struct daemon *daemon)
 		.proc_fd = daemon->proc_fd,
 		.cache = opts->cache,
 		.file_handles = opts->file_handles,
+		.uids = opts->uids,
+		.gids = opts->gids,
 		.submounts = opts->announce_submounts,
 		.readonly = opts->readonly,
 		.local_locks = opts->no_remote_locks,

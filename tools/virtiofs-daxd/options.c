@@ -28,6 +28,8 @@ enum {
 	OPT_INODE_FILE_HANDLES,
 	OPT_ANNOUNCE_SUBMOUNTS,
 	OPT_NO_ANNOUNCE_SUBMOUNTS,
+	OPT_TRANSLATE_UID,
+	OPT_TRANSLATE_GID,
 	OPT_DAX_WINDOW,
 	OPT_DAX_ATTR,
 	OPT_DAX_BUDGET,
@@ -59,6 +61,8 @@ static const struct option long_options[] = {
 	{ "inode-file-handles", required_argument, NULL, OPT_INODE_FILE_HANDLES },
 	{ "announce-submounts", no_argument, NULL, OPT_ANNOUNCE_SUBMOUNTS },
 	{ "no-announce-submounts", no_argument, NULL, OPT_NO_ANNOUNCE_SUBMOUNTS },
+	{ "translate-uid", required_argument, NULL, OPT_TRANSLATE_UID },
+	{ "translate-gid", required_argument, NULL, OPT_TRANSLATE_GID },
 	{ "dax-window", required_argument, NULL, OPT_DAX_WINDOW },
 	{ "dax-attr", required_argument, NULL, OPT_DAX_ATTR },
 	{ "dax-budget", required_argument, NULL, OPT_DAX_BUDGET },
@@ -97,6 +101,11 @@ static const char usage[] =
 "      --announce-submounts     the guest knows what is mounted here, which has device\n"
 "                               numbers of its own there (so by default)\n"
 "      --no-announce-submounts  it does not: one device, numbers come twice\n"
+"      --translate-uid TYPE:FROM:TO:COUNT\n"
+"      --translate-gid TYPE:FROM:TO:COUNT\n"
+"                               users and groups of the guest are others here; TYPE is\n"
+"                               guest, host, map, squash-guest, squash-host, or\n"
+"                               forbid-guest, without TO; can be given several times\n"
 "      --dax-window SIZE        size of the window: a power of two, 16M or more\n"
 "      --dax-attr WHICH         files with DAX in a guest that asks per file:\n"
 "                               none, all, or those of SIZE and more (all)\n"
@@ -234,6 +243,10 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 	case OPT_NO_ANNOUNCE_SUBMOUNTS:
 		opts->announce_submounts = opt == OPT_ANNOUNCE_SUBMOUNTS;
 		return true;
+	case OPT_TRANSLATE_UID:
+		return ids_parse(&opts->uids, arg);
+	case OPT_TRANSLATE_GID:
+		return ids_parse(&opts->gids, arg);
 	case OPT_DAX_WINDOW:
 		return parse_size(arg, &opts->window);
 	case OPT_DAX_ATTR:
@@ -302,6 +315,9 @@ static const char *wanted(int opt)
 		return "auto, always or never";
 	case OPT_INODE_FILE_HANDLES:
 		return "never, prefer or mandatory";
+	case OPT_TRANSLATE_UID:
+	case OPT_TRANSLATE_GID:
+		return "TYPE:FROM:TO:COUNT, of numbers that no other has";
 	case OPT_DAX_WINDOW:
 		return "a size, as in 512M or 1G";
 	case OPT_DAX_ATTR:
@@ -342,6 +358,8 @@ static int check_options(const struct options *opts)
 		return wrong("--socket-path is missing");
 	if (!*opts->socket_path)
 		return wrong("--socket-path takes a path, not ''");
+	if (opts->posix_acl && (ids_any(&opts->uids) || ids_any(&opts->gids)))
+		return wrong("--translate-uid and --translate-gid: not with --posix-acl, as ACLs have users and groups that are not translated");
 	if (opts->log_file && opts->syslog)
 		return wrong("--log-file and --syslog: the log goes to one of them");
 	if (opts->window && (!is_power_of_2(opts->window) ||

@@ -29,6 +29,8 @@ struct options {
 	enum pt_cache cache;
 	enum pt_handles file_handles;
 	bool announce_submounts;
+	struct ids uids;
+	struct ids gids;
 	uint64_t window;
 	uint64_t dax_attr_min;
 	unsigned int dax_budget;

@@ -22,6 +22,8 @@
 
 #include <fuse_lowlevel.h>
 
+#include "passthrough/passthrough_ids.h"
+
 struct pt;
 
 /* The most that one READ or WRITE may carry; INIT tells the guest. */
@@ -68,6 +70,8 @@ enum pt_handles {
  *	write, but a guest driver that then writes through memory must itself
  *	see to the set-id bits (the in-tree one of 7.3 does not, so off is safe)
  * @local_locks: leave file locks to the guest's kernel: they have no effect here
+ * @uids: users of the guest; its ranges belong to the caller, and stay
+ * @gids: groups likewise; neither with @posix_acl, as ACLs are not translated
  * @dax_attr_min: smallest size of a regular file which gets FUSE_ATTR_DAX;
  *	0 all, UINT64_MAX none
  */
@@ -84,6 +88,8 @@ struct pt_options {
 	bool writeback;
 	bool killpriv_v2;
 	bool local_locks;
+	struct ids uids;
+	struct ids gids;
 	uint64_t dax_attr_min;
 };
 

@@ -34,6 +34,8 @@ static int attr_stat(struct pt *pt, fuse_ino_t ino,
 		ret = fstat(handle->fd, st) ? -errno : 0;
 	else if (node)
 		ret = node_stat(node, st);
+	if (!ret)
+		cred_seen(pt, st);
 	handle_put(pt, handle);
 	node_put(pt, node);
 	return ret;
@@ -76,6 +78,8 @@ int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
 			    mask & STATX_ALL, stx) ? -errno : 0;
 		if (!handle)
 			node_path_put(node, fd);
+		stx->stx_uid = ids_to_guest(&pt->opts.uids, stx->stx_uid);
+		stx->stx_gid = ids_to_guest(&pt->opts.gids, stx->stx_gid);
 	}
 	handle_put(pt, handle);
 	node_put(pt, node);
@@ -83,11 +87,16 @@ int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
 	return ret;
 }
 
-static int set_owner(int path, const struct stat *attr, int to_set)
+static int set_owner(const struct pt *pt, int path, const struct stat *attr,
+		     int to_set)
 {
 	uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
 	gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
 
+	int ret = cred_owner(pt, &uid, &gid);
+
+	if (ret)
+		return ret;
 	if (fchownat(path, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	return 0;
@@ -157,7 +166,7 @@ static int set_attr(struct pt *pt, const struct node *node,
 		return path;
 
 	if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
-		ret = set_owner(path, attr, to_set);
+		ret = set_owner(pt, path, attr, to_set);
 	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))
 		ret = set_size(pt, node, handle, attr->st_size);
 	if (!ret && (to_set & FUSE_SET_ATTR_MODE))
@@ -191,6 +200,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		ret = fstat(handle->fd, &st) ? -errno : 0;
 	else if (!ret)
 		ret = node_stat(node, &st);
+	if (!ret)
+		cred_seen(pt, &st);
 	node_put(pt, node);
 	handle_put(pt, handle);
 	reply_attr(req, ret, &st);

@@ -392,6 +392,18 @@ void cred_leave(struct pt *pt, fuse_req_t req);
  */
 int cred_private_fs(struct pt *pt);
 
+/**
+ * cred_owner - who somebody of the guest is here; -1 is nobody, and stays that
+ *
+ * Return: 0 or a negative errno.
+ */
+int cred_owner(const struct pt *pt, uid_t *uid, gid_t *gid);
+
+/**
+ * cred_seen - have attributes say who the owner is in the guest
+ */
+void cred_seen(const struct pt *pt, struct stat *st);
+
 /* passthrough_request.c */
 
 /**

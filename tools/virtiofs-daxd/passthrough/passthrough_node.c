@@ -368,6 +368,7 @@ int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 	if (!node)
 		return -ENOMEM;
 	e->ino = node->obj.id;
+	cred_seen(pt, &e->attr);
 	node_put(pt, node);
 	return 0;
 }

@@ -777,6 +777,7 @@ void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 		.opcode = opcode,
 		.unique = ++fe->unique,
 		.nodeid = nodeid,
+		.uid = fe->uid,
 		.gid = fe->gid,
 		.pid = getpid(),
 	};

@@ -53,7 +53,8 @@ struct fe_queue {
  * @held: one waits for @hold
  * @refuse: MAP is answered with failure
  * @maps_wrong: asked for by the daemon, whatever the guest wants
- * @gid: group of who asks
+ * @uid: who asks
+ * @gid: his group
  * @keep_fd: leave the descriptor of the last MAP in @last_fd
  */
 struct frontend {
@@ -80,6 +81,7 @@ struct frontend {
 	bool held;
 	bool refuse;
 	bool keep_fd;
+	uint32_t uid;
 	uint32_t gid;
 	int last_fd;
 	uint64_t unique;
