@@ -264,6 +264,7 @@ static int open_share(struct daemon *daemon)
 		.readonly = opts->readonly,
 		.local_locks = opts->no_remote_locks,
 		.xattr = opts->xattr,
+		.xattrmap = opts->xattrmap,
 		.posix_acl = opts->posix_acl,
 		.dax_attr_min = opts->dax_attr_min,
 	};

@@ -44,6 +44,7 @@ enum {
 	OPT_READONLY,
 	OPT_NO_REMOTE_LOCKS,
 	OPT_XATTR,
+	OPT_XATTRMAP,
 	OPT_POSIX_ACL,
 	OPT_LOG_LEVEL,
 	OPT_LOG_FILE,
@@ -77,6 +78,7 @@ static const struct option long_options[] = {
 	{ "readonly", no_argument, NULL, OPT_READONLY },
 	{ "no-remote-locks", no_argument, NULL, OPT_NO_REMOTE_LOCKS },
 	{ "xattr", no_argument, NULL, OPT_XATTR },
+	{ "xattrmap", required_argument, NULL, OPT_XATTRMAP },
 	{ "posix-acl", no_argument, NULL, OPT_POSIX_ACL },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "log-file", required_argument, NULL, OPT_LOG_FILE },
@@ -125,6 +127,8 @@ static const char usage[] =
 "                               then change the contents of files\n"
 "      --no-remote-locks        file locks are the guest's own, not seen here\n"
 "      --xattr                  extended attributes\n"
+"      --xattrmap RULES         extended attributes have other names here, as with\n"
+"                               :map::user.virtiofs.: (see the manual); implies --xattr\n"
 "      --posix-acl              POSIX ACLs; implies --xattr\n"
 "      --log-level LEVEL        error, warn, info or debug (info)\n"
 "      --log-file FILE          append messages to a file\n"
@@ -284,6 +288,9 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 	case OPT_GUARD_TIMEOUT:
 		return parse_count(arg, MAX_GUARD_TIMEOUT,
 				   &opts->guard_timeout);
+	case OPT_XATTRMAP:
+		opts->xattr = true;
+		return xattrmap_parse(&opts->xattrmap, arg);
 	case OPT_XATTR:
 		opts->xattr = true;
 		return true;
@@ -318,6 +325,8 @@ static const char *wanted(int opt)
 	case OPT_TRANSLATE_UID:
 	case OPT_TRANSLATE_GID:
 		return "TYPE:FROM:TO:COUNT, of numbers that no other has";
+	case OPT_XATTRMAP:
+		return "rules, as :map::user.virtiofs.:";
 	case OPT_DAX_WINDOW:
 		return "a size, as in 512M or 1G";
 	case OPT_DAX_ATTR:
@@ -360,6 +369,10 @@ static int check_options(const struct options *opts)
 		return wrong("--socket-path takes a path, not ''");
 	if (opts->posix_acl && (ids_any(&opts->uids) || ids_any(&opts->gids)))
 		return wrong("--translate-uid and --translate-gid: not with --posix-acl, as ACLs have users and groups that are not translated");
+	if (opts->posix_acl &&
+	    (xattrmap_changes(&opts->xattrmap, "system.posix_acl_access") ||
+	     xattrmap_changes(&opts->xattrmap, "system.posix_acl_default")))
+		return wrong("--xattrmap: not with --posix-acl, unless ACLs are left as they are, as the host obeys no others");
 	if (opts->log_file && opts->syslog)
 		return wrong("--log-file and --syslog: the log goes to one of them");
 	if (opts->window && (!is_power_of_2(opts->window) ||

@@ -45,6 +45,7 @@ struct options {
 	bool readonly;
 	bool no_remote_locks;
 	bool xattr;
+	struct xattrmap xattrmap;
 	bool posix_acl;
 	enum log_level log_level;
 	const char *log_file;

@@ -132,7 +132,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_POSIX_LOCKS, !pt->opts.local_locks);
 	want(conn, FUSE_CAP_FLOCK_LOCKS, !pt->opts.local_locks);
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
-	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, pt->opts.killpriv_v2);
+	/* The host would not know that it is one of those which a write takes. */
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, pt->opts.killpriv_v2 &&
+	     !xattrmap_changes(&pt->opts.xattrmap, "security.capability"));
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, pt->opts.writeback);
 	want(conn, FUSE_CAP_CACHE_SYMLINKS, pt->opts.cache == PT_CACHE_ALWAYS);
 	want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP,

@@ -23,6 +23,7 @@
 #include <fuse_lowlevel.h>
 
 #include "passthrough/passthrough_ids.h"
+#include "passthrough/passthrough_xattrmap.h"
 
 struct pt;
 
@@ -64,6 +65,7 @@ enum pt_handles {
  * @submounts: let the guest tell the host's mounts from each other
  * @readonly: refuse every change with EROFS
  * @xattr: serve extended attributes
+ * @xattrmap: what they are called here; its rules belong to the caller, and stay
  * @posix_acl: let the guest check and inherit POSIX ACLs; needs @xattr
  * @writeback: let the guest collect writes (single user of the share only)
  * @killpriv_v2: offer FUSE_HANDLE_KILLPRIV_V2: saves a GETXATTR before each
@@ -84,6 +86,7 @@ struct pt_options {
 	bool submounts;
 	bool readonly;
 	bool xattr;
+	struct xattrmap xattrmap;
 	bool posix_acl;
 	bool writeback;
 	bool killpriv_v2;

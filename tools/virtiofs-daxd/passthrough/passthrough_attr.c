@@ -288,10 +288,10 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
  * 6.13, but a name in /proc/self/fd does, and the thread may stand there.
  *
  * Return: the node with a reference, until xattr_end(), or NULL. @path is its
- * descriptor or a negative errno.
+ * descriptor or a negative errno, @host what @name is called here.
  */
 static struct node *xattr_begin(struct pt *pt, fuse_ino_t ino, const char *name,
-				int *path)
+				struct xattr_name *host, int *path)
 {
 	struct node *node;
 
@@ -304,6 +304,11 @@ static struct node *xattr_begin(struct pt *pt, fuse_ino_t ino, const char *name,
 	if (name && !pt->opts.posix_acl &&
 	    !strncmp(name, ACL_PREFIX, strlen(ACL_PREFIX)))
 		return NULL;
+	if (name) {
+		*path = xattrmap_to_host(&pt->opts.xattrmap, name, host);
+		if (*path)
+			return NULL;
+	}
 	*path = cred_private_fs(pt);
 	if (*path)
 		return NULL;
@@ -353,14 +358,15 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		 const char *value, size_t size, int flags)
 {
 	struct pt *pt = req_pt(req);
+	struct xattr_name host;
 	int path, ret;
-	struct node *node = xattr_begin(pt, ino, name, &path);
+	struct node *node = xattr_begin(pt, ino, name, &host, &path);
 
 	ret = min(path, 0);
 	if (!ret && pt->opts.readonly)
 		ret = -EROFS;
 	if (!ret)
-		ret = xattr_set(pt, path, name, value, size, flags);
+		ret = xattr_set(pt, path, host.s, value, size, flags);
 	xattr_end(pt, node, path);
 	fuse_reply_err(req, -ret);
 }
@@ -368,13 +374,14 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct pt *pt = req_pt(req);
+	struct xattr_name host;
 	int path, ret;
-	struct node *node = xattr_begin(pt, ino, name, &path);
+	struct node *node = xattr_begin(pt, ino, name, &host, &path);
 
 	ret = min(path, 0);
 	if (!ret && pt->opts.readonly)
 		ret = -EROFS;
-	if (!ret && removexattr(proc_name(path).s, name))
+	if (!ret && removexattr(proc_name(path).s, host.s))
 		ret = -errno;
 	xattr_end(pt, node, path);
 	fuse_reply_err(req, -ret);
@@ -397,11 +404,15 @@ static void reply_xattr(fuse_req_t req, ssize_t ret, const char *buf,
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct pt *pt = req_pt(req);
+	struct xattr_name host;
 	int path;
-	struct node *node = xattr_begin(pt, ino, name, &path);
+	struct node *node = xattr_begin(pt, ino, name, &host, &path);
 	char *buf = NULL;
 	ssize_t ret = min(path, 0);
 
+	/* What may not be set is not there, rather than something to complain of. */
+	if (ret == -EPERM)
+		ret = -ENODATA;
 	if (size > XATTR_SIZE_MAX)
 		size = XATTR_SIZE_MAX;
 	if (!ret && size) {
@@ -409,7 +420,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		ret = buf ? 0 : -ENOMEM;
 	}
 	if (!ret) {
-		ret = getxattr(proc_name(path).s, name, buf, size);
+		ret = getxattr(proc_name(path).s, host.s, buf, size);
 		if (ret < 0)
 			ret = -errno;
 	}
@@ -439,7 +450,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct pt *pt = req_pt(req);
 	int path;
-	struct node *node = xattr_begin(pt, ino, NULL, &path);
+	struct node *node = xattr_begin(pt, ino, NULL, NULL, &path);
 	char *buf = NULL;
 	ssize_t ret = min(path, 0);
 
@@ -455,6 +466,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		else
 			buf[ret] = '\0';
 	}
+	if (ret > 0)
+		ret = xattrmap_to_guest(&pt->opts.xattrmap, buf, ret);
 	if (ret > 0 && !pt->opts.posix_acl)
 		ret = xattr_hide_acl(buf, ret);
 	xattr_end(pt, node, path);

@@ -1066,6 +1066,25 @@ static void forgotten_nodes_have_a_bound(void)
 	CHECK(!pt->forgotten.oldest && !pt->forgotten.latest);
 }
 
+/*
+ * The host clears a capability when the file is written, if it has its name. Else the
+ * guest has to, and does if it is not told that the host will.
+ */
+static void renamed_capabilities(void)
+{
+	const struct fuse_init_out *out = (void *)reply;
+	struct xattrmap map = { 0 };
+
+	BEGIN(.xattr = true, .killpriv_v2 = true);
+	CHECK(out->flags & FUSE_HANDLE_KILLPRIV_V2);
+	CHECK(xattrmap_parse(&map, "/map/trusted./user.virtiofs./"));
+	BEGIN(.xattr = true, .killpriv_v2 = true, .xattrmap = map);
+	CHECK(out->flags & FUSE_HANDLE_KILLPRIV_V2);
+	CHECK(xattrmap_parse(&map, ":map::user.virtiofs.:"));
+	BEGIN(.xattr = true, .killpriv_v2 = true, .xattrmap = map);
+	CHECK(!(out->flags & FUSE_HANDLE_KILLPRIV_V2));
+}
+
 static int late_wait(uint64_t nr, int ms)
 {
 	for (; ms > 0; ms -= 5) {
@@ -1241,6 +1260,7 @@ static const struct fs_test tests[] = {
 	TEST(lent_descriptors), TEST(statx_and_syncfs), TEST(write_flags),
 	TEST(acl_and_umask), TEST(odd_identities), TEST(waiting_locks),
 	TEST(reset_leaves_nothing), TEST(garbage),
+	TEST(renamed_capabilities),
 	TEST(numbers_outlive_forgetting), TEST(forgotten_nodes_have_a_bound),
 };
 
