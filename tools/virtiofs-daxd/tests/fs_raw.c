@@ -1044,7 +1044,7 @@ static void numbers_outlive_forgetting(void)
 static void forgotten_nodes_have_a_bound(void)
 {
 	uint64_t nodes[4];
-	char name[8];
+	char name[16];
 
 	CHECK(export_session());
 	pt->forgotten.max = 2;
@@ -1073,7 +1073,7 @@ static void forgotten_nodes_have_a_bound(void)
 static void renamed_capabilities(void)
 {
 	const struct fuse_init_out *out = (void *)reply;
-	struct xattrmap map = { 0 };
+	static struct xattrmap map;
 
 	BEGIN(.xattr = true, .killpriv_v2 = true);
 	CHECK(out->flags & FUSE_HANDLE_KILLPRIV_V2);
