@@ -38,6 +38,7 @@
 #include "host/log.h"
 #include "host/sigbus.h"
 #include "host/signals.h"
+#include "host/users.h"
 #include "host/util.h"
 #include "message/notify.h"
 #include "options.h"
@@ -182,7 +183,9 @@ static int open_backing(struct daemon *daemon)
 				(!opts->readonly || opts->dax_readonly_window);
 	if (!daemon->backend.stock)
 		return 0;
-	daemon->backing = backing_new(confine_backing);
+	errno = EPERM;
+	if (!users_entered())
+		daemon->backing = backing_new(confine_backing);
 	if (daemon->backing)
 		return 0;
 	err = -errno;
@@ -206,6 +209,16 @@ static bool step_failed(const char *what, int err)
 	return err != 0;
 }
 
+/* Before all else: helpers that it runs have privileges of their own. */
+static int enter_users(const struct options *opts)
+{
+	if (opts->sandbox != ISOLATION_NAMESPACE)
+		return 0;
+	if (!opts->uid_map.nr && !opts->gid_map.nr && !isolation_needs_users())
+		return 0;
+	return users_enter(&opts->uid_map, &opts->gid_map);
+}
+
 /*
  * What has a name outside of the share is opened before that is hidden. The
  * thread of the backing files takes along what is open when it starts, so what
@@ -216,6 +229,9 @@ static int open_outside(struct daemon *daemon)
 	const struct options *opts = &daemon->opts;
 	int err;
 
+	err = enter_users(opts);
+	if (err)
+		return err;
 	err = isolation_start() ?: isolation_namespaces(opts->sandbox);
 	if (step_failed("sandbox", err))
 		return err;

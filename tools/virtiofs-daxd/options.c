@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dax/dax_map.h"
 #include "host/util.h"
@@ -30,6 +31,8 @@ enum {
 	OPT_NO_ANNOUNCE_SUBMOUNTS,
 	OPT_TRANSLATE_UID,
 	OPT_TRANSLATE_GID,
+	OPT_UID_MAP,
+	OPT_GID_MAP,
 	OPT_DAX_WINDOW,
 	OPT_DAX_ATTR,
 	OPT_DAX_BUDGET,
@@ -64,6 +67,8 @@ static const struct option long_options[] = {
 	{ "no-announce-submounts", no_argument, NULL, OPT_NO_ANNOUNCE_SUBMOUNTS },
 	{ "translate-uid", required_argument, NULL, OPT_TRANSLATE_UID },
 	{ "translate-gid", required_argument, NULL, OPT_TRANSLATE_GID },
+	{ "uid-map", required_argument, NULL, OPT_UID_MAP },
+	{ "gid-map", required_argument, NULL, OPT_GID_MAP },
 	{ "dax-window", required_argument, NULL, OPT_DAX_WINDOW },
 	{ "dax-attr", required_argument, NULL, OPT_DAX_ATTR },
 	{ "dax-budget", required_argument, NULL, OPT_DAX_BUDGET },
@@ -108,6 +113,10 @@ static const char usage[] =
 "                               users and groups of the guest are others here; TYPE is\n"
 "                               guest, host, map, squash-guest, squash-host, or\n"
 "                               forbid-guest, without TO; can be given several times\n"
+"      --uid-map :INSIDE:OUTSIDE:COUNT:\n"
+"      --gid-map :INSIDE:OUTSIDE:COUNT:\n"
+"                               not as root: users and groups of the user namespace\n"
+"                               that the daemon is in; can be given several times\n"
 "      --dax-window SIZE        size of the window: a power of two, 16M or more\n"
 "      --dax-attr WHICH         files with DAX in a guest that asks per file:\n"
 "                               none, all, or those of SIZE and more (all)\n"
@@ -251,6 +260,10 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 		return ids_parse(&opts->uids, arg);
 	case OPT_TRANSLATE_GID:
 		return ids_parse(&opts->gids, arg);
+	case OPT_UID_MAP:
+		return users_parse(&opts->uid_map, arg);
+	case OPT_GID_MAP:
+		return users_parse(&opts->gid_map, arg);
 	case OPT_DAX_WINDOW:
 		return parse_size(arg, &opts->window);
 	case OPT_DAX_ATTR:
@@ -327,6 +340,9 @@ static const char *wanted(int opt)
 		return "TYPE:FROM:TO:COUNT, of numbers that no other has";
 	case OPT_XATTRMAP:
 		return "rules, as :map::user.virtiofs.:";
+	case OPT_UID_MAP:
+	case OPT_GID_MAP:
+		return ":INSIDE:OUTSIDE:COUNT:";
 	case OPT_DAX_WINDOW:
 		return "a size, as in 512M or 1G";
 	case OPT_DAX_ATTR:
@@ -373,6 +389,9 @@ static int check_options(const struct options *opts)
 	    (xattrmap_changes(&opts->xattrmap, "system.posix_acl_access") ||
 	     xattrmap_changes(&opts->xattrmap, "system.posix_acl_default")))
 		return wrong("--xattrmap: not with --posix-acl, unless ACLs are left as they are, as the host obeys no others");
+	if ((opts->uid_map.nr || opts->gid_map.nr) &&
+	    (opts->sandbox != ISOLATION_NAMESPACE || !geteuid()))
+		return wrong("--uid-map and --gid-map are for --sandbox namespace, of another user than root");
 	if (opts->log_file && opts->syslog)
 		return wrong("--log-file and --syslog: the log goes to one of them");
 	if (opts->window && (!is_power_of_2(opts->window) ||

@@ -10,6 +10,7 @@
 
 #include "host/isolation.h"
 #include "host/log.h"
+#include "host/users.h"
 #include "passthrough/passthrough.h"
 
 /* Exit codes. */
@@ -31,6 +32,8 @@ struct options {
 	bool announce_submounts;
 	struct ids uids;
 	struct ids gids;
+	struct user_map uid_map;
+	struct user_map gid_map;
 	uint64_t window;
 	uint64_t dax_attr_min;
 	unsigned int dax_budget;

@@ -6,6 +6,9 @@
  * messages that a guest wrote. It gives up its powers in stages, each as early
  * as the work that needs them is over:
  *
+ * 0. users_enter(), if another user than root asks for a sandbox: what follows is then
+ *    done with the privileges that he has in a user namespace.
+ *
  * 1. isolation_start(), before anything else: what costs nothing. No program
  *    run from here could gain privileges, no inherited group opens a file, no
  *    inherited descriptor leads anywhere, and changing the user for a file
@@ -215,6 +218,11 @@ static bool have_cap(unsigned int cap)
 {
 	return !capng_get_caps_process() &&
 	       capng_have_capability(CAPNG_EFFECTIVE, cap);
+}
+
+bool isolation_needs_users(void)
+{
+	return geteuid() && !have_cap(CAP_SYS_ADMIN);
 }
 
 static int open_dir(const char *dir)

@@ -91,9 +91,10 @@ static int cred_switch(const struct pt *pt, uid_t uid, gid_t gid)
 	/* -1 would mean "tell me": a guest must not become the daemon by it. */
 	if (uid == (uid_t)-1 || gid == (gid_t)-1)
 		return -EINVAL;
-	if (fsgid_set(gid))
+	/* In a user namespace there may be no root: then it is who runs the daemon. */
+	if (fsgid_set(gid) && gid)
 		return -EPERM;
-	if (fsuid_set(uid)) {
+	if (fsuid_set(uid) && uid) {
 		fsgid_set(pt->gid);
 		return -EPERM;
 	}

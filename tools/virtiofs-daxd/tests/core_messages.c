@@ -95,11 +95,12 @@ static void privileges_are_named(void)
 	fe_daemon = path;
 	fe_kill(&fe);
 	CHECK(fd >= 0 && !setgid(65534) && !setuid(65534));
-	REFUSED(1, "needs root; see --sandbox", "--log-level", "info");
 	REFUSED(1, "change root to the shared directory", "--sandbox",
 		"chroot");
 	REFUSED(1, "--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse)",
 		"--sandbox", "none", "--dax-window", "64M");
+	REFUSED(1, "--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse)",
+		"--dax-window", "64M");
 }
 
 /* QEMU and the guest do not say why such a window is not there. */
