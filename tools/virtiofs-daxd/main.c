@@ -281,6 +281,7 @@ static int open_share(struct daemon *daemon)
 		.local_locks = opts->no_remote_locks,
 		.xattr = opts->xattr,
 		.xattrmap = opts->xattrmap,
+		.security_label = opts->security_label,
 		.posix_acl = opts->posix_acl,
 		.dax_attr_min = opts->dax_attr_min,
 	};

@@ -48,6 +48,7 @@ enum {
 	OPT_NO_REMOTE_LOCKS,
 	OPT_XATTR,
 	OPT_XATTRMAP,
+	OPT_SECURITY_LABEL,
 	OPT_POSIX_ACL,
 	OPT_LOG_LEVEL,
 	OPT_LOG_FILE,
@@ -84,6 +85,7 @@ static const struct option long_options[] = {
 	{ "no-remote-locks", no_argument, NULL, OPT_NO_REMOTE_LOCKS },
 	{ "xattr", no_argument, NULL, OPT_XATTR },
 	{ "xattrmap", required_argument, NULL, OPT_XATTRMAP },
+	{ "security-label", no_argument, NULL, OPT_SECURITY_LABEL },
 	{ "posix-acl", no_argument, NULL, OPT_POSIX_ACL },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "log-file", required_argument, NULL, OPT_LOG_FILE },
@@ -138,6 +140,8 @@ static const char usage[] =
 "      --xattr                  extended attributes\n"
 "      --xattrmap RULES         extended attributes have other names here, as with\n"
 "                               :map::user.virtiofs.: (see the manual); implies --xattr\n"
+"      --security-label         files have the guest's SELinux label from the first;\n"
+"                               implies --xattr\n"
 "      --posix-acl              POSIX ACLs; implies --xattr\n"
 "      --log-level LEVEL        error, warn, info or debug (info)\n"
 "      --log-file FILE          append messages to a file\n"
@@ -304,6 +308,10 @@ static bool parse_option(struct options *opts, int opt, const char *arg)
 	case OPT_XATTRMAP:
 		opts->xattr = true;
 		return xattrmap_parse(&opts->xattrmap, arg);
+	case OPT_SECURITY_LABEL:
+		opts->security_label = true;
+		opts->xattr = true;
+		return true;
 	case OPT_XATTR:
 		opts->xattr = true;
 		return true;

@@ -49,6 +49,7 @@ struct options {
 	bool no_remote_locks;
 	bool xattr;
 	struct xattrmap xattrmap;
+	bool security_label;
 	bool posix_acl;
 	enum log_level log_level;
 	const char *log_file;

@@ -7,15 +7,18 @@
 
 void fuse_complete_features(struct pt *pt, uint64_t asked, void *out, size_t len)
 {
+	uint64_t can = FUSE_ALLOW_IDMAP;
 	struct fuse_init_out *init = out;
 
 	if (len < sizeof(*init))
 		return;
+	if (pt_labels(pt))
+		can |= FUSE_SECURITY_CTX;
 	if (pt_submounts(pt, asked & FUSE_SUBMOUNTS))
 		init->flags |= FUSE_SUBMOUNTS;
-	if (asked & FUSE_INIT_EXT && asked & FUSE_ALLOW_IDMAP) {
+	if (asked & FUSE_INIT_EXT && asked & can) {
 		init->flags |= FUSE_INIT_EXT;
-		init->flags2 |= FUSE_ALLOW_IDMAP >> 32;
+		init->flags2 |= (asked & can) >> 32;
 	}
 }
 

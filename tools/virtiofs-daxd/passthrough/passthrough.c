@@ -93,6 +93,11 @@ bool pt_submounts(struct pt *pt, bool can)
 	return pt->submounts;
 }
 
+bool pt_labels(const struct pt *pt)
+{
+	return pt->opts.security_label;
+}
+
 bool pt_node_submount(struct pt *pt, uint64_t nodeid)
 {
 	struct node *node = pt->submounts ? node_get(pt, nodeid) : NULL;

@@ -66,6 +66,7 @@ enum pt_handles {
  * @readonly: refuse every change with EROFS
  * @xattr: serve extended attributes
  * @xattrmap: what they are called here; its rules belong to the caller, and stay
+ * @security_label: give what is made the label that the guest sends; needs @xattr
  * @posix_acl: let the guest check and inherit POSIX ACLs; needs @xattr
  * @writeback: let the guest collect writes (single user of the share only)
  * @killpriv_v2: offer FUSE_HANDLE_KILLPRIV_V2: saves a GETXATTR before each
@@ -87,6 +88,7 @@ struct pt_options {
 	bool readonly;
 	bool xattr;
 	struct xattrmap xattrmap;
+	bool security_label;
 	bool posix_acl;
 	bool writeback;
 	bool killpriv_v2;
@@ -203,6 +205,11 @@ bool pt_node_dax(struct pt *pt, const struct stat *st);
  * @can: the guest knows of that
  */
 bool pt_submounts(struct pt *pt, bool can);
+
+/**
+ * pt_labels - whether the guest shall send security labels
+ */
+bool pt_labels(const struct pt *pt);
 
 /**
  * pt_node_submount - whether a directory is announced as the root of a mount

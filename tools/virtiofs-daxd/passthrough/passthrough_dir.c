@@ -14,6 +14,7 @@
 
 #include "host/util.h"
 #include "passthrough/passthrough_i.h"
+#include "passthrough/passthrough_label.h"
 
 /* What one getdents64() may bring, and what one reply may hold. */
 #define DIRENTS_SIZE (32u << 10)
@@ -139,6 +140,9 @@ static void make_entry(fuse_req_t req, fuse_ino_t parent, const char *name,
 		ret = make_at(path, name, make);
 		cred_leave(pt, req);
 	}
+	if (!ret)
+		ret = label_made(pt, path, name, make->target ||
+				 !S_ISDIR(make->mode) ? 0 : AT_REMOVEDIR);
 	if (!ret)
 		ret = node_lookup(pt, dir, name, &e);
 	node_done(pt, dir, path);

@@ -12,6 +12,7 @@
 
 #include "host/util.h"
 #include "passthrough/passthrough_i.h"
+#include "passthrough/passthrough_label.h"
 
 /*
  * Flags of the guest's open() that mean something to the host file. O_APPEND is
@@ -147,6 +148,19 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		open_undo(pt, fi->fh);
 }
 
+/* With its label, or it is gone again. Takes the descriptor on failure. */
+static int create_label(struct pt *pt, int dir, const char *name, int fd)
+{
+	int ret = label_set(pt, fd);
+
+	if (!ret)
+		return fd;
+	if (name)
+		unlinkat(dir, name, 0);
+	close(fd);
+	return ret;
+}
+
 /* Make a file as the requester. Return: descriptor or negative errno. */
 static int create_as(fuse_req_t req, struct node *dir, const char *name,
 		     int flags, mode_t mode)
@@ -161,6 +175,8 @@ static int create_as(fuse_req_t req, struct node *dir, const char *name,
 			fd = -errno;
 		cred_leave(pt, req);
 	}
+	if (fd >= 0)
+		fd = create_label(pt, path, flags & O_CREAT ? name : NULL, fd);
 	node_path_put(dir, path);
 	return fd;
 }

@@ -19,6 +19,7 @@
 #include "passthrough/passthrough_table.h"
 
 struct fhandle;
+struct label;
 struct lock_owner;
 struct lock_waiter;
 
@@ -415,6 +416,11 @@ bool request_kill_suidgid(void);
  * request_acl_kill_sgid - whether a SETXATTR at hand asks to clear S_ISGID
  */
 bool request_acl_kill_sgid(void);
+
+/**
+ * request_label - the security label that came with the request at hand
+ */
+const struct label *request_label(void);
 
 /* passthrough_lock.c and passthrough_wait.c */
 
