@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the passthrough_*.c files share. Calls go one way:
- * {passthrough, dir, file, attr} -> {lock, node, cred} -> {fhandle, table}. The files about
- * locks share more: passthrough_lock.h.
+ * {passthrough, dir, dot, file, attr} -> {lock, label, node, cred} ->
+ * {fhandle, forgotten, ids, table, xattrmap}. The files about locks share more:
+ * passthrough_lock.h.
  *
  * Locks: pt->locks.mutex before pt->lock; handle->lock before pt->lock. No lock
  * is held across a system call on the share, except handle->lock (one reader of
