@@ -38,6 +38,7 @@
 #include "host/log.h"
 #include "host/sigbus.h"
 #include "host/signals.h"
+#include "host/users.h"
 #include "host/util.h"
 #include "message/notify.h"
 #include "options.h"
@@ -115,10 +116,13 @@ static bool failed(const char *what, int err)
 	return err != 0;
 }
 
-static int confine_requests(void)
+static int confine_requests(const struct options *opts)
 {
-	return isolation_thread(ISOLATION_REQUESTS) ?:
-	       isolation_syscalls(ISOLATION_REQUESTS, STDERR_FILENO);
+	enum isolation_role role = opts->file_handles == PT_HANDLES_NEVER ?
+				   ISOLATION_REQUESTS : ISOLATION_HANDLES;
+
+	return isolation_thread(role) ?:
+	       isolation_syscalls(role, STDERR_FILENO);
 }
 
 /* Before that thread starts there may be a socket which it has no use for. */
@@ -186,7 +190,9 @@ static int open_backing(struct daemon *daemon)
 				(!opts->readonly || opts->dax_readonly_window);
 	if (!daemon->backend.stock)
 		return 0;
-	daemon->backing = backing_new(confine_backing);
+	errno = EPERM;
+	if (!users_entered())
+		daemon->backing = backing_new(confine_backing);
 	if (daemon->backing)
 		return 0;
 	err = -errno;
@@ -235,6 +241,16 @@ static int start_isolation(struct daemon *daemon)
 	return err;
 }
 
+/* Before all else: helpers that it runs have privileges of their own. */
+static int enter_users(const struct options *opts)
+{
+	if (opts->sandbox != ISOLATION_NAMESPACE)
+		return 0;
+	if (!opts->uid_map.nr && !opts->gid_map.nr && !isolation_needs_users())
+		return 0;
+	return users_enter(&opts->uid_map, &opts->gid_map);
+}
+
 /*
  * What has a name outside of the share is opened before that is hidden. The
  * thread of the backing files takes along what is open when it starts, so what
@@ -245,7 +261,7 @@ static int open_outside(struct daemon *daemon)
 	const struct options *opts = &daemon->opts;
 	int err;
 
-	err = start_isolation(daemon);
+	err = enter_users(opts) ?: start_isolation(daemon);
 	if (err)
 		return err;
 	err = log_open(opts->log_level, opts->log_file, opts->syslog);
@@ -286,6 +302,10 @@ static int open_share(struct daemon *daemon)
 		.root_fd = daemon->root_fd,
 		.proc_fd = daemon->proc_fd,
 		.cache = opts->cache,
+		.file_handles = opts->file_handles,
+		.uids = opts->uids,
+		.gids = opts->gids,
+		.submounts = opts->announce_submounts,
 		.readonly = opts->readonly,
 		.local_posix_locks = opts->no_posix_lock,
 		.local_flock = opts->no_flock,
@@ -298,6 +318,8 @@ static int open_share(struct daemon *daemon)
 		/* Of what is stored to the window nothing is known here. */
 		.killpriv_v2 = opts->killpriv_v2 && !opts->window,
 		.xattr = opts->xattr,
+		.xattrmap = opts->xattrmap,
+		.security_label = opts->security_label,
 		.posix_acl = opts->posix_acl,
 		.dax_attr_min = opts->dax_attr_min,
 	};
@@ -326,7 +348,7 @@ static int isolate(struct daemon *daemon)
 	close_fd(&daemon->proc_fd);
 	if (failed(daemon->opts.shared_dir, err))
 		return err;
-	err = confine_requests();
+	err = confine_requests(&daemon->opts);
 	step_failed("sandbox", err);
 	return err;
 }

@@ -2,9 +2,11 @@
 #include "options_i.h"
 
 #include <getopt.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dax/dax_map.h"
 #include "host/util.h"
@@ -31,6 +33,13 @@ static const struct option long_options[] = {
 	{ "no-readdirplus", no_argument, NULL, OPT_NO_READDIRPLUS },
 	{ "killpriv-v2", no_argument, NULL, OPT_KILLPRIV_V2 },
 	{ "no-killpriv-v2", no_argument, NULL, OPT_NO_KILLPRIV_V2 },
+	{ "inode-file-handles", required_argument, NULL, OPT_INODE_FILE_HANDLES },
+	{ "announce-submounts", no_argument, NULL, OPT_ANNOUNCE_SUBMOUNTS },
+	{ "no-announce-submounts", no_argument, NULL, OPT_NO_ANNOUNCE_SUBMOUNTS },
+	{ "translate-uid", required_argument, NULL, OPT_TRANSLATE_UID },
+	{ "translate-gid", required_argument, NULL, OPT_TRANSLATE_GID },
+	{ "uid-map", required_argument, NULL, OPT_UID_MAP },
+	{ "gid-map", required_argument, NULL, OPT_GID_MAP },
 	{ "dax-window", required_argument, NULL, OPT_DAX_WINDOW },
 	{ "dax-attr", required_argument, NULL, OPT_DAX_ATTR },
 	{ "dax-budget", required_argument, NULL, OPT_DAX_BUDGET },
@@ -48,6 +57,8 @@ static const struct option long_options[] = {
 	{ "readonly", no_argument, NULL, OPT_READONLY },
 	{ "no-remote-locks", no_argument, NULL, OPT_NO_REMOTE_LOCKS },
 	{ "xattr", no_argument, NULL, OPT_XATTR },
+	{ "xattrmap", required_argument, NULL, OPT_XATTRMAP },
+	{ "security-label", no_argument, NULL, OPT_SECURITY_LABEL },
 	{ "posix-acl", no_argument, NULL, OPT_POSIX_ACL },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "log-file", required_argument, NULL, OPT_LOG_FILE },
@@ -126,6 +137,18 @@ static int check_options(const struct options *opts)
 	code = check_socket(opts);
 	if (code >= 0)
 		return code;
+	if (opts->posix_acl && (ids_any(&opts->uids) || ids_any(&opts->gids)))
+		return option_wrong("--translate-uid and --translate-gid: not with --posix-acl, as ACLs have users and groups that are not translated");
+	if (opts->posix_acl &&
+	    (xattrmap_changes(&opts->xattrmap, "system.posix_acl_access") ||
+	     xattrmap_changes(&opts->xattrmap, "system.posix_acl_default")))
+		return option_wrong("--xattrmap: not with --posix-acl, unless ACLs are left as they are, as the host obeys no others");
+	if ((opts->uid_map.nr || opts->gid_map.nr) &&
+	    (opts->sandbox != ISOLATION_NAMESPACE || !geteuid()))
+		return option_wrong("--uid-map and --gid-map are for --sandbox namespace, of another user than root");
+	if (opts->file_handles != PT_HANDLES_NEVER &&
+	    opts->isolation.caps_drop & UINT64_C(1) << CAP_DAC_READ_SEARCH)
+		return option_wrong("--modcaps: --inode-file-handles needs dac_read_search");
 	if (opts->log_file && opts->syslog)
 		return option_wrong("--log-file and --syslog: the log goes to one of them");
 	return check_window(opts);
@@ -217,6 +240,7 @@ int options_parse(struct options *opts, int argc, char **argv)
 		.num_queues = 1,
 		.num_threads = 4,
 		.guard_timeout = 1000,
+		.announce_submounts = true,
 		.sandbox = ISOLATION_NAMESPACE,
 		.nofile = ISOLATION_NOFILE_DEFAULT,
 		.log_level = LOG_LEVEL_INFO,
@@ -225,6 +249,6 @@ int options_parse(struct options *opts, int argc, char **argv)
 	code = parse_options(opts, argc, argv);
 	if (code < 0)
 		code = parse_short_options(opts, argc, argv);
-	opts->xattr |= opts->posix_acl;
+	opts->xattr |= opts->posix_acl || opts->security_label;
 	return code < 0 ? check_options(opts) : code;
 }

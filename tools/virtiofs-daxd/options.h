@@ -10,6 +10,7 @@
 
 #include "host/isolation.h"
 #include "host/log.h"
+#include "host/users.h"
 #include "passthrough/passthrough.h"
 
 /* Exit codes. */
@@ -35,6 +36,12 @@ struct options {
 	bool writeback;
 	bool no_readdirplus;
 	bool killpriv_v2;
+	enum pt_handles file_handles;
+	bool announce_submounts;
+	struct ids uids;
+	struct ids gids;
+	struct user_map uid_map;
+	struct user_map gid_map;
 	uint64_t window;
 	uint64_t dax_attr_min;
 	unsigned int dax_budget;
@@ -52,6 +59,8 @@ struct options {
 	bool no_posix_lock;
 	bool no_flock;
 	bool xattr;
+	struct xattrmap xattrmap;
+	bool security_label;
 	bool posix_acl;
 	enum log_level log_level;
 	const char *log_file;

@@ -18,6 +18,7 @@ static const struct {
 	{ "loglevel", OPT_LOG_LEVEL },
 	{ "sandbox", OPT_SANDBOX },
 	{ "modcaps", OPT_MODCAPS },
+	{ "xattrmap", OPT_XATTRMAP },
 };
 
 /* Values that have another name now. */
@@ -48,6 +49,9 @@ static const struct {
 	{ "no_writeback", FLAG(writeback), false },
 	{ "allow_direct_io", FLAG(allow_direct_io), true },
 	{ "no_allow_direct_io", FLAG(allow_direct_io), false },
+	{ "announce_submounts", FLAG(announce_submounts), true },
+	{ "security_label", FLAG(security_label), true },
+	{ "no_security_label", FLAG(security_label), false },
 	{ "killpriv_v2", FLAG(killpriv_v2), true },
 	{ "no_killpriv_v2", FLAG(killpriv_v2), false },
 	{ "posix_lock", FLAG(no_posix_lock), false },

@@ -40,6 +40,21 @@ static bool parse_cache(const char *arg, enum pt_cache *cache)
 	return i >= 0;
 }
 
+static bool parse_handles(const char *arg, enum pt_handles *handles)
+{
+	static const char *const words[] = {
+		[PT_HANDLES_NEVER] = "never",
+		[PT_HANDLES_PREFER] = "prefer",
+		[PT_HANDLES_MANDATORY] = "mandatory",
+		NULL
+	};
+	/* virtiofsd's word of old */
+	int i = find_word(words, strcmp(arg, "fallback") ? arg : "prefer");
+
+	*handles = i;
+	return i >= 0;
+}
+
 static bool parse_sandbox(const char *arg, enum isolation_sandbox *sandbox)
 {
 	static const char *const words[] = {
@@ -133,6 +148,10 @@ static bool set_flag(struct options *opts, int opt)
 	case OPT_NO_KILLPRIV_V2:
 		opts->killpriv_v2 = opt == OPT_KILLPRIV_V2;
 		return true;
+	case OPT_ANNOUNCE_SUBMOUNTS:
+	case OPT_NO_ANNOUNCE_SUBMOUNTS:
+		opts->announce_submounts = opt == OPT_ANNOUNCE_SUBMOUNTS;
+		return true;
 	case OPT_DAX_READONLY_WINDOW:
 		opts->dax_readonly_window = true;
 		return true;
@@ -148,6 +167,9 @@ static bool set_flag(struct options *opts, int opt)
 		return true;
 	case OPT_XATTR:
 		opts->xattr = true;
+		return true;
+	case OPT_SECURITY_LABEL:
+		opts->security_label = true;
 		return true;
 	case OPT_POSIX_ACL:
 		opts->posix_acl = true;
@@ -177,6 +199,19 @@ bool option_set(struct options *opts, int opt, const char *arg)
 		return *arg && strlen(arg) <= TAG_MAX;
 	case OPT_CACHE:
 		return parse_cache(arg, &opts->cache);
+	case OPT_INODE_FILE_HANDLES:
+		return parse_handles(arg, &opts->file_handles);
+	case OPT_TRANSLATE_UID:
+		return ids_parse(&opts->uids, arg);
+	case OPT_TRANSLATE_GID:
+		return ids_parse(&opts->gids, arg);
+	case OPT_UID_MAP:
+		return users_parse(&opts->uid_map, arg);
+	case OPT_GID_MAP:
+		return users_parse(&opts->gid_map, arg);
+	case OPT_XATTRMAP:
+		opts->xattr = true;
+		return xattrmap_parse(&opts->xattrmap, arg);
 	case OPT_DAX_WINDOW:
 		return parse_size(arg, &opts->window);
 	case OPT_DAX_ATTR:
@@ -226,6 +261,16 @@ const char *option_wants(int opt)
 		return "1 to " TEXT(TAG_MAX) " bytes";
 	case OPT_CACHE:
 		return "auto, always, metadata or never";
+	case OPT_INODE_FILE_HANDLES:
+		return "never, prefer or mandatory";
+	case OPT_TRANSLATE_UID:
+	case OPT_TRANSLATE_GID:
+		return "TYPE:FROM:TO:COUNT, of numbers that no other has";
+	case OPT_XATTRMAP:
+		return "rules, as :map::user.virtiofs.:";
+	case OPT_UID_MAP:
+	case OPT_GID_MAP:
+		return ":INSIDE:OUTSIDE:COUNT:";
 	case OPT_DAX_WINDOW:
 		return "a size, as in 512M or 1G";
 	case OPT_DAX_ATTR:

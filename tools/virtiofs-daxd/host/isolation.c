@@ -6,6 +6,9 @@
  * messages that a guest wrote. It gives up its powers in stages, each as early
  * as the work that needs them is over:
  *
+ * 0. users_enter(), if another user than root asks for a sandbox: what follows is then
+ *    done with the privileges that he has in a user namespace.
+ *
  * 1. isolation_start(), before anything else: what costs nothing. No program
  *    run from here could gain privileges, no inherited group opens a file, no
  *    inherited descriptor leads anywhere, and changing the user for a file
@@ -243,6 +246,11 @@ static bool have_cap(unsigned int cap)
 	       capng_have_capability(CAPNG_EFFECTIVE, cap);
 }
 
+bool isolation_needs_users(void)
+{
+	return geteuid() && !have_cap(CAP_SYS_ADMIN);
+}
+
 static int open_dir(const char *dir)
 {
 	return open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -332,6 +340,7 @@ int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
 static const unsigned int request_caps[] = {
 	CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
 	CAP_SETGID, CAP_SETUID, CAP_MKNOD, CAP_SETFCAP,
+	CAP_DAC_READ_SEARCH,	/* the last: not without file handles */
 };
 
 /* The kernel opens backing files in the name of this thread. */
@@ -377,12 +386,12 @@ bool isolation_parse_caps(const char *text, struct isolation_options *opts)
 }
 
 /* What requests are served with, in the end, to be had or not. */
-static size_t chosen_caps(unsigned int *caps)
+static size_t chosen_caps(unsigned int *caps, bool handles)
 {
 	uint64_t mask = options.caps_add;
 	size_t nr = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(request_caps); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(request_caps) - !handles; i++)
 		mask |= UINT64_C(1) << request_caps[i];
 	mask &= ~options.caps_drop;
 	for (unsigned int cap = 0; cap <= CAP_LAST_CAP; cap++)
@@ -414,10 +423,10 @@ static int keep_caps(const unsigned int *caps, size_t nr)
 		-EPERM : 0;
 }
 
-static int keep_chosen_caps(void)
+static int keep_chosen_caps(bool handles)
 {
 	unsigned int caps[CAP_LAST_CAP + 1];
-	size_t nr = chosen_caps(caps);
+	size_t nr = chosen_caps(caps, handles);
 
 	if (capng_get_caps_process())
 		return -EINVAL;
@@ -438,7 +447,7 @@ int isolation_thread(enum isolation_role role)
 	else if (role == ISOLATION_GUARD)
 		ret = keep_caps(guard_caps, ARRAY_SIZE(guard_caps));
 	else
-		ret = keep_chosen_caps();
+		ret = keep_chosen_caps(role == ISOLATION_HANDLES);
 	if (ret)
 		step = "drop capabilities";
 	return ret;

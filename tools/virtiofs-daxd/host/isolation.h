@@ -27,11 +27,15 @@ enum isolation_sandbox {
 /**
  * enum isolation_role - which work a thread does, so what it must be able to do
  * @ISOLATION_REQUESTS: everything that touches a byte from the guest
+ * @ISOLATION_HANDLES: the same, with file handles: these lead to any file of the file
+ *	systems that the share is on, also to those outside of it, and past all
+ *	permissions
  * @ISOLATION_BACKING: the loop of the private FUSE mount, which alone keeps
  *	CAP_SYS_ADMIN (registering backing files, unmounting at the end)
  */
 enum isolation_role {
 	ISOLATION_REQUESTS,
+	ISOLATION_HANDLES,
 	ISOLATION_BACKING,
 	ISOLATION_GUARD,
 };
@@ -101,6 +105,20 @@ int isolation_start(int *keep);
  * Return: 0, or a negative errno if a limit that was named cannot be had.
  */
 int isolation_nofile(unsigned int wanted);
+
+/**
+ * isolation_needs_users - whether namespaces can be made in a user namespace only
+ *
+ * Who has the privilege loses it for the host in one, so he needs none.
+ */
+bool isolation_needs_users(void);
+
+/**
+ * isolation_needs_users - whether namespaces can be made in a user namespace only
+ *
+ * Who has the privilege loses it for the host in one, so he needs none.
+ */
+bool isolation_needs_users(void);
 
 /**
  * isolation_namespaces - stage 2, still with the host's directories in sight

@@ -61,6 +61,9 @@ static const int request_calls[] = {
 	CALL(unlinkat), CALL(utimensat),
 };
 
+/* Files by their handles. */
+static const int handle_calls[] = { CALL(open_by_handle_at) };
+
 /* What a file is called. */
 static const int guard_calls[] = { CALL(readlinkat) };
 
@@ -151,7 +154,9 @@ static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
 		return allow_backing(ctx);
 	if (role == ISOLATION_GUARD)
 		return allow(ctx, guard_calls, ARRAY_SIZE(guard_calls));
-	return allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
+	if (role == ISOLATION_HANDLES)
+		ret = allow(ctx, handle_calls, ARRAY_SIZE(handle_calls));
+	return ret ?: allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
 	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
 				SCMP_A1(SCMP_CMP_EQ, FS_IOC_FIEMAP)) ?:
 	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,

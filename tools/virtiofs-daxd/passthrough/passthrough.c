@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "passthrough/passthrough_forgotten.h"
 #include "passthrough/passthrough_i.h"
 
 static double cache_timeout(enum pt_cache cache)
@@ -40,6 +41,7 @@ struct pt *pt_new(const struct pt_options *opts)
 	pt->opts = *opts;
 	pt->opts.posix_acl = opts->posix_acl && opts->xattr;
 	pt->opts.root_fd = -1;
+	pt->forgotten.max = FORGOTTEN_MAX;
 	pt->timeout = cache_timeout(opts->cache);
 	pthread_mutex_init(&pt->lock, NULL);
 	locks_init(pt);
@@ -86,6 +88,26 @@ int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key)
 	return 0;
 }
 
+bool pt_submounts(struct pt *pt, bool can)
+{
+	pt->submounts = can && pt->opts.submounts;
+	return pt->submounts;
+}
+
+bool pt_labels(const struct pt *pt)
+{
+	return pt->opts.security_label;
+}
+
+bool pt_node_submount(struct pt *pt, uint64_t nodeid)
+{
+	struct node *node = pt->submounts ? node_get(pt, nodeid) : NULL;
+	bool submount = node && node->submount && node != pt->root;
+
+	node_put(pt, node);
+	return submount;
+}
+
 bool pt_node_dax(struct pt *pt, const struct stat *st)
 {
 	return S_ISREG(st->st_mode) && pt->opts.dax_attr_min != UINT64_MAX &&
@@ -109,9 +131,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 	pt_reset(pt);
 	conn->max_write = PT_IO_MAX;
-	/* Who holds a node by its number only cannot be told it was forgotten. */
-	want(conn, FUSE_CAP_EXPORT_SUPPORT, false);
-	want(conn, FUSE_CAP_NO_EXPORT_SUPPORT, true);
+	/* A node that was forgotten is found again only by a handle of the host. */
+	pt->exports = pt->root->fhandle &&
+		      (conn->capable_ext & FUSE_CAP_EXPORT_SUPPORT);
+	want(conn, FUSE_CAP_EXPORT_SUPPORT, pt->exports);
+	want(conn, FUSE_CAP_NO_EXPORT_SUPPORT, !pt->exports);
 	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
 	want(conn, FUSE_CAP_POSIX_LOCKS, !pt->opts.local_posix_locks);
 	want(conn, FUSE_CAP_FLOCK_LOCKS, !pt->opts.local_flock);
@@ -119,7 +143,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_READDIRPLUS, plus);
 	want(conn, FUSE_CAP_READDIRPLUS_AUTO, plus);
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
-	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, pt->opts.killpriv_v2);
+	/* The host would not know that it is one of those which a write takes. */
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, pt->opts.killpriv_v2 &&
+	     !xattrmap_changes(&pt->opts.xattrmap, "security.capability"));
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, pt->opts.writeback);
 	pt->writeback = pt->opts.writeback &&
 			(conn->capable_ext & FUSE_CAP_WRITEBACK_CACHE);

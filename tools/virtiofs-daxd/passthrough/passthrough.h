@@ -22,6 +22,9 @@
 
 #include <fuse_lowlevel.h>
 
+#include "passthrough/passthrough_ids.h"
+#include "passthrough/passthrough_xattrmap.h"
+
 struct pt;
 
 /* The most that one READ or WRITE may carry; INIT tells the guest. */
@@ -42,14 +45,30 @@ enum pt_cache {
 };
 
 /**
+ * enum pt_handles - by what the files that the guest knows are held
+ * @PT_HANDLES_NEVER: a descriptor each
+ * @PT_HANDLES_PREFER: a file handle, where there are any
+ * @PT_HANDLES_MANDATORY: a file handle; a file that has none is refused
+ */
+enum pt_handles {
+	PT_HANDLES_NEVER,
+	PT_HANDLES_PREFER,
+	PT_HANDLES_MANDATORY,
+};
+
+/**
  * struct pt_options - what the file operations are told once
  * @shared_dir: name of the directory for messages only
  * @root_fd: O_PATH descriptor of the share; pt_new() takes a copy
  * @proc_fd: O_PATH descriptor of /proc/self/fd (isolation_proc_fd()), of which
  *	pt_new() takes a copy; -1: pt_new() opens it
  * @cache: see enum pt_cache
+ * @file_handles: see enum pt_handles
+ * @submounts: let the guest tell the host's mounts from each other
  * @readonly: refuse every change with EROFS
  * @xattr: serve extended attributes
+ * @xattrmap: what they are called here; its rules belong to the caller, and stay
+ * @security_label: give what is made the label that the guest sends; needs @xattr
  * @posix_acl: let the guest check and inherit POSIX ACLs; needs @xattr
  * @writeback: let the guest collect writes (single user of the share only)
  * @killpriv_v2: offer FUSE_HANDLE_KILLPRIV_V2: saves a GETXATTR before each
@@ -63,6 +82,8 @@ enum pt_cache {
  * @preserve_noatime: O_NOATIME of the guest is O_NOATIME here, which only owners of
  *	a file may ask for
  * @no_readdirplus: offer no READDIRPLUS
+ * @uids: users of the guest; its ranges belong to the caller, and stay
+ * @gids: groups likewise; neither with @posix_acl, as ACLs are not translated
  * @dax_attr_min: smallest size of a regular file which gets FUSE_ATTR_DAX;
  *	0 all, UINT64_MAX none
  */
@@ -71,8 +92,12 @@ struct pt_options {
 	int root_fd;
 	int proc_fd;
 	enum pt_cache cache;
+	enum pt_handles file_handles;
+	bool submounts;
 	bool readonly;
 	bool xattr;
+	struct xattrmap xattrmap;
+	bool security_label;
 	bool posix_acl;
 	bool writeback;
 	bool killpriv_v2;
@@ -82,6 +107,8 @@ struct pt_options {
 	bool allow_direct_io;
 	bool preserve_noatime;
 	bool no_readdirplus;
+	struct ids uids;
+	struct ids gids;
 	uint64_t dax_attr_min;
 };
 
@@ -195,6 +222,22 @@ int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key);
  * pt_node_dax - whether attributes of a file carry FUSE_ATTR_DAX
  */
 bool pt_node_dax(struct pt *pt, const struct stat *st);
+
+/**
+ * pt_submounts - at FUSE_INIT: whether mounts of the host are announced
+ * @can: the guest knows of that
+ */
+bool pt_submounts(struct pt *pt, bool can);
+
+/**
+ * pt_labels - whether the guest shall send security labels
+ */
+bool pt_labels(const struct pt *pt);
+
+/**
+ * pt_node_submount - whether a directory is announced as the root of a mount
+ */
+bool pt_node_submount(struct pt *pt, uint64_t nodeid);
 
 /**
  * pt_syncfs - FUSE_SYNCFS, which libfuse 3.17 does not know

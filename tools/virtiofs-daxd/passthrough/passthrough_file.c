@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/util.h"
 #include "passthrough/passthrough_i.h"
+#include "passthrough/passthrough_label.h"
 
 /*
  * Flags of the guest's open() that mean something to the host file. O_APPEND is
@@ -153,19 +155,36 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		open_undo(pt, fi->fh);
 }
 
+/* With its label, or it is gone again. Takes the descriptor on failure. */
+static int create_label(struct pt *pt, int dir, const char *name, int fd)
+{
+	int ret = label_set(pt, fd);
+
+	if (!ret)
+		return fd;
+	if (name)
+		unlinkat(dir, name, 0);
+	close(fd);
+	return ret;
+}
+
 /* Make a file as the requester. Return: descriptor or negative errno. */
 static int create_as(fuse_req_t req, struct node *dir, const char *name,
 		     int flags, mode_t mode)
 {
 	struct pt *pt = req_pt(req);
-	int fd = fd_probe(pt) ?: cred_enter(pt, req);
+	int path = node_path(dir);
+	int fd = min(path, 0) ?: fd_probe(pt) ?: cred_enter(pt, req);
 
-	if (fd)
-		return fd;
-	fd = openat(dir->fd, name, flags | O_CLOEXEC, mode & 07777);
-	if (fd < 0)
-		fd = -errno;
-	cred_leave(pt, req);
+	if (!fd) {
+		fd = openat(path, name, flags | O_CLOEXEC, mode & 07777);
+		if (fd < 0)
+			fd = -errno;
+		cred_leave(pt, req);
+	}
+	if (fd >= 0)
+		fd = create_label(pt, path, flags & O_CREAT ? name : NULL, fd);
+	node_path_put(dir, path);
 	return fd;
 }
 

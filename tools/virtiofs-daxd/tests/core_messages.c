@@ -75,6 +75,8 @@ static void wrong_values(void)
 		"--seccomp", "yes");
 	REFUSED(2, "--rlimit-nofile takes 0 or a number of descriptors, not '-1'",
 		"--rlimit-nofile=-1");
+	REFUSED(2, "--modcaps: --inode-file-handles needs dac_read_search",
+		"--modcaps=-dac_read_search", "--inode-file-handles=prefer");
 	REFUSED(2, "--modcaps takes capabilities, as in +sys_admin:-chown, not 'chown'",
 		"--modcaps", "chown");
 	REFUSED(2, "--modcaps takes capabilities, as in +sys_admin:-chown, not '+chown:'",
@@ -129,11 +131,12 @@ static void privileges_are_named(void)
 	fe_daemon = path;
 	fe_kill(&fe);
 	CHECK(fd >= 0 && !setgid(65534) && !setuid(65534));
-	REFUSED(1, "needs root; see --sandbox", "--log-level", "info");
 	REFUSED(1, "change root to the shared directory", "--sandbox",
 		"chroot");
 	REFUSED(1, "--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse)",
 		"--sandbox", "none", "--dax-window", "64M");
+	REFUSED(1, "--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse)",
+		"--dax-window", "64M");
 }
 
 /* QEMU and the guest do not say why such a window is not there. */

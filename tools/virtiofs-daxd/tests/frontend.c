@@ -807,6 +807,9 @@ void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 		.opcode = opcode,
 		.unique = ++fe->unique,
 		.nodeid = nodeid,
+		.total_extlen = fe->extlen,
+		.uid = fe->uid,
+		.gid = fe->gid,
 		.pid = getpid(),
 	};
 	if (in_len)

@@ -53,6 +53,9 @@ struct fe_queue {
  * @held: one waits for @hold
  * @refuse: MAP is answered with failure
  * @maps_wrong: asked for by the daemon, whatever the guest wants
+ * @extlen: what the header says of extensions, in units of 8 bytes
+ * @uid: who asks
+ * @gid: his group
  * @keep_fd: leave the descriptor of the last MAP in @last_fd
  */
 struct frontend {
@@ -79,6 +82,9 @@ struct frontend {
 	bool held;
 	bool refuse;
 	bool keep_fd;
+	uint16_t extlen;
+	uint32_t uid;
+	uint32_t gid;
 	int last_fd;
 	uint64_t unique;
 };

@@ -67,12 +67,17 @@ static int child(int (*fn)(void))
 	return status;
 }
 
-static bool enter(enum isolation_sandbox sandbox, int *root, int *proc)
+static bool enter_as(enum isolation_role role, enum isolation_sandbox sandbox,
+		     int *root, int *proc)
 {
 	return !isolation_start(NULL) && !isolation_namespaces(sandbox) &&
 	       !isolation_open(sandbox, share, root, proc) &&
-	       !isolation_root(sandbox, root) &&
-	       !isolation_thread(ISOLATION_REQUESTS);
+	       !isolation_root(sandbox, root) && !isolation_thread(role);
+}
+
+static bool enter(enum isolation_sandbox sandbox, int *root, int *proc)
+{
+	return enter_as(ISOLATION_REQUESTS, sandbox, root, proc);
 }
 
 /* The share is all there is, and its files can be reached and reopened. */
@@ -258,6 +263,48 @@ static const struct isolation_options lenient = {
 	.violation = ISOLATION_EPERM,
 };
 
+/* Handles lead past the share, so who is not to use them can neither ask nor may. */
+static int file_handles(enum isolation_role role, bool *opens)
+{
+	struct {
+		struct file_handle head;
+		char room[MAX_HANDLE_SZ];
+	} handle = { .head.handle_bytes = MAX_HANDLE_SZ };
+	int root, proc, dir, ignored;
+
+	MUST(enter_as(role, ISOLATION_NAMESPACE, &root, &proc));
+	dir = openat(root, ".", O_RDONLY | O_DIRECTORY);
+	MUST(dir >= 0 && !name_to_handle_at(dir, "inside", &handle.head, &ignored,
+					    0));
+	*opens = effective() & BIT(CAP_DAC_READ_SEARCH);
+	isolation_configure(&lenient);
+	MUST(!isolation_syscalls(role, -1));
+	errno = 0;
+	MUST(*opens == (open_by_handle_at(dir, &handle.head, O_PATH) >= 0));
+	MUST(*opens || errno == EPERM);
+	return 0;
+}
+
+static int handles_are_opened(void)
+{
+	bool opens;
+
+	return file_handles(ISOLATION_HANDLES, &opens) ?: opens ? 0 : __LINE__;
+}
+
+static int handles_are_not_opened(void)
+{
+	bool opens;
+
+	return file_handles(ISOLATION_REQUESTS, &opens) ?: opens ? __LINE__ : 0;
+}
+
+static void file_handles_are_for_who_wants_them(void)
+{
+	CHECK(child(handles_are_opened) == 0);
+	CHECK(child(handles_are_not_opened) == 0);
+}
+
 static int refused_calls(void)
 {
 	int root, proc, pid;
@@ -385,6 +432,7 @@ static const struct fs_test tests[] = {
 	TEST(none_hides_nothing), TEST(readonly_refuses_changes),
 	TEST(missing_share_is_told),
 	TEST(requests_have_few_capabilities), TEST(backing_keeps_sys_admin),
+	TEST(file_handles_are_for_who_wants_them),
 	TEST(other_calls_are_refused), TEST(violation_kills_with_a_line),
 	TEST(descriptors_are_raised), TEST(no_core_files),
 	TEST(umask_is_cleared_inside_only), TEST(works_without_privilege),
