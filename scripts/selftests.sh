@@ -42,6 +42,7 @@ selftest_group() {
 	share=$(mktemp -d "$BUILD/share.XXXXXX")
 	case ${10:-1} in
 	pair) vm=vm-pair shares=(--share "$share") ;;
+	mounts) vm=vm-mounts shares=("$share") ;;
 	*[a-z]*) vm=vm-on shares=("$share" "${10}") ;;
 	*) shares=(--share "$share")
 		for ((i = 2; i <= ${10:-1}; i++)); do

@@ -38,6 +38,7 @@
 #include "host/log.h"
 #include "host/sigbus.h"
 #include "host/signals.h"
+#include "host/users.h"
 #include "host/util.h"
 #include "message/notify.h"
 #include "options.h"
@@ -115,24 +116,32 @@ static bool failed(const char *what, int err)
 	return err != 0;
 }
 
-static int confine_requests(void)
+static int confine_requests(const struct options *opts)
 {
-	return isolation_thread(ISOLATION_REQUESTS) ?:
-	       isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_KILL,
-				  STDERR_FILENO);
+	enum isolation_role role = opts->file_handles == PT_HANDLES_NEVER ?
+				   ISOLATION_REQUESTS : ISOLATION_HANDLES;
+
+	return isolation_thread(role) ?:
+	       isolation_syscalls(role, STDERR_FILENO);
 }
+
+/* Before that thread starts there may be a socket which it has no use for. */
+static int inherited_listener = -1;
 
 static int confine_backing(void)
 {
+	close_fd(&inherited_listener);
 	return isolation_thread(ISOLATION_BACKING) ?:
-	       isolation_syscalls(ISOLATION_BACKING, ISOLATION_KILL,
-				  STDERR_FILENO);
+	       isolation_syscalls(ISOLATION_BACKING, STDERR_FILENO);
 }
 
 static int open_socket(struct daemon *daemon)
 {
+	if (daemon->opts.fd >= 0)
+		return 0;
 	daemon->listener = vu_socket_listen(daemon->opts.socket_path,
-					    SOCK_STREAM);
+					    SOCK_STREAM,
+					    daemon->opts.socket_group);
 	return min(daemon->listener, 0);
 }
 
@@ -142,7 +151,8 @@ static int open_library(struct daemon *daemon)
 	if (!daemon->opts.window_socket)
 		return 0;
 	daemon->library = vu_socket_listen(daemon->opts.window_socket,
-					    SOCK_SEQPACKET);
+					    SOCK_SEQPACKET,
+					    daemon->opts.socket_group);
 	if (daemon->library < 0)
 		return daemon->library;
 	daemon->backend.window = vu_window_new(daemon->opts.window);
@@ -152,7 +162,7 @@ static int open_library(struct daemon *daemon)
 /* To be called as long as the path has its meaning: before isolate(). */
 static void remove_socket(int *listener, const char *path)
 {
-	if (*listener >= 0)
+	if (*listener >= 0 && path)
 		unlink(path);
 	close_fd(listener);
 }
@@ -180,7 +190,9 @@ static int open_backing(struct daemon *daemon)
 				(!opts->readonly || opts->dax_readonly_window);
 	if (!daemon->backend.stock)
 		return 0;
-	daemon->backing = backing_new(confine_backing);
+	errno = EPERM;
+	if (!users_entered())
+		daemon->backing = backing_new(confine_backing);
 	if (daemon->backing)
 		return 0;
 	err = -errno;
@@ -204,6 +216,41 @@ static bool step_failed(const char *what, int err)
 	return err != 0;
 }
 
+/* And keep the socket that was inherited, if one was. */
+static int start_isolation(struct daemon *daemon)
+{
+	const struct options *opts = &daemon->opts;
+	bool inherits = opts->fd >= 0;
+	int err = inherits ? vu_socket_check(opts->fd) : 0;
+
+	if (err) {
+		log_err("--fd %d: %s", opts->fd, err == -EBADF ?
+			"no such descriptor is open" :
+			"no Unix stream socket that listens");
+		return err;
+	}
+	daemon->listener = opts->fd;
+	isolation_configure(&opts->isolation);
+	err = isolation_start(inherits ? &daemon->listener : NULL) ?:
+	      isolation_namespaces(opts->sandbox);
+	inherited_listener = daemon->listener;
+	if (step_failed("sandbox", err))
+		return err;
+	err = isolation_nofile(opts->nofile);
+	step_failed("--rlimit-nofile", err);
+	return err;
+}
+
+/* Before all else: helpers that it runs have privileges of their own. */
+static int enter_users(const struct options *opts)
+{
+	if (opts->sandbox != ISOLATION_NAMESPACE)
+		return 0;
+	if (!opts->uid_map.nr && !opts->gid_map.nr && !isolation_needs_users())
+		return 0;
+	return users_enter(&opts->uid_map, &opts->gid_map);
+}
+
 /*
  * What has a name outside of the share is opened before that is hidden. The
  * thread of the backing files takes along what is open when it starts, so what
@@ -214,8 +261,8 @@ static int open_outside(struct daemon *daemon)
 	const struct options *opts = &daemon->opts;
 	int err;
 
-	err = isolation_start() ?: isolation_namespaces(opts->sandbox);
-	if (step_failed("sandbox", err))
+	err = enter_users(opts) ?: start_isolation(daemon);
+	if (err)
 		return err;
 	err = log_open(opts->log_level, opts->log_file, opts->syslog);
 	if (failed(opts->log_file ?: "log", err))
@@ -243,7 +290,7 @@ static int open_outside(struct daemon *daemon)
 	if (failed(opts->window_socket, err))
 		return err;
 	err = open_socket(daemon);
-	failed(opts->socket_path, err);
+	failed(opts->socket_path ?: "--fd", err);
 	return err;
 }
 
@@ -255,9 +302,24 @@ static int open_share(struct daemon *daemon)
 		.root_fd = daemon->root_fd,
 		.proc_fd = daemon->proc_fd,
 		.cache = opts->cache,
+		.file_handles = opts->file_handles,
+		.uids = opts->uids,
+		.gids = opts->gids,
+		.submounts = opts->announce_submounts,
 		.readonly = opts->readonly,
-		.local_locks = opts->no_remote_locks,
+		.local_posix_locks = opts->no_posix_lock,
+		.local_flock = opts->no_flock,
+		/* Whether a file is in the window must not be seen. */
+		.allow_mmap = opts->allow_mmap || opts->window,
+		.allow_direct_io = opts->allow_direct_io,
+		.preserve_noatime = opts->preserve_noatime,
+		.writeback = opts->writeback,
+		.no_readdirplus = opts->no_readdirplus,
+		/* Of what is stored to the window nothing is known here. */
+		.killpriv_v2 = opts->killpriv_v2 && !opts->window,
 		.xattr = opts->xattr,
+		.xattrmap = opts->xattrmap,
+		.security_label = opts->security_label,
 		.posix_acl = opts->posix_acl,
 		.dax_attr_min = opts->dax_attr_min,
 	};
@@ -286,7 +348,7 @@ static int isolate(struct daemon *daemon)
 	close_fd(&daemon->proc_fd);
 	if (failed(daemon->opts.shared_dir, err))
 		return err;
-	err = confine_requests();
+	err = confine_requests(&daemon->opts);
 	step_failed("sandbox", err);
 	return err;
 }
@@ -344,7 +406,7 @@ static int open_queues(struct daemon *daemon)
 		return -errno;
 	daemon->requests = pool_new(daemon->queues + 1,
 				    daemon->num_queues - 1,
-				    daemon->opts.num_threads);
+				    daemon->opts.num_threads ?: 1);
 	return daemon->requests ? 0 : -errno;
 }
 
@@ -440,7 +502,7 @@ static void log_start(const struct options *opts)
 		snprintf(window, sizeof(window), "a window of %lu MiB",
 			 opts->window >> 20);
 	log_info("sharing %s as '%s' with %s, waiting on %s", opts->shared_dir,
-		 opts->tag, window, opts->socket_path);
+		 opts->tag, window, opts->socket_path ?: "what --fd names");
 	if (opts->window > TCG_WINDOW)
 		log_warn("--dax-window: a guest has room for more than %lu GiB only with KVM, on a processor with as many addresses; and its driver takes %lu GiB of its memory",
 			 TCG_WINDOW >> 30, opts->window >> 36);

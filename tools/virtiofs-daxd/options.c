@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "options.h"
+#include "options_i.h"
 
 #include <getopt.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dax/dax_map.h"
 #include "host/util.h"
@@ -13,46 +15,31 @@
 #define VERSION "unversioned"
 #endif
 
-#define TAG_MAX 36
 #define MIN_WINDOW (UINT64_C(16) << 20)
 #define MAX_WINDOW (UINT64_C(1) << 46)
-#define MAX_QUEUES 64
-#define MAX_THREADS 256
-#define MAX_GUARD_TIMEOUT 60000
-
-enum {
-	OPT_SHARED_DIR = 256,
-	OPT_SOCKET_PATH,
-	OPT_TAG,
-	OPT_CACHE,
-	OPT_DAX_WINDOW,
-	OPT_DAX_ATTR,
-	OPT_DAX_BUDGET,
-	OPT_DAX_READONLY_WINDOW,
-	OPT_WINDOW_SOCKET,
-	OPT_NOTIFICATIONS,
-	OPT_GUARD,
-	OPT_GUARD_TIMEOUT,
-	OPT_NUM_QUEUES,
-	OPT_THREAD_POOL_SIZE,
-	OPT_SANDBOX,
-	OPT_READONLY,
-	OPT_NO_REMOTE_LOCKS,
-	OPT_XATTR,
-	OPT_POSIX_ACL,
-	OPT_LOG_LEVEL,
-	OPT_LOG_FILE,
-	OPT_SYSLOG,
-	OPT_STATS_FILE,
-	OPT_VERSION,
-	OPT_HELP,
-};
 
 static const struct option long_options[] = {
 	{ "shared-dir", required_argument, NULL, OPT_SHARED_DIR },
 	{ "socket-path", required_argument, NULL, OPT_SOCKET_PATH },
+	{ "socket", required_argument, NULL, OPT_SOCKET_PATH },
+	{ "socket-group", required_argument, NULL, OPT_SOCKET_GROUP },
+	{ "fd", required_argument, NULL, OPT_FD },
 	{ "tag", required_argument, NULL, OPT_TAG },
 	{ "cache", required_argument, NULL, OPT_CACHE },
+	{ "allow-mmap", no_argument, NULL, OPT_ALLOW_MMAP },
+	{ "allow-direct-io", no_argument, NULL, OPT_ALLOW_DIRECT_IO },
+	{ "preserve-noatime", no_argument, NULL, OPT_PRESERVE_NOATIME },
+	{ "writeback", no_argument, NULL, OPT_WRITEBACK },
+	{ "no-readdirplus", no_argument, NULL, OPT_NO_READDIRPLUS },
+	{ "killpriv-v2", no_argument, NULL, OPT_KILLPRIV_V2 },
+	{ "no-killpriv-v2", no_argument, NULL, OPT_NO_KILLPRIV_V2 },
+	{ "inode-file-handles", required_argument, NULL, OPT_INODE_FILE_HANDLES },
+	{ "announce-submounts", no_argument, NULL, OPT_ANNOUNCE_SUBMOUNTS },
+	{ "no-announce-submounts", no_argument, NULL, OPT_NO_ANNOUNCE_SUBMOUNTS },
+	{ "translate-uid", required_argument, NULL, OPT_TRANSLATE_UID },
+	{ "translate-gid", required_argument, NULL, OPT_TRANSLATE_GID },
+	{ "uid-map", required_argument, NULL, OPT_UID_MAP },
+	{ "gid-map", required_argument, NULL, OPT_GID_MAP },
 	{ "dax-window", required_argument, NULL, OPT_DAX_WINDOW },
 	{ "dax-attr", required_argument, NULL, OPT_DAX_ATTR },
 	{ "dax-budget", required_argument, NULL, OPT_DAX_BUDGET },
@@ -64,59 +51,26 @@ static const struct option long_options[] = {
 	{ "num-queues", required_argument, NULL, OPT_NUM_QUEUES },
 	{ "thread-pool-size", required_argument, NULL, OPT_THREAD_POOL_SIZE },
 	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
+	{ "seccomp", required_argument, NULL, OPT_SECCOMP },
+	{ "modcaps", required_argument, NULL, OPT_MODCAPS },
+	{ "rlimit-nofile", required_argument, NULL, OPT_RLIMIT_NOFILE },
 	{ "readonly", no_argument, NULL, OPT_READONLY },
 	{ "no-remote-locks", no_argument, NULL, OPT_NO_REMOTE_LOCKS },
 	{ "xattr", no_argument, NULL, OPT_XATTR },
+	{ "xattrmap", required_argument, NULL, OPT_XATTRMAP },
+	{ "security-label", no_argument, NULL, OPT_SECURITY_LABEL },
 	{ "posix-acl", no_argument, NULL, OPT_POSIX_ACL },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "log-file", required_argument, NULL, OPT_LOG_FILE },
 	{ "syslog", no_argument, NULL, OPT_SYSLOG },
 	{ "stats-file", required_argument, NULL, OPT_STATS_FILE },
+	{ "print-capabilities", no_argument, NULL, OPT_PRINT_CAPABILITIES },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ 0 }
 };
 
-static const char usage[] =
-"Usage: virtiofs-daxd --shared-dir DIR --socket-path PATH [OPTION]...\n"
-"Share a directory with a virtual machine over virtio-fs, with a DAX window.\n"
-"\n"
-"      --shared-dir DIR         the directory\n"
-"      --socket-path PATH       the socket to which the VMM connects\n"
-"      --tag TAG                name by which the guest mounts it (myfs)\n"
-"      --cache MODE             auto, always or never (auto)\n"
-"      --dax-window SIZE        size of the window: a power of two, 16M or more\n"
-"      --dax-attr WHICH         files with DAX in a guest that asks per file:\n"
-"                               none, all, or those of SIZE and more (all)\n"
-"      --dax-budget N           most parts of files in the window at once (256;\n"
-"                               30000 with the library)\n"
-"      --window-socket PATH     the socket to which the library in the VMM connects\n"
-"      --notifications          tell the guest what changes here: needs one more\n"
-"                               virtqueue, and config_size=44, on QEMU's command line\n"
-"      --guard WHAT             none, or truncate: what takes something away from a\n"
-"                               mapped file waits until the guest has let go (none)\n"
-"      --guard-timeout MS       but no longer than this (1000)\n"
-"      --num-queues N           request queues (1)\n"
-"      --thread-pool-size N     threads that serve requests (4)\n"
-"      --sandbox MODE           none, namespace or chroot (namespace)\n"
-"      --readonly               refuse all changes\n"
-"      --dax-readonly-window    allow --dax-window with --readonly; the guest can\n"
-"                               then change the contents of files\n"
-"      --no-remote-locks        file locks are the guest's own, not seen here\n"
-"      --xattr                  extended attributes\n"
-"      --posix-acl              POSIX ACLs; implies --xattr\n"
-"      --log-level LEVEL        error, warn, info or debug (info)\n"
-"      --log-file FILE          append messages to a file\n"
-"      --syslog                 send messages to syslog\n"
-"      --stats-file FILE        write counters there on SIGUSR1 and at the end\n"
-"      --version                print the version\n"
-"      --help                   print this\n"
-"\n"
-"SIZE is in bytes, or with a suffix K, M, G or T.\n"
-"Ends with 0 on SIGTERM and when the VMM disconnects, with 1 on failure, with 2\n"
-"on a wrong command line.\n";
-
-static int __attribute__((format(printf, 1, 2))) wrong(const char *fmt, ...)
+int option_wrong(const char *fmt, ...)
 {
 	va_list args;
 
@@ -128,239 +82,173 @@ static int __attribute__((format(printf, 1, 2))) wrong(const char *fmt, ...)
 	return EXIT_USAGE;
 }
 
-/* Index of a word in a list that ends with NULL, or -1. */
-static int find_word(const char *const *words, const char *word)
-{
-	for (int i = 0; words[i]; i++)
-		if (!strcmp(words[i], word))
-			return i;
-	return -1;
-}
-
-static bool parse_cache(const char *arg, enum pt_cache *cache)
-{
-	static const char *const words[] = {
-		[PT_CACHE_AUTO] = "auto",
-		[PT_CACHE_ALWAYS] = "always",
-		[PT_CACHE_NEVER] = "never",
-		NULL
-	};
-	int i = find_word(words, arg);
-
-	*cache = i;
-	return i >= 0;
-}
-
-static bool parse_sandbox(const char *arg, enum isolation_sandbox *sandbox)
-{
-	static const char *const words[] = {
-		[ISOLATION_NONE] = "none",
-		[ISOLATION_NAMESPACE] = "namespace",
-		[ISOLATION_CHROOT] = "chroot",
-		NULL
-	};
-	int i = find_word(words, arg);
-
-	*sandbox = i;
-	return i >= 0;
-}
-
-static bool parse_dax_attr(const char *arg, uint64_t *min_size)
-{
-	if (!strcmp(arg, "none"))
-		*min_size = UINT64_MAX;
-	else if (!strcmp(arg, "all"))
-		*min_size = 0;
-	else
-		return parse_size(arg, min_size);
-	return true;
-}
-
-static bool parse_guard(const char *arg, bool *guard)
-{
-	*guard = !strcmp(arg, "truncate");
-	return *guard || !strcmp(arg, "none");
-}
-
-static bool parse_count(const char *arg, unsigned int max, unsigned int *count)
-{
-	return parse_uint(arg, max, count) && *count;
-}
-
-static bool parse_option(struct options *opts, int opt, const char *arg)
-{
-	switch (opt) {
-	case OPT_SHARED_DIR:
-		opts->shared_dir = arg;
-		return true;
-	case OPT_SOCKET_PATH:
-		opts->socket_path = arg;
-		return true;
-	case OPT_TAG:
-		opts->tag = arg;
-		return *arg && strlen(arg) <= TAG_MAX;
-	case OPT_CACHE:
-		return parse_cache(arg, &opts->cache);
-	case OPT_DAX_WINDOW:
-		return parse_size(arg, &opts->window);
-	case OPT_DAX_ATTR:
-		return parse_dax_attr(arg, &opts->dax_attr_min);
-	case OPT_DAX_BUDGET:
-		return parse_count(arg, DAX_MAP_ONE_MAP_BUDGET,
-				   &opts->dax_budget);
-	case OPT_DAX_READONLY_WINDOW:
-		opts->dax_readonly_window = true;
-		return true;
-	case OPT_WINDOW_SOCKET:
-		opts->window_socket = arg;
-		return true;
-	case OPT_NUM_QUEUES:
-		return parse_count(arg, MAX_QUEUES, &opts->num_queues);
-	case OPT_THREAD_POOL_SIZE:
-		return parse_count(arg, MAX_THREADS, &opts->num_threads);
-	case OPT_SANDBOX:
-		return parse_sandbox(arg, &opts->sandbox);
-	case OPT_READONLY:
-		opts->readonly = true;
-		return true;
-	case OPT_NO_REMOTE_LOCKS:
-		opts->no_remote_locks = true;
-		return true;
-	case OPT_POSIX_ACL:
-		opts->posix_acl = true;
-		opts->xattr = true;
-		return true;
-	case OPT_NOTIFICATIONS:
-		opts->notifications = true;
-		return true;
-	case OPT_GUARD:
-		return parse_guard(arg, &opts->guard);
-	case OPT_GUARD_TIMEOUT:
-		return parse_count(arg, MAX_GUARD_TIMEOUT,
-				   &opts->guard_timeout);
-	case OPT_XATTR:
-		opts->xattr = true;
-		return true;
-	case OPT_LOG_LEVEL:
-		return log_level_parse(arg, &opts->log_level);
-	case OPT_LOG_FILE:
-		opts->log_file = arg;
-		return true;
-	case OPT_SYSLOG:
-		opts->syslog = true;
-		return true;
-	case OPT_STATS_FILE:
-		opts->stats_file = arg;
-		return true;
-	}
-	return false;
-}
-
-#define TEXT_(macro) #macro
-#define TEXT(macro) TEXT_(macro)
-
-/* What an option of parse_option() takes, if that can be something wrong. */
-static const char *wanted(int opt)
-{
-	switch (opt) {
-	case OPT_TAG:
-		return "1 to " TEXT(TAG_MAX) " bytes";
-	case OPT_CACHE:
-		return "auto, always or never";
-	case OPT_DAX_WINDOW:
-		return "a size, as in 512M or 1G";
-	case OPT_DAX_ATTR:
-		return "none, all or a size, as in 64K";
-	case OPT_DAX_BUDGET:
-		return "1 to " TEXT(DAX_MAP_ONE_MAP_BUDGET);
-	case OPT_NUM_QUEUES:
-		return "1 to " TEXT(MAX_QUEUES);
-	case OPT_THREAD_POOL_SIZE:
-		return "1 to " TEXT(MAX_THREADS);
-	case OPT_SANDBOX:
-		return "none, namespace or chroot";
-	case OPT_GUARD:
-		return "none or truncate";
-	case OPT_GUARD_TIMEOUT:
-		return "1 to " TEXT(MAX_GUARD_TIMEOUT) " milliseconds";
-	case OPT_LOG_LEVEL:
-		return "error, warn, info or debug";
-	}
-	return "something else";
-}
-
 /* An option as the user wrote it: getopt_long() leaves a short one in optopt. */
 static int unknown_option(char **argv)
 {
 	if (optopt > 0 && optopt < OPT_SHARED_DIR)
-		return wrong("unknown option -%c", optopt);
+		return option_wrong("unknown option -%c", optopt);
 	if (optopt)
-		return wrong("%s takes no value", argv[optind - 1]);
-	return wrong("unknown option %s", argv[optind - 1]);
+		return option_wrong("%s takes no value", argv[optind - 1]);
+	return option_wrong("unknown option %s", argv[optind - 1]);
+}
+
+/* Where the VMM connects. */
+static int check_socket(const struct options *opts)
+{
+	if (opts->fd >= 0 && opts->socket_path)
+		return option_wrong("--fd and --socket-path: the VMM connects to one of them");
+	if (opts->fd >= 0 && opts->socket_group != (gid_t)-1)
+		return option_wrong("--socket-group needs --socket-path: a socket from --fd has its group");
+	if (opts->fd < 0 && !opts->socket_path)
+		return option_wrong("--socket-path is missing");
+	if (opts->socket_path && !*opts->socket_path)
+		return option_wrong("--socket-path takes a path, not ''");
+	return -1;
+}
+
+static int check_window(const struct options *opts)
+{
+	if (opts->window && (!is_power_of_2(opts->window) ||
+			     opts->window < MIN_WINDOW ||
+			     opts->window > MAX_WINDOW))
+		return option_wrong("--dax-window must be a power of two from 16M to 64T");
+	if (opts->window_socket && !opts->window)
+		return option_wrong("--window-socket needs --dax-window");
+	if (opts->dax_budget && !opts->window)
+		return option_wrong("--dax-budget needs --dax-window");
+	if (opts->dax_budget > DAX_MAP_MAX_BUDGET && !opts->window_socket)
+		return option_wrong("--dax-budget of more than 480 needs --window-socket");
+	if (opts->window && opts->readonly && !opts->dax_readonly_window &&
+	    !opts->window_socket)
+		return option_wrong("--readonly with --dax-window: the VMM lets the guest write to what it maps; use --window-socket, or say --dax-readonly-window if it may");
+	if (opts->guard && !(opts->window && opts->notifications))
+		return option_wrong("--guard needs --dax-window and --notifications");
+	if (opts->dax_readonly_window && !(opts->readonly && opts->window))
+		return option_wrong("--dax-readonly-window needs --readonly and --dax-window");
+	return -1;
 }
 
 static int check_options(const struct options *opts)
 {
+	int code;
+
 	if (!opts->shared_dir)
-		return wrong("--shared-dir is missing");
-	if (!opts->socket_path)
-		return wrong("--socket-path is missing");
-	if (!*opts->socket_path)
-		return wrong("--socket-path takes a path, not ''");
+		return option_wrong("--shared-dir is missing");
+	code = check_socket(opts);
+	if (code >= 0)
+		return code;
+	if (opts->posix_acl && (ids_any(&opts->uids) || ids_any(&opts->gids)))
+		return option_wrong("--translate-uid and --translate-gid: not with --posix-acl, as ACLs have users and groups that are not translated");
+	if (opts->posix_acl &&
+	    (xattrmap_changes(&opts->xattrmap, "system.posix_acl_access") ||
+	     xattrmap_changes(&opts->xattrmap, "system.posix_acl_default")))
+		return option_wrong("--xattrmap: not with --posix-acl, unless ACLs are left as they are, as the host obeys no others");
+	if ((opts->uid_map.nr || opts->gid_map.nr) &&
+	    (opts->sandbox != ISOLATION_NAMESPACE || !geteuid()))
+		return option_wrong("--uid-map and --gid-map are for --sandbox namespace, of another user than root");
+	if (opts->file_handles != PT_HANDLES_NEVER &&
+	    opts->isolation.caps_drop & UINT64_C(1) << CAP_DAC_READ_SEARCH)
+		return option_wrong("--modcaps: --inode-file-handles needs dac_read_search");
 	if (opts->log_file && opts->syslog)
-		return wrong("--log-file and --syslog: the log goes to one of them");
-	if (opts->window && (!is_power_of_2(opts->window) ||
-			     opts->window < MIN_WINDOW ||
-			     opts->window > MAX_WINDOW))
-		return wrong("--dax-window must be a power of two from 16M to 64T");
-	if (opts->window_socket && !opts->window)
-		return wrong("--window-socket needs --dax-window");
-	if (opts->dax_budget && !opts->window)
-		return wrong("--dax-budget needs --dax-window");
-	if (opts->dax_budget > DAX_MAP_MAX_BUDGET && !opts->window_socket)
-		return wrong("--dax-budget of more than 480 needs --window-socket");
-	if (opts->window && opts->readonly && !opts->dax_readonly_window &&
-	    !opts->window_socket)
-		return wrong("--readonly with --dax-window: the VMM lets the guest write to what it maps; use --window-socket, or say --dax-readonly-window if it may");
-	if (opts->guard && !(opts->window && opts->notifications))
-		return wrong("--guard needs --dax-window and --notifications");
-	if (opts->dax_readonly_window && !(opts->readonly && opts->window))
-		return wrong("--dax-readonly-window needs --readonly and --dax-window");
+		return option_wrong("--log-file and --syslog: the log goes to one of them");
+	return check_window(opts);
+}
+
+/* What management software asks, in the words of QEMU's vhost-user.json. */
+static void print_capabilities(void)
+{
+	puts("{\n"
+	     "  \"type\": \"fs\",\n"
+	     "  \"features\": [\n"
+	     "    \"separate-options\"\n"
+	     "  ]\n"
+	     "}");
+}
+
+/* Options that ask for something to be printed. Returns the exit code, or -1. */
+static int print_option(int opt)
+{
+	switch (opt) {
+	case 'h':
+	case OPT_HELP:
+		options_help();
+		return EXIT_DONE;
+	case 'V':
+	case OPT_VERSION:
+		puts("virtiofs-daxd " VERSION);
+		return EXIT_DONE;
+	case OPT_PRINT_CAPABILITIES:
+		print_capabilities();
+		return EXIT_DONE;
+	}
 	return -1;
+}
+
+/* -f is the only way there is, and -o comes after all others. */
+static const char short_options[] = "+:hVfdo:";
+
+static int parse_options(struct options *opts, int argc, char **argv)
+{
+	int opt, index = 0, code;
+
+	while ((opt = getopt_long(argc, argv, short_options, long_options,
+				  &index)) >= 0) {
+		if (opt == '?')
+			return unknown_option(argv);
+		if (opt == ':')
+			return option_wrong("%s needs a value",
+					    argv[optind - 1]);
+		code = print_option(opt);
+		if (code >= 0)
+			return code;
+		if (opt >= OPT_SHARED_DIR && !option_set(opts, opt, optarg))
+			return option_wrong("--%s takes %s, not '%s'",
+					    long_options[index].name,
+					    option_wants(opt), optarg);
+	}
+	if (optind < argc)
+		return option_wrong("'%s' is no option", argv[optind]);
+	return -1;
+}
+
+/* Whatever the order, these have the last word, as in virtiofsd. */
+static int parse_short_options(struct options *opts, int argc, char **argv)
+{
+	bool debug = false;
+	int opt, code = -1;
+
+	optind = 0;
+	while (code < 0 && (opt = getopt_long(argc, argv, short_options,
+					      long_options, NULL)) >= 0) {
+		debug |= opt == 'd';
+		if (opt == 'o')
+			code = options_compat(opts, optarg);
+	}
+	if (debug)
+		opts->log_level = LOG_LEVEL_DEBUG;
+	return code;
 }
 
 int options_parse(struct options *opts, int argc, char **argv)
 {
-	int opt, index;
+	int code;
 
 	*opts = (struct options){
 		.tag = "myfs",
+		.socket_group = (gid_t)-1,
+		.fd = -1,
 		.num_queues = 1,
 		.num_threads = 4,
 		.guard_timeout = 1000,
+		.announce_submounts = true,
 		.sandbox = ISOLATION_NAMESPACE,
+		.nofile = ISOLATION_NOFILE_DEFAULT,
 		.log_level = LOG_LEVEL_INFO,
 	};
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "+:", long_options, &index)) >= 0) {
-		switch (opt) {
-		case OPT_HELP:
-			fputs(usage, stdout);
-			return EXIT_DONE;
-		case OPT_VERSION:
-			puts("virtiofs-daxd " VERSION);
-			return EXIT_DONE;
-		case '?':
-			return unknown_option(argv);
-		case ':':
-			return wrong("%s needs a value", argv[optind - 1]);
-		}
-		if (!parse_option(opts, opt, optarg))
-			return wrong("--%s takes %s, not '%s'",
-				     long_options[index].name, wanted(opt),
-				     optarg);
-	}
-	if (optind < argc)
-		return wrong("'%s' is no option", argv[optind]);
-	return check_options(opts);
+	code = parse_options(opts, argc, argv);
+	if (code < 0)
+		code = parse_short_options(opts, argc, argv);
+	opts->xattr |= opts->posix_acl || opts->security_label;
+	return code < 0 ? check_options(opts) : code;
 }

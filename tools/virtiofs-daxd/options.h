@@ -10,6 +10,7 @@
 
 #include "host/isolation.h"
 #include "host/log.h"
+#include "host/users.h"
 #include "passthrough/passthrough.h"
 
 /* Exit codes. */
@@ -25,8 +26,22 @@ enum {
 struct options {
 	const char *shared_dir;
 	const char *socket_path;
+	gid_t socket_group;
+	int fd;
 	const char *tag;
 	enum pt_cache cache;
+	bool allow_mmap;
+	bool allow_direct_io;
+	bool preserve_noatime;
+	bool writeback;
+	bool no_readdirplus;
+	bool killpriv_v2;
+	enum pt_handles file_handles;
+	bool announce_submounts;
+	struct ids uids;
+	struct ids gids;
+	struct user_map uid_map;
+	struct user_map gid_map;
 	uint64_t window;
 	uint64_t dax_attr_min;
 	unsigned int dax_budget;
@@ -38,9 +53,14 @@ struct options {
 	unsigned int num_queues;
 	unsigned int num_threads;
 	enum isolation_sandbox sandbox;
+	struct isolation_options isolation;
+	unsigned int nofile;
 	bool readonly;
-	bool no_remote_locks;
+	bool no_posix_lock;
+	bool no_flock;
 	bool xattr;
+	struct xattrmap xattrmap;
+	bool security_label;
 	bool posix_acl;
 	enum log_level log_level;
 	const char *log_file;

@@ -2,6 +2,7 @@
 #include "fuse/direct.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -45,6 +46,20 @@ static ssize_t read_all(int fd, struct iovec *iov, unsigned int count,
 	return done;
 }
 
+/*
+ * What takes no whole sectors is refused by a descriptor for direct I/O. A program that
+ * asked for it is told so. But what the guest had cached has any length; a file with DAX
+ * is read and written in pieces that the guest's driver chooses; and O_DIRECT may be off
+ * since the file was opened. Returns a descriptor to do it by, or -EINVAL.
+ */
+static int open_buffered(const struct direct *direct, int fd, uint32_t flags,
+			 bool cached)
+{
+	if (!direct->map && !cached && (flags & O_DIRECT))
+		return -EINVAL;
+	return pt_file_buffered(direct->pt, fd);
+}
+
 /* The answer, of bytes that are in place, or an error. */
 static void answer_read(struct request *req, ssize_t n)
 {
@@ -52,6 +67,21 @@ static void answer_read(struct request *req, ssize_t n)
 		request_reply(req, n, NULL, 0);
 	else
 		request_reply_written(req, n);
+}
+
+/* After EINVAL: again, if direct I/O was all that was wrong. */
+static ssize_t read_buffered(const struct direct *direct, int fd,
+			     struct iovec *iov, unsigned int count,
+			     const struct fuse_read_in *in)
+{
+	int plain = open_buffered(direct, fd, in->flags, false);
+	ssize_t n;
+
+	if (plain < 0)
+		return plain;
+	n = read_all(plain, iov, count, in->offset);
+	close_fd(&plain);
+	return n;
 }
 
 /* Returns bytes, or a negative errno. */
@@ -73,6 +103,8 @@ static ssize_t read_file(const struct direct *direct, struct request *req)
 	iov_slice(&data, &count, sizeof(struct fuse_out_header), in->size);
 	n = in->offset > INT64_MAX ? -EINVAL :
 				     read_all(fd, data, count, in->offset);
+	if (n == -EINVAL && in->offset <= INT64_MAX)
+		n = read_buffered(direct, fd, data, count, in);
 	pt_file_put(direct->pt, in->fh);
 	return n;
 }
@@ -122,6 +154,25 @@ static ssize_t write_all(int fd, struct iovec *iov, unsigned int count,
 	return done;
 }
 
+/* The same, by a descriptor that takes it. */
+static ssize_t write_file(const struct direct *direct, int fd,
+			  struct iovec *iov, unsigned int count,
+			  const struct fuse_write_in *in)
+{
+	ssize_t n = write_all(fd, iov, count, in);
+	int plain;
+
+	if (n != -EINVAL)
+		return n;
+	plain = open_buffered(direct, fd, in->flags,
+			      in->write_flags & FUSE_WRITE_CACHE);
+	if (plain < 0)
+		return plain;
+	n = write_all(plain, iov, count, in);
+	close_fd(&plain);
+	return n;
+}
+
 /* Writes, and keeps right what is mapped of the file. */
 static ssize_t write_mapped(const struct direct *direct, int fd,
 			    struct iovec *iov, unsigned int count,
@@ -133,7 +184,7 @@ static ssize_t write_mapped(const struct direct *direct, int fd,
 	ssize_t n = 0;
 
 	if (!direct->map || fstat(fd, &st))
-		return write_all(fd, iov, count, in);
+		return write_file(direct, fd, iov, count, in);
 	key.dev = st.st_dev;
 	key.ino = st.st_ino;
 	/* Only the host knows where an append goes: behind what there was. */
@@ -142,7 +193,7 @@ static ssize_t write_mapped(const struct direct *direct, int fd,
 	if (start < in->offset)
 		n = dax_map_reserve(direct->map, &key, in->offset);
 	if (!n)
-		n = write_all(fd, iov, count, in);
+		n = write_file(direct, fd, iov, count, in);
 	if (n > 0)
 		dax_map_refresh(direct->map, &key, start);
 	return n;

@@ -5,6 +5,23 @@
 
 #include "dax/dax_map.h"
 
+void fuse_complete_features(struct pt *pt, uint64_t asked, void *out, size_t len)
+{
+	uint64_t can = FUSE_ALLOW_IDMAP;
+	struct fuse_init_out *init = out;
+
+	if (len < sizeof(*init))
+		return;
+	if (pt_labels(pt))
+		can |= FUSE_SECURITY_CTX;
+	if (pt_submounts(pt, asked & FUSE_SUBMOUNTS))
+		init->flags |= FUSE_SUBMOUNTS;
+	if (asked & FUSE_INIT_EXT && asked & can) {
+		init->flags |= FUSE_INIT_EXT;
+		init->flags2 |= (asked & can) >> 32;
+	}
+}
+
 void fuse_complete_init(uint64_t asked, bool one_map, void *out, size_t len)
 {
 	struct fuse_init_out *init = out;
@@ -36,15 +53,24 @@ static void complete_attr(struct pt *pt, struct fuse_attr *attr)
 		attr->flags |= FUSE_ATTR_DAX;
 }
 
-static void complete_readdirplus(struct pt *pt, char *out, size_t len)
+static void complete_entry(struct pt *pt, struct fuse_entry_out *entry)
+{
+	if (S_ISDIR(entry->attr.mode) && pt_node_submount(pt, entry->nodeid))
+		entry->attr.flags |= FUSE_ATTR_SUBMOUNT;
+}
+
+/* Of an entry without node there is nothing to complete. */
+static void complete_readdirplus(struct pt *pt, char *out, size_t len,
+				 bool dax)
 {
 	while (len >= FUSE_NAME_OFFSET_DIRENTPLUS) {
 		struct fuse_direntplus *entry = (void *)out;
 		size_t size = FUSE_DIRENTPLUS_SIZE(entry);
 
-		/* An entry without node has no attributes. */
-		if (entry->entry_out.nodeid)
+		if (entry->entry_out.nodeid && dax)
 			complete_attr(pt, &entry->entry_out.attr);
+		if (entry->entry_out.nodeid)
+			complete_entry(pt, &entry->entry_out);
 		if (size > len)
 			break;
 		out += size;
@@ -72,12 +98,21 @@ struct fuse_attr *fuse_attr_in(uint32_t opcode, void *out, size_t len)
 	return NULL;
 }
 
-void fuse_complete_attr(struct pt *pt, uint32_t opcode, void *out, size_t len)
+/* Of "." and ".." the guest has the very inode, which is no place to mount on. */
+static bool is_dot(const char *name)
+{
+	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+}
+
+void fuse_complete_attr(struct pt *pt, uint32_t opcode, const void *in, void *out,
+			size_t len, bool dax)
 {
 	struct fuse_attr *attr = fuse_attr_in(opcode, out, len);
 
-	if (attr)
+	if (attr && dax)
 		complete_attr(pt, attr);
-	else if (opcode == FUSE_READDIRPLUS)
-		complete_readdirplus(pt, out, len);
+	if (attr && opcode == FUSE_LOOKUP && !is_dot(in))
+		complete_entry(pt, out);
+	if (opcode == FUSE_READDIRPLUS)
+		complete_readdirplus(pt, out, len, dax);
 }

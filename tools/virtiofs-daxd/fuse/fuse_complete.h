@@ -21,6 +21,16 @@
 #endif
 
 /**
+ * fuse_complete_features - complete an answer to INIT by what libfuse does not know
+ * @pt: the share
+ * @asked: flags of the guest
+ * @out: struct fuse_init_out of libfuse
+ * @len: its length
+ */
+void fuse_complete_features(struct pt *pt, uint64_t asked, void *out,
+			    size_t len);
+
+/**
  * fuse_complete_init - complete an answer to INIT
  * @asked: flags of the guest
  * @one_map: the window is one map, see dax_map_one_map()
@@ -43,11 +53,14 @@ struct fuse_attr *fuse_attr_in(uint32_t opcode, void *out, size_t len);
 
 /**
  * fuse_complete_attr - complete a reply which may carry attributes
- * @pt: says which files get FUSE_ATTR_DAX
+ * @pt: says which files get FUSE_ATTR_DAX, and which FUSE_ATTR_SUBMOUNT
  * @opcode: of the request
+ * @in: what follows the header of the request
  * @out: what follows the header of the reply
  * @len: its length
+ * @dax: there is a window
  */
-void fuse_complete_attr(struct pt *pt, uint32_t opcode, void *out, size_t len);
+void fuse_complete_attr(struct pt *pt, uint32_t opcode, const void *in, void *out,
+			size_t len, bool dax);
 
 #endif

@@ -99,11 +99,21 @@ uint32_t stats_opcode(const char *name)
 	return 0;
 }
 
+/* What has no name is 0, "other". */
+static uint32_t known(uint32_t opcode)
+{
+	return opcode < ARRAY_SIZE(stats_names) && stats_names[opcode] ?
+	       opcode : 0;
+}
+
+const char *stats_name(uint32_t opcode)
+{
+	return stats_names[known(opcode)];
+}
+
 void stats_count(uint32_t opcode)
 {
-	if (opcode >= ARRAY_SIZE(stats_names) || !stats_names[opcode])
-		opcode = 0;
-	__atomic_add_fetch(&stats_counts[opcode], 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&stats_counts[known(opcode)], 1, __ATOMIC_RELAXED);
 }
 
 void stats_print_requests(FILE *out)

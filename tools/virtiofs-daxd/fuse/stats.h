@@ -25,6 +25,12 @@ void stats_count(uint32_t opcode);
 uint32_t stats_opcode(const char *name);
 
 /**
+ * stats_name - the name of an opcode, in lower case; "other" if it has none
+ * @opcode: the opcode
+ */
+const char *stats_name(uint32_t opcode);
+
+/**
  * stats_print_requests - print a line for each opcode
  * @out: where to
  */

@@ -155,18 +155,20 @@ static void complete_reply(const struct request *req, struct iovec *iov)
 	const struct fuse_init_in *in = (void *)req->body;
 	uint64_t asked;
 
-	if (!transport.direct.map)
-		return;
 	if (req->header.opcode != FUSE_INIT) {
 		fuse_complete_attr(transport.direct.pt, req->header.opcode,
-				   iov->iov_base, iov->iov_len);
+				   req->body, iov->iov_base, iov->iov_len,
+				   transport.direct.map);
 		return;
 	}
 	asked = in->flags;
 	if (asked & FUSE_INIT_EXT)
 		asked |= (uint64_t)in->flags2 << 32;
-	fuse_complete_init(asked, dax_map_one_map(transport.direct.map),
-			   iov->iov_base, iov->iov_len);
+	fuse_complete_features(transport.direct.pt, asked, iov->iov_base,
+			       iov->iov_len);
+	if (transport.direct.map)
+		fuse_complete_init(asked, dax_map_one_map(transport.direct.map),
+				   iov->iov_base, iov->iov_len);
 }
 
 /* libfuse's output: a header, and a body of at most one piece in our case. */
@@ -517,6 +519,9 @@ static bool catch_reset(const struct request *req)
 void transport_serve(struct request *req)
 {
 	stats_count(req->header.opcode);
+	log_trace("guest: request %lu: %s of node %lu, %u bytes",
+		  req->header.unique, stats_name(req->header.opcode),
+		  req->header.nodeid, req->header.len);
 	if (!catch_reset(req)) {
 		refuse(req, -EBUSY);
 		return;

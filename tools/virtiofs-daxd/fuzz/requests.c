@@ -96,7 +96,10 @@ static void open_share(const char *how)
 		.shared_dir = SHARE,
 		.root_fd = open(SHARE, O_PATH | O_DIRECTORY | O_CLOEXEC),
 		.proc_fd = -1,
+		.file_handles = PT_HANDLES_PREFER,
+		.submounts = true,
 		.xattr = true,
+		.security_label = true,
 		.posix_acl = !strcmp(how, "acl"),
 		.readonly = !strcmp(how, "readonly"),
 	};
@@ -128,7 +131,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argv;
 	log_open(LOG_LEVEL_ERROR, NULL, false);
 	signal(SIGPIPE, SIG_IGN);
-	MUST(!isolation_start() && !isolation_thread(ISOLATION_REQUESTS));
+	MUST(!isolation_start(NULL) &&
+	     !isolation_nofile(ISOLATION_NOFILE_DEFAULT) &&
+	     !isolation_thread(ISOLATION_HANDLES));
 	open_share(getenv("FUZZ_SHARE") ?: "plain");
 	open_queue();
 	return 0;

@@ -69,8 +69,7 @@ static int guard_begin(void)
 {
 	return guard_changes_open(guard.timeout) ?:
 	       isolation_thread(ISOLATION_GUARD) ?:
-	       isolation_syscalls(ISOLATION_GUARD, ISOLATION_KILL,
-				  STDERR_FILENO);
+	       isolation_syscalls(ISOLATION_GUARD, STDERR_FILENO);
 }
 
 static void guard_serve(void)

@@ -6,6 +6,9 @@
  * messages that a guest wrote. It gives up its powers in stages, each as early
  * as the work that needs them is over:
  *
+ * 0. users_enter(), if another user than root asks for a sandbox: what follows is then
+ *    done with the privileges that he has in a user namespace.
+ *
  * 1. isolation_start(), before anything else: what costs nothing. No program
  *    run from here could gain privileges, no inherited group opens a file, no
  *    inherited descriptor leads anywhere, and changing the user for a file
@@ -51,20 +54,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
-#include <linux/fuse.h>
 #include <linux/mount.h>
 #include <linux/securebits.h>
 #include <sched.h>
-#include <seccomp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/fanotify.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -73,21 +68,33 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "host/isolation.h"
+#include "host/isolation_i.h"
 #include "host/log.h"
 #include "host/util.h"
 
 /* Each file that the guest knows is a descriptor. */
-#define NOFILE_WANTED (1u << 20)
+#define NOFILE_WANTED 1000000u
 
 static const char *step = "nothing";
+
+static struct isolation_options options;
+
+void isolation_configure(const struct isolation_options *opts)
+{
+	options = *opts;
+}
+
+const struct isolation_options *isolation_options(void)
+{
+	return &options;
+}
 
 const char *isolation_step(void)
 {
 	return step;
 }
 
-static int failed(const char *what)
+int isolation_failed(const char *what)
 {
 	int error = errno;
 
@@ -107,19 +114,38 @@ static void raise_nofile(void)
 			nr_open = NOFILE_WANTED;
 		fclose(file);
 	}
-	if (nr_open > NOFILE_WANTED)
-		nr_open = NOFILE_WANTED;
-	if (getrlimit(RLIMIT_NOFILE, &limit))
+	nr_open = min(nr_open, (unsigned long)NOFILE_WANTED);
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= NOFILE_WANTED)
 		return;
 	if (limit.rlim_max < nr_open) {
-		struct rlimit more = { nr_open, nr_open };
+		const struct rlimit more = { nr_open, nr_open };
 
 		if (!setrlimit(RLIMIT_NOFILE, &more))
 			return;
 	}
-	/* No more even if it may: the guest decides how many are used. */
 	limit.rlim_cur = min(limit.rlim_max, (rlim_t)NOFILE_WANTED);
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int isolation_nofile(unsigned int wanted)
+{
+	const struct rlimit limit = { wanted, wanted };
+
+	if (wanted == ISOLATION_NOFILE_DEFAULT)
+		raise_nofile();
+	else if (wanted && setrlimit(RLIMIT_NOFILE, &limit))
+		return isolation_failed("set the number of descriptors");
+	return 0;
+}
+
+/* Closes all but the standard streams and perhaps one more. */
+static int close_others(int keep)
+{
+	if (keep < 0)
+		return close_range(STDERR_FILENO + 1, ~0U, 0);
+	return (keep > STDERR_FILENO + 1 &&
+		close_range(STDERR_FILENO + 1, keep - 1, 0)) ||
+	       close_range(keep + 1, ~0U, 0);
 }
 
 /*
@@ -127,20 +153,24 @@ static void raise_nofile(void)
  * streams stays, and these only if they are no directory. Nothing is ever read
  * from standard input.
  */
-static int close_inherited(void)
+static int close_inherited(int *keep)
 {
+	int kept = keep ? fcntl(*keep, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int err = 0;
 
-	if (null < 0)
+	if (null < 0 || (keep && kept < 0))
 		return -1;
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && !err; fd++) {
 		struct stat st;
 
-		if (fd == STDIN_FILENO || fstat(fd, &st) || S_ISDIR(st.st_mode))
+		if (fd == STDIN_FILENO || (keep && fd == *keep) ||
+		    fstat(fd, &st) || S_ISDIR(st.st_mode))
 			err = fd != null && dup2(null, fd) < 0;
 	}
-	return err || close_range(STDERR_FILENO + 1, ~0U, 0) ? -1 : 0;
+	if (keep)
+		*keep = kept;
+	return err || close_others(kept) ? -1 : 0;
 }
 
 /*
@@ -154,23 +184,22 @@ static int forbid_core(void)
 	return setrlimit(RLIMIT_CORE, &none);
 }
 
-int isolation_start(void)
+int isolation_start(int *keep)
 {
 	int bits = prctl(PR_GET_SECUREBITS);
 
-	if (close_inherited())
-		return failed("close inherited descriptors");
+	if (close_inherited(keep))
+		return isolation_failed("close inherited descriptors");
 	if (forbid_core())
-		return failed("forbid core files");
-	raise_nofile();
+		return isolation_failed("forbid core files");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return failed("forbid new privileges");
+		return isolation_failed("forbid new privileges");
 	/* Both need privileges, and are needed only with them. */
 	if (setgroups(0, NULL) && errno != EPERM)
-		return failed("drop supplementary groups");
+		return isolation_failed("drop supplementary groups");
 	if (prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP |
 		  SECBIT_NOROOT) && errno != EPERM)
-		return failed("keep capabilities when the user changes");
+		return isolation_failed("keep capabilities when the user changes");
 	return 0;
 }
 
@@ -179,7 +208,7 @@ int isolation_namespaces(enum isolation_sandbox sandbox)
 	if (sandbox != ISOLATION_NAMESPACE)
 		return 0;
 	if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
-		return failed("make namespaces (needs root; see --sandbox)");
+		return isolation_failed("make namespaces (needs root; see --sandbox)");
 	return 0;
 }
 
@@ -204,10 +233,10 @@ static int copy_share(int dir)
 	int tree = clone_tree(dir, AT_RECURSIVE);
 
 	if (tree < 0)
-		return failed("copy the mounts of the shared directory");
+		return isolation_failed("copy the mounts of the shared directory");
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE,
 		    &attr, sizeof(attr)))
-		return failed("restrict the mounts of the shared directory");
+		return isolation_failed("restrict the mounts of the shared directory");
 	return tree;
 }
 
@@ -215,6 +244,11 @@ static bool have_cap(unsigned int cap)
 {
 	return !capng_get_caps_process() &&
 	       capng_have_capability(CAPNG_EFFECTIVE, cap);
+}
+
+bool isolation_needs_users(void)
+{
+	return geteuid() && !have_cap(CAP_SYS_ADMIN);
 }
 
 static int open_dir(const char *dir)
@@ -247,7 +281,7 @@ static int open_share(enum isolation_sandbox sandbox, const char *shared_dir)
 	int tree, dir = open_dir(shared_dir);
 
 	if (dir < 0)
-		return failed("open the shared directory");
+		return isolation_failed("open the shared directory");
 	if (sandbox != ISOLATION_NAMESPACE)
 		return dir;
 	tree = copy_share(dir);
@@ -266,10 +300,10 @@ int isolation_open(enum isolation_sandbox sandbox, const char *shared_dir,
 	/* Said now: isolation_root() comes when somebody waits for us. */
 	if (sandbox != ISOLATION_NONE && !have_cap(CAP_SYS_CHROOT)) {
 		errno = EPERM;
-		return failed("change root to the shared directory");
+		return isolation_failed("change root to the shared directory");
 	}
 	*proc_fd = open_proc(sandbox);
-	return *proc_fd < 0 ? failed("open /proc/self/fd") : 0;
+	return *proc_fd < 0 ? isolation_failed("open /proc/self/fd") : 0;
 }
 
 int isolation_root(enum isolation_sandbox sandbox, int *root_fd)
@@ -279,11 +313,11 @@ int isolation_root(enum isolation_sandbox sandbox, int *root_fd)
 	if (sandbox == ISOLATION_NONE)
 		return 0;
 	if (fchdir(*root_fd) || chroot("."))
-		return failed("change root to the shared directory");
+		return isolation_failed("change root to the shared directory");
 	if (sandbox == ISOLATION_CHROOT)
 		close_fd(root_fd);
 	*root_fd = open_dir("/");
-	return *root_fd < 0 ? failed("open the new root") : 0;
+	return *root_fd < 0 ? isolation_failed("open the new root") : 0;
 }
 
 int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
@@ -299,13 +333,14 @@ int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
 		return 0;
 	if (syscall(SYS_mount_setattr, root_fd, "", AT_EMPTY_PATH |
 		    AT_RECURSIVE, &attr, sizeof(attr)))
-		return failed("make the shared directory read-only");
+		return isolation_failed("make the shared directory read-only");
 	return 0;
 }
 
 static const unsigned int request_caps[] = {
 	CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
 	CAP_SETGID, CAP_SETUID, CAP_MKNOD, CAP_SETFCAP,
+	CAP_DAC_READ_SEARCH,	/* the last: not without file handles */
 };
 
 /* The kernel opens backing files in the name of this thread. */
@@ -317,6 +352,53 @@ static const unsigned int backing_caps[] = {
 static const unsigned int guard_caps[] = {
 	CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
 };
+
+/* As libcap-ng spells them, in any case. Return: a bit, 0 for none. */
+static uint64_t cap_of(const char *name)
+{
+	int cap = capng_name_to_capability(name);
+
+	return cap < 0 || cap > CAP_LAST_CAP ? 0 : UINT64_C(1) << cap;
+}
+
+bool isolation_parse_caps(const char *text, struct isolation_options *opts)
+{
+	char word[64];
+
+	opts->caps_add = opts->caps_drop = 0;
+	for (;;) {
+		size_t len = strcspn(text, ":");
+		uint64_t cap;
+
+		if (len < 2 || len >= sizeof(word) || !strchr("+-", *text))
+			return false;
+		snprintf(word, sizeof(word), "%.*s", (int)len - 1, text + 1);
+		cap = cap_of(word);
+		if (!cap)
+			return false;
+		opts->caps_add &= ~cap;
+		opts->caps_drop &= ~cap;
+		*(*text == '+' ? &opts->caps_add : &opts->caps_drop) |= cap;
+		if (!text[len])
+			return true;
+		text += len + 1;
+	}
+}
+
+/* What requests are served with, in the end, to be had or not. */
+static size_t chosen_caps(unsigned int *caps, bool handles)
+{
+	uint64_t mask = options.caps_add;
+	size_t nr = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(request_caps) - !handles; i++)
+		mask |= UINT64_C(1) << request_caps[i];
+	mask &= ~options.caps_drop;
+	for (unsigned int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (mask & UINT64_C(1) << cap)
+			caps[nr++] = cap;
+	return nr;
+}
 
 /* Of the wanted capabilities, keep those which there are. */
 static int keep_caps(const unsigned int *caps, size_t nr)
@@ -341,6 +423,21 @@ static int keep_caps(const unsigned int *caps, size_t nr)
 		-EPERM : 0;
 }
 
+static int keep_chosen_caps(bool handles)
+{
+	unsigned int caps[CAP_LAST_CAP + 1];
+	size_t nr = chosen_caps(caps, handles);
+
+	if (capng_get_caps_process())
+		return -EINVAL;
+	for (size_t i = 0; i < nr; i++)
+		if (options.caps_add & UINT64_C(1) << caps[i] &&
+		    !capng_have_capability(CAPNG_PERMITTED, caps[i]))
+			log_warn("--modcaps: the daemon was not given '%s'",
+				 capng_capability_to_name(caps[i]));
+	return keep_caps(caps, nr);
+}
+
 int isolation_thread(enum isolation_role role)
 {
 	int ret;
@@ -350,199 +447,8 @@ int isolation_thread(enum isolation_role role)
 	else if (role == ISOLATION_GUARD)
 		ret = keep_caps(guard_caps, ARRAY_SIZE(guard_caps));
 	else
-		ret = keep_caps(request_caps, ARRAY_SIZE(request_caps));
+		ret = keep_chosen_caps(role == ISOLATION_HANDLES);
 	if (ret)
 		step = "drop capabilities";
-	return ret;
-}
-
-#define CALL(name) SCMP_SYS(name)
-
-/* Memory, threads, time, descriptors: what any thread does. */
-static const int common_calls[] = {
-	CALL(brk), CALL(clock_getres), CALL(clock_gettime),
-	CALL(clock_nanosleep), CALL(close), CALL(close_range), CALL(dup),
-	CALL(dup2), CALL(dup3), CALL(epoll_create1), CALL(epoll_ctl),
-	CALL(epoll_pwait), CALL(epoll_wait), CALL(eventfd2), CALL(exit),
-	CALL(exit_group), CALL(fcntl), CALL(fstat), CALL(futex),
-	CALL(getegid), CALL(geteuid), CALL(getgid), CALL(getpid),
-	CALL(getrandom), CALL(gettid), CALL(gettimeofday), CALL(getuid),
-	CALL(lseek), CALL(madvise), CALL(membarrier), CALL(mremap),
-	CALL(munmap), CALL(nanosleep), CALL(newfstatat), CALL(openat),
-	CALL(pipe2), CALL(poll), CALL(ppoll), CALL(pread64), CALL(preadv),
-	CALL(preadv2), CALL(pwrite64), CALL(pwritev), CALL(pwritev2),
-	CALL(read), CALL(readv), CALL(restart_syscall), CALL(rseq),
-	CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(rt_sigsuspend),
-	CALL(rt_sigtimedwait), CALL(sched_getaffinity), CALL(sched_yield),
-	CALL(set_robust_list), CALL(sigaltstack), CALL(signalfd4),
-	CALL(statx), CALL(sysinfo), CALL(time), CALL(timerfd_create),
-	CALL(timerfd_settime), CALL(uname), CALL(write), CALL(writev),
-};
-
-/* The protocol of the front-end, and files in every way. */
-static const int request_calls[] = {
-	CALL(accept4), CALL(cachestat), CALL(capget), CALL(capset), CALL(connect),
-	CALL(copy_file_range), CALL(fadvise64), CALL(fallocate), CALL(fchdir),
-	CALL(fchmod), CALL(fchmodat), CALL(fchmodat2), CALL(fchownat),
-	CALL(fdatasync), CALL(fgetxattr), CALL(flock), CALL(fstatfs),
-	CALL(fsync), CALL(ftruncate), CALL(getdents64), CALL(getsockopt),
-	CALL(getxattr), CALL(linkat), CALL(listxattr), CALL(memfd_create),
-	CALL(mkdirat), CALL(mknodat), CALL(name_to_handle_at), CALL(openat2),
-	CALL(readahead),
-	CALL(readlinkat), CALL(recvfrom), CALL(recvmsg), CALL(removexattr),
-	CALL(renameat), CALL(renameat2), CALL(sendmsg), CALL(sendto),
-	CALL(setfsgid), CALL(setfsuid), CALL(setxattr), CALL(shutdown),
-	CALL(symlinkat), CALL(sync_file_range), CALL(syncfs), CALL(umask),
-	CALL(unlinkat), CALL(utimensat),
-};
-
-/* What a file is called. */
-static const int guard_calls[] = { CALL(readlinkat) };
-
-/* libfuse's loop on /dev/fuse, and descriptors from the other threads. */
-static const int backing_calls[] = {
-	CALL(recvmsg), CALL(splice), CALL(vmsplice),
-};
-
-static int allow(scmp_filter_ctx ctx, const int *calls, size_t nr)
-{
-	int ret = 0;
-
-	/* A number below zero: the architecture has no such call. */
-	for (size_t i = 0; i < nr && !ret; i++)
-		if (calls[i] >= 0)
-			ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0);
-	return ret;
-}
-
-/* A call that is harmless with some arguments only. */
-struct call_if {
-	int call;
-	struct scmp_arg_cmp cmp;
-};
-
-static int allow_if(scmp_filter_ctx ctx, const struct call_if *calls, size_t nr)
-{
-	int ret = 0;
-
-	for (size_t i = 0; i < nr && !ret; i++)
-		ret = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].call, 1,
-				       calls[i].cmp);
-	return ret;
-}
-
-static int allow_partly(scmp_filter_ctx ctx)
-{
-	const struct call_if calls[] = {
-		/* Threads only. */
-		{ CALL(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD,
-				       CLONE_THREAD) },
-		{ CALL(unshare), SCMP_A0(SCMP_CMP_EQ, CLONE_FS) },
-		{ CALL(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
-		{ CALL(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
-		/* Single files, not all of a mount or file system. */
-		{ CALL(fanotify_mark), SCMP_A1(SCMP_CMP_MASKED_EQ,
-					       FAN_MARK_MOUNT |
-					       FAN_MARK_FILESYSTEM, 0) },
-		/* Its handler is what makes a violation end the process. */
-		{ CALL(rt_sigaction), SCMP_A0(SCMP_CMP_NE, SIGSYS) },
-		{ CALL(tgkill), SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid()) },
-		{ CALL(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0) },
-		{ CALL(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME) },
-		/* Syslog connects again if its first connection breaks. */
-		{ CALL(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX) },
-		/* Standard I/O asks whether a stream is a terminal. */
-		{ CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS) },
-	};
-	int ret;
-
-	/* Its flags are in memory; the C library then uses clone(). */
-	ret = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
-	return ret ? ret : allow_if(ctx, calls, ARRAY_SIZE(calls));
-}
-
-static int allow_backing(scmp_filter_ctx ctx)
-{
-	const struct call_if calls[] = {
-		{ CALL(ioctl), SCMP_A1(SCMP_CMP_EQ,
-				       FUSE_DEV_IOC_BACKING_OPEN) },
-		{ CALL(ioctl), SCMP_A1(SCMP_CMP_EQ,
-				       FUSE_DEV_IOC_BACKING_CLOSE) },
-	};
-	int ret = allow(ctx, backing_calls, ARRAY_SIZE(backing_calls));
-
-	return ret ? ret : allow_if(ctx, calls, ARRAY_SIZE(calls));
-}
-
-static int allow_role(scmp_filter_ctx ctx, enum isolation_role role)
-{
-	int ret = allow(ctx, common_calls, ARRAY_SIZE(common_calls));
-
-	if (!ret)
-		ret = allow_partly(ctx);
-	if (ret)
-		return ret;
-	if (role == ISOLATION_BACKING)
-		return allow_backing(ctx);
-	if (role == ISOLATION_GUARD)
-		return allow(ctx, guard_calls, ARRAY_SIZE(guard_calls));
-	return allow(ctx, request_calls, ARRAY_SIZE(request_calls)) ?:
-	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
-				SCMP_A1(SCMP_CMP_EQ, FS_IOC_FIEMAP)) ?:
-	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
-				SCMP_A1(SCMP_CMP_EQ, FS_IOC_GETFLAGS));
-}
-
-static int violation_fd = -1;
-
-/* Say which call it was, then die of the signal as without a handler. */
-static void on_violation(int sig, siginfo_t *info, void *context)
-{
-	char line[96];
-	int len;
-
-	(void)context;
-	len = snprintf(line, sizeof(line),
-		       "virtiofs-daxd: system call %d is not allowed\n",
-		       info->si_syscall);
-	if (violation_fd >= 0 && len > 0 &&
-	    write(violation_fd, line, (size_t)len) < 0)
-		violation_fd = -1;
-	/* SA_RESETHAND has restored the default action. */
-	raise(sig);
-}
-
-static int watch_violations(int log_fd)
-{
-	struct sigaction action = {
-		.sa_sigaction = on_violation,
-		.sa_flags = (int)(SA_SIGINFO | SA_RESETHAND | SA_NODEFER),
-	};
-
-	violation_fd = log_fd;
-	return sigaction(SIGSYS, &action, NULL) ? -errno : 0;
-}
-
-int isolation_syscalls(enum isolation_role role,
-		       enum isolation_violation violation, int log_fd)
-{
-	scmp_filter_ctx ctx;
-	int ret;
-
-	step = "restrict system calls";
-	if (violation == ISOLATION_KILL) {
-		ret = watch_violations(log_fd);
-		if (ret)
-			return ret;
-		ctx = seccomp_init(SCMP_ACT_TRAP);
-	} else {
-		ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	}
-	if (!ctx)
-		return -ENOMEM;
-	ret = allow_role(ctx, role);
-	if (!ret)
-		ret = seccomp_load(ctx);
-	seccomp_release(ctx);
 	return ret;
 }

@@ -6,7 +6,9 @@
 #ifndef VIRTIOFS_DAXD_ISOLATION_H
 #define VIRTIOFS_DAXD_ISOLATION_H
 
+#include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /**
  * enum isolation_sandbox - how the file system outside the share is hidden
@@ -25,11 +27,15 @@ enum isolation_sandbox {
 /**
  * enum isolation_role - which work a thread does, so what it must be able to do
  * @ISOLATION_REQUESTS: everything that touches a byte from the guest
+ * @ISOLATION_HANDLES: the same, with file handles: these lead to any file of the file
+ *	systems that the share is on, also to those outside of it, and past all
+ *	permissions
  * @ISOLATION_BACKING: the loop of the private FUSE mount, which alone keeps
  *	CAP_SYS_ADMIN (registering backing files, unmounting at the end)
  */
 enum isolation_role {
 	ISOLATION_REQUESTS,
+	ISOLATION_HANDLES,
 	ISOLATION_BACKING,
 	ISOLATION_GUARD,
 };
@@ -37,23 +43,82 @@ enum isolation_role {
 /**
  * enum isolation_violation - what becomes of a call that is not on the list
  * @ISOLATION_KILL: a line on the log descriptor, and the process ends by SIGSYS
+ * @ISOLATION_TRAP: SIGSYS alone, for a debugger
+ * @ISOLATION_LOG: it is done, and the kernel's audit log has it
+ * @ISOLATION_ALLOW: it is done: there is no list
  * @ISOLATION_EPERM: the call fails with EPERM
  */
 enum isolation_violation {
 	ISOLATION_KILL,
+	ISOLATION_TRAP,
+	ISOLATION_LOG,
+	ISOLATION_ALLOW,
 	ISOLATION_EPERM,
 };
 
+/* As many descriptors as the daemon takes by itself. */
+#define ISOLATION_NOFILE_DEFAULT UINT_MAX
+
+/**
+ * struct isolation_options - what the user wants otherwise
+ * @violation: see enum isolation_violation
+ * @caps_add: capabilities that threads of ISOLATION_REQUESTS keep as well, a bit each
+ * @caps_drop: those which they do not keep
+ */
+struct isolation_options {
+	enum isolation_violation violation;
+	uint64_t caps_add;
+	uint64_t caps_drop;
+};
+
+/**
+ * isolation_configure - choose before any stage; else all are zero
+ * @opts: copied
+ */
+void isolation_configure(const struct isolation_options *opts);
+
+/**
+ * isolation_parse_caps - read changes to the capabilities
+ * @text: as in +sys_admin:-chown
+ * @opts: where they are stored, in place of others
+ *
+ * Return: false if it makes no sense.
+ */
+bool isolation_parse_caps(const char *text, struct isolation_options *opts);
+
 /**
  * isolation_start - stage 1, first thing in main
+ * @keep: a descriptor that stays, if perhaps with another number; NULL for none
  *
- * Closes what was inherited, the standard streams apart; raises RLIMIT_NOFILE,
- * forbids core files and new privileges, clears supplementary groups. Harmless
- * without privilege.
+ * Closes what was inherited, the standard streams apart; forbids core files and
+ * new privileges, clears supplementary groups. Harmless without privilege.
  *
  * Return: 0 or a negative errno; isolation_step() names what failed.
  */
-int isolation_start(void);
+int isolation_start(int *keep);
+
+/**
+ * isolation_nofile - how many descriptors there may be; in stage 1
+ * @wanted: ISOLATION_NOFILE_DEFAULT: as many as may be, up to 1,000,000, if there
+ *	may not be more already; 0: what there is; or the limit
+ *
+ * Return: 0, or a negative errno if a limit that was named cannot be had.
+ */
+int isolation_nofile(unsigned int wanted);
+
+/**
+ * isolation_needs_users - whether namespaces can be made in a user namespace only
+ *
+ * Who has the privilege loses it for the host in one, so he needs none.
+ */
+bool isolation_needs_users(void);
+
+/**
+ * isolation_needs_users - whether namespaces can be made in a user namespace only
+ *
+ * Who has the privilege loses it for the host in one, so he needs none.
+ */
+bool isolation_needs_users(void);
 
 /**
  * isolation_namespaces - stage 2, still with the host's directories in sight
@@ -119,13 +184,11 @@ int isolation_thread(enum isolation_role role);
 /**
  * isolation_syscalls - stage 6, allow only the system calls on the list
  * @role: what the calling thread, and threads it creates later, will do
- * @violation: what happens at a call that is not on the list
  * @log_fd: descriptor for the line of ISOLATION_KILL, or -1
  *
  * Return: 0 or a negative errno.
  */
-int isolation_syscalls(enum isolation_role role,
-		       enum isolation_violation violation, int log_fd);
+int isolation_syscalls(enum isolation_role role, int log_fd);
 
 /**
  * isolation_step - what the failed stage was doing, for the error message

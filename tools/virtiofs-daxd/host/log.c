@@ -9,13 +9,14 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 /* In place of a level: the last message. */
-#define LOG_END -1
+#define LOG_END -2
 
 /* How long a thread waits, in milliseconds, when there is no room for a line. */
 #define LOG_WAIT 100
@@ -30,9 +31,11 @@ struct log_message {
 	char line[1024];
 };
 
-static const char *const log_names[] = { "error", "warn", "info", "debug" };
+static const char *const log_names[] = {
+	"error", "warn", "info", "debug", "trace"
+};
 static const int log_priorities[] = {
-	LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG
+	LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_DEBUG
 };
 
 /* Constant once log_open() has returned, which is before any thread starts. */
@@ -60,8 +63,12 @@ static struct {
 
 bool log_level_parse(const char *name, enum log_level *level)
 {
-	for (int i = 0; i <= LOG_LEVEL_DEBUG; i++) {
-		if (!strcmp(name, log_names[i])) {
+	if (!strcasecmp(name, "off")) {
+		*level = LOG_LEVEL_OFF;
+		return true;
+	}
+	for (int i = 0; i <= LOG_LEVEL_TRACE; i++) {
+		if (!strcasecmp(name, log_names[i])) {
 			*level = i;
 			return true;
 		}

@@ -9,21 +9,25 @@
 
 /**
  * enum log_level - what is worth a line, most important first
+ * @LOG_LEVEL_OFF: nothing is
  * @LOG_LEVEL_ERROR: something does not work
  * @LOG_LEVEL_WARN: something is not as it should be
  * @LOG_LEVEL_INFO: beginning and end of service
  * @LOG_LEVEL_DEBUG: each message and each map
+ * @LOG_LEVEL_TRACE: each request and its answer
  */
 enum log_level {
+	LOG_LEVEL_OFF = -1,
 	LOG_LEVEL_ERROR,
 	LOG_LEVEL_WARN,
 	LOG_LEVEL_INFO,
 	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_TRACE,
 };
 
 /**
  * log_level_parse - the level of a name
- * @name: error, warn, info or debug
+ * @name: error, warn, info, debug, trace or off, in any case
  * @level: where it is stored
  *
  * Return: false if there is no such level.
@@ -77,6 +81,12 @@ bool log_enabled(enum log_level level);
 	do {								\
 		if (log_enabled(LOG_LEVEL_DEBUG))			\
 			log_line(LOG_LEVEL_DEBUG, __VA_ARGS__);		\
+	} while (0)
+
+#define log_trace(...)							\
+	do {								\
+		if (log_enabled(LOG_LEVEL_TRACE))			\
+			log_line(LOG_LEVEL_TRACE, __VA_ARGS__);		\
 	} while (0)
 
 /* For what a guest can cause as often as it likes. */

@@ -277,6 +277,8 @@ static void request_send(struct request *req, int error,
 	pieces[0].iov_base = &header;
 	pieces[0].iov_len = sizeof(header);
 	header.len = iov_size(pieces, count + 1) + written;
+	log_trace("guest: request %lu answered: %s, %u bytes", req->unique,
+		  error ? strerror(-error) : "done", header.len);
 	queue_give(&req->ticket, pieces, count + 1, written);
 	request_free(req);
 }

@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "passthrough/passthrough_forgotten.h"
 #include "passthrough/passthrough_i.h"
 
 static double cache_timeout(enum pt_cache cache)
 {
 	switch (cache) {
 	case PT_CACHE_ALWAYS:
+	case PT_CACHE_METADATA:
 		return 86400.0;
 	case PT_CACHE_AUTO:
 		return 1.0;
@@ -39,6 +41,7 @@ struct pt *pt_new(const struct pt_options *opts)
 	pt->opts = *opts;
 	pt->opts.posix_acl = opts->posix_acl && opts->xattr;
 	pt->opts.root_fd = -1;
+	pt->forgotten.max = FORGOTTEN_MAX;
 	pt->timeout = cache_timeout(opts->cache);
 	pthread_mutex_init(&pt->lock, NULL);
 	locks_init(pt);
@@ -75,6 +78,17 @@ void pt_free(struct pt *pt)
 	free(pt);
 }
 
+bool pt_submounts(struct pt *pt, bool can)
+{
+	pt->submounts = can && pt->opts.submounts;
+	return pt->submounts;
+}
+
+bool pt_labels(const struct pt *pt)
+{
+	return pt->opts.security_label;
+}
+
 static void want(struct fuse_conn_info *conn, uint64_t flag, bool on)
 {
 	if (on)
@@ -87,21 +101,31 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct pt *pt = userdata;
 	bool acl = pt->opts.posix_acl;
+	bool plus = !pt->opts.no_readdirplus &&
+		    pt->opts.cache != PT_CACHE_NEVER;
 
 	pt_reset(pt);
 	conn->max_write = PT_IO_MAX;
-	/* Who holds a node by its number only cannot be told it was forgotten. */
-	want(conn, FUSE_CAP_EXPORT_SUPPORT, false);
-	want(conn, FUSE_CAP_NO_EXPORT_SUPPORT, true);
+	/* A node that was forgotten is found again only by a handle of the host. */
+	pt->exports = pt->root->fhandle &&
+		      (conn->capable_ext & FUSE_CAP_EXPORT_SUPPORT);
+	want(conn, FUSE_CAP_EXPORT_SUPPORT, pt->exports);
+	want(conn, FUSE_CAP_NO_EXPORT_SUPPORT, !pt->exports);
 	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
-	want(conn, FUSE_CAP_POSIX_LOCKS, !pt->opts.local_locks);
-	want(conn, FUSE_CAP_FLOCK_LOCKS, !pt->opts.local_locks);
+	want(conn, FUSE_CAP_POSIX_LOCKS, !pt->opts.local_posix_locks);
+	want(conn, FUSE_CAP_FLOCK_LOCKS, !pt->opts.local_flock);
+	/* Attributes that are not kept are of no use to a reader of names. */
+	want(conn, FUSE_CAP_READDIRPLUS, plus);
+	want(conn, FUSE_CAP_READDIRPLUS_AUTO, plus);
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
-	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, pt->opts.killpriv_v2);
+	/* The host would not know that it is one of those which a write takes. */
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, pt->opts.killpriv_v2 &&
+	     !xattrmap_changes(&pt->opts.xattrmap, "security.capability"));
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, pt->opts.writeback);
-	want(conn, FUSE_CAP_CACHE_SYMLINKS, pt->opts.cache == PT_CACHE_ALWAYS);
-	want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP,
-	     pt->opts.cache == PT_CACHE_NEVER);
+	pt->writeback = pt->opts.writeback &&
+			(conn->capable_ext & FUSE_CAP_WRITEBACK_CACHE);
+	want(conn, FUSE_CAP_CACHE_SYMLINKS, pt_keeps_names(pt));
+	want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP, pt->opts.allow_mmap);
 	want(conn, FUSE_CAP_POSIX_ACL, acl);
 	want(conn, FUSE_CAP_DONT_MASK, acl);
 	want(conn, FUSE_CAP_SETXATTR_EXT, acl);

@@ -22,6 +22,9 @@
 
 #include <fuse_lowlevel.h>
 
+#include "passthrough/passthrough_ids.h"
+#include "passthrough/passthrough_xattrmap.h"
+
 struct pt;
 
 /* The most that one READ or WRITE may carry; INIT tells the guest. */
@@ -31,12 +34,26 @@ struct pt;
  * enum pt_cache - how long the guest may keep what it was told
  * @PT_CACHE_AUTO: names and attributes for a second, data while unchanged
  * @PT_CACHE_ALWAYS: for a day: nobody else changes the directory
+ * @PT_CACHE_METADATA: names and attributes for a day; data as with the next
  * @PT_CACHE_NEVER: not at all; data of files without DAX is not cached
  */
 enum pt_cache {
 	PT_CACHE_AUTO,
 	PT_CACHE_ALWAYS,
+	PT_CACHE_METADATA,
 	PT_CACHE_NEVER,
+};
+
+/**
+ * enum pt_handles - by what the files that the guest knows are held
+ * @PT_HANDLES_NEVER: a descriptor each
+ * @PT_HANDLES_PREFER: a file handle, where there are any
+ * @PT_HANDLES_MANDATORY: a file handle; a file that has none is refused
+ */
+enum pt_handles {
+	PT_HANDLES_NEVER,
+	PT_HANDLES_PREFER,
+	PT_HANDLES_MANDATORY,
 };
 
 /**
@@ -46,14 +63,27 @@ enum pt_cache {
  * @proc_fd: O_PATH descriptor of /proc/self/fd (isolation_proc_fd()), of which
  *	pt_new() takes a copy; -1: pt_new() opens it
  * @cache: see enum pt_cache
+ * @file_handles: see enum pt_handles
+ * @submounts: let the guest tell the host's mounts from each other
  * @readonly: refuse every change with EROFS
  * @xattr: serve extended attributes
+ * @xattrmap: what they are called here; its rules belong to the caller, and stay
+ * @security_label: give what is made the label that the guest sends; needs @xattr
  * @posix_acl: let the guest check and inherit POSIX ACLs; needs @xattr
  * @writeback: let the guest collect writes (single user of the share only)
  * @killpriv_v2: offer FUSE_HANDLE_KILLPRIV_V2: saves a GETXATTR before each
  *	write, but a guest driver that then writes through memory must itself
  *	see to the set-id bits (the in-tree one of 7.3 does not, so off is safe)
- * @local_locks: leave file locks to the guest's kernel: they have no effect here
+ * @local_posix_locks: leave POSIX locks to the guest's kernel: they have no effect
+ *	here
+ * @local_flock: the same for BSD locks
+ * @allow_mmap: files may be mapped shared though their data is not cached
+ * @allow_direct_io: O_DIRECT of the guest is O_DIRECT here
+ * @preserve_noatime: O_NOATIME of the guest is O_NOATIME here, which only owners of
+ *	a file may ask for
+ * @no_readdirplus: offer no READDIRPLUS
+ * @uids: users of the guest; its ranges belong to the caller, and stay
+ * @gids: groups likewise; neither with @posix_acl, as ACLs are not translated
  * @dax_attr_min: smallest size of a regular file which gets FUSE_ATTR_DAX;
  *	0 all, UINT64_MAX none
  */
@@ -62,12 +92,23 @@ struct pt_options {
 	int root_fd;
 	int proc_fd;
 	enum pt_cache cache;
+	enum pt_handles file_handles;
+	bool submounts;
 	bool readonly;
 	bool xattr;
+	struct xattrmap xattrmap;
+	bool security_label;
 	bool posix_acl;
 	bool writeback;
 	bool killpriv_v2;
-	bool local_locks;
+	bool local_posix_locks;
+	bool local_flock;
+	bool allow_mmap;
+	bool allow_direct_io;
+	bool preserve_noatime;
+	bool no_readdirplus;
+	struct ids uids;
+	struct ids gids;
 	uint64_t dax_attr_min;
 };
 
@@ -145,6 +186,15 @@ int pt_file_fd(struct pt *pt, uint64_t fh);
 void pt_file_put(struct pt *pt, uint64_t fh);
 
 /**
+ * pt_file_buffered - a descriptor without O_DIRECT of the same file
+ * @fd: from pt_file_fd()
+ *
+ * Return: a descriptor the caller closes; -EINVAL if @fd has no O_DIRECT; or another
+ * negative errno.
+ */
+int pt_file_buffered(struct pt *pt, int fd);
+
+/**
  * pt_file_key - which host file a handle of a regular file is open on
  *
  * Return: 0 or -EBADF.
@@ -172,6 +222,22 @@ int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key);
  * pt_node_dax - whether attributes of a file carry FUSE_ATTR_DAX
  */
 bool pt_node_dax(struct pt *pt, const struct stat *st);
+
+/**
+ * pt_submounts - at FUSE_INIT: whether mounts of the host are announced
+ * @can: the guest knows of that
+ */
+bool pt_submounts(struct pt *pt, bool can);
+
+/**
+ * pt_labels - whether the guest shall send security labels
+ */
+bool pt_labels(const struct pt *pt);
+
+/**
+ * pt_node_submount - whether a directory is announced as the root of a mount
+ */
+bool pt_node_submount(struct pt *pt, uint64_t nodeid);
 
 /**
  * pt_syncfs - FUSE_SYNCFS, which libfuse 3.17 does not know
@@ -202,7 +268,8 @@ int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
  *
  * O_APPEND is taken from each request, never from the descriptor, as the guest
  * may change it on an open file; without it a file that may only be appended to
- * is not written to (EPERM). FUSE_WRITE_KILL_SUIDGID clears set-id bits.
+ * is not written to (EPERM). What the guest had cached (FUSE_WRITE_CACHE) has its
+ * place. FUSE_WRITE_KILL_SUIDGID clears set-id bits.
  *
  * Return: bytes written (may be fewer), or a negative errno.
  */

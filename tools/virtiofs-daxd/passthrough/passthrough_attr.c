@@ -14,9 +14,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "host/util.h"
 #include "passthrough/passthrough_i.h"
 
 #define ACL_PREFIX "system.posix_acl_"
+
+/* Any group will do; this is nobody's on most systems. */
+#define OTHER_GROUP 65534
 
 /* By the open file if the guest names one, else by the node. */
 static int attr_stat(struct pt *pt, fuse_ino_t ino,
@@ -30,6 +34,8 @@ static int attr_stat(struct pt *pt, fuse_ino_t ino,
 		ret = fstat(handle->fd, st) ? -errno : 0;
 	else if (node)
 		ret = node_stat(node, st);
+	if (!ret)
+		cred_seen(pt, st);
 	handle_put(pt, handle);
 	node_put(pt, node);
 	return ret;
@@ -63,24 +69,35 @@ int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
 	if (!handle)
 		node = node_get(pt, nodeid);
 	if (handle || node)
-		ret = statx(handle ? handle->fd : node->fd, "",
-			    AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
+		ret = handle ? handle->fd : node_path(node);
+	if (ret >= 0) {
+		int fd = ret;
+
+		ret = statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW |
 			    (flags & AT_STATX_SYNC_TYPE),
 			    mask & STATX_ALL, stx) ? -errno : 0;
+		if (!handle)
+			node_path_put(node, fd);
+		stx->stx_uid = ids_to_guest(&pt->opts.uids, stx->stx_uid);
+		stx->stx_gid = ids_to_guest(&pt->opts.gids, stx->stx_gid);
+	}
 	handle_put(pt, handle);
 	node_put(pt, node);
 	*timeout = pt->timeout;
 	return ret;
 }
 
-static int set_owner(const struct node *node, const struct stat *attr,
+static int set_owner(const struct pt *pt, int path, const struct stat *attr,
 		     int to_set)
 {
 	uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
 	gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
 
-	if (fchownat(node->fd, "", uid, gid,
-		     AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+	int ret = cred_owner(pt, &uid, &gid);
+
+	if (ret)
+		return ret;
+	if (fchownat(path, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	return 0;
 }
@@ -104,9 +121,9 @@ static int set_size(struct pt *pt, const struct node *node,
 }
 
 /* The name in /proc is the file itself, a symbolic link too. */
-static int set_mode(struct pt *pt, const struct node *node, mode_t mode)
+static int set_mode(struct pt *pt, int path, mode_t mode)
 {
-	if (fchmodat(pt->proc_fd, proc_name(node->fd).s, mode & 07777, 0))
+	if (fchmodat(pt->proc_fd, proc_name(path).s, mode & 07777, 0))
 		return -errno;
 	return 0;
 }
@@ -121,8 +138,7 @@ static struct timespec set_time(int to_set, int set, int now,
 	return (struct timespec){ .tv_nsec = UTIME_OMIT };
 }
 
-static int set_times(const struct node *node, const struct stat *attr,
-		     int to_set)
+static int set_times(int path, const struct stat *attr, int to_set)
 {
 	struct timespec times[] = {
 		set_time(to_set, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW,
@@ -131,7 +147,7 @@ static int set_times(const struct node *node, const struct stat *attr,
 			 attr->st_mtim),
 	};
 
-	if (utimensat(node->fd, "", times, AT_EMPTY_PATH))
+	if (utimensat(path, "", times, AT_EMPTY_PATH))
 		return -errno;
 	return 0;
 }
@@ -144,16 +160,21 @@ static int set_attr(struct pt *pt, const struct node *node,
 		    const struct handle *handle, const struct stat *attr,
 		    int to_set)
 {
-	int ret = 0;
+	int path = handle ? handle->fd : node_path(node), ret = 0;
+
+	if (path < 0)
+		return path;
 
 	if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
-		ret = set_owner(node, attr, to_set);
+		ret = set_owner(pt, path, attr, to_set);
 	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))
 		ret = set_size(pt, node, handle, attr->st_size);
 	if (!ret && (to_set & FUSE_SET_ATTR_MODE))
-		ret = set_mode(pt, node, attr->st_mode);
+		ret = set_mode(pt, path, attr->st_mode);
 	if (!ret && (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME)))
-		ret = set_times(node, attr, to_set);
+		ret = set_times(path, attr, to_set);
+	if (!handle)
+		node_path_put(node, path);
 	return ret;
 }
 
@@ -175,8 +196,12 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		ret = -ENOENT;
 	if (!ret)
 		ret = set_attr(pt, node, handle, attr, to_set);
-	if (!ret)
+	if (!ret && handle)
+		ret = fstat(handle->fd, &st) ? -errno : 0;
+	else if (!ret)
 		ret = node_stat(node, &st);
+	if (!ret)
+		cred_seen(pt, &st);
 	node_put(pt, node);
 	handle_put(pt, handle);
 	reply_attr(req, ret, &st);
@@ -187,14 +212,16 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	struct pt *pt = req_pt(req);
 	struct node *node = node_get(pt, ino);
 	char target[PATH_MAX + 1];
-	ssize_t len = -ENOENT;
+	int path = node ? node_path(node) : -ENOENT;
+	ssize_t len = path;
 
-	if (node) {
-		len = readlinkat(node->fd, "", target, sizeof(target));
+	if (path >= 0) {
+		len = readlinkat(path, "", target, sizeof(target));
 		if (len < 0)
 			len = -errno;
 		else if ((size_t)len == sizeof(target))
 			len = -ENAMETOOLONG;
+		node_path_put(node, path);
 	}
 	node_put(pt, node);
 	if (len < 0) {
@@ -241,11 +268,14 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	struct pt *pt = req_pt(req);
 	struct node *node = node_get(pt, ino);
+	int path = node ? node_path(node) : -ENOENT;
 	struct statvfs st;
-	int ret = -ENOENT;
+	int ret = path;
 
-	if (node)
-		ret = fstatvfs(node->fd, &st) ? -errno : 0;
+	if (path >= 0) {
+		ret = fstatvfs(path, &st) ? -errno : 0;
+		node_path_put(node, path);
+	}
 	node_put(pt, node);
 	if (ret)
 		fuse_reply_err(req, -ret);
@@ -257,44 +287,65 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
  * Extended attributes of an O_PATH descriptor have no system call before Linux
  * 6.13, but a name in /proc/self/fd does, and the thread may stand there.
  *
- * Return: the node with a reference, or NULL with the error in @ret.
+ * Return: the node with a reference, until xattr_end(), or NULL. @path is its
+ * descriptor or a negative errno, @host what @name is called here.
  */
 static struct node *xattr_begin(struct pt *pt, fuse_ino_t ino, const char *name,
-				int *ret)
+				struct xattr_name *host, int *path)
 {
 	struct node *node;
 
 	/* The guest does not ask again after ENOSYS, which is the point. */
-	*ret = -ENOSYS;
+	*path = -ENOSYS;
 	if (!pt->opts.xattr)
 		return NULL;
 	/* An ACL which the guest does not obey would only deceive. */
-	*ret = -EOPNOTSUPP;
+	*path = -EOPNOTSUPP;
 	if (name && !pt->opts.posix_acl &&
 	    !strncmp(name, ACL_PREFIX, strlen(ACL_PREFIX)))
 		return NULL;
-	*ret = cred_private_fs(pt);
-	if (*ret)
+	if (name) {
+		*path = xattrmap_to_host(&pt->opts.xattrmap, name, host);
+		if (*path)
+			return NULL;
+	}
+	*path = cred_private_fs(pt);
+	if (*path)
 		return NULL;
 	node = node_get(pt, ino);
-	if (!node)
-		*ret = -ENOENT;
+	*path = node ? node_path(node) : -ENOENT;
 	return node;
+}
+
+static void xattr_end(struct pt *pt, struct node *node, int path)
+{
+	if (node)
+		node_path_put(node, path);
+	node_put(pt, node);
+}
+
+/* One that is not the file's; who is the caller is not told in such a request. */
+static gid_t other_group(int path)
+{
+	struct stat st;
+
+	return fstat(path, &st) || st.st_gid != OTHER_GROUP ? OTHER_GROUP :
+	       OTHER_GROUP - 1;
 }
 
 /*
  * As for a caller who may not keep S_ISGID, if the guest says he may not: without
- * the privilege, and in the caller's group, as it may be kept in one's own.
+ * the privilege, and in another group, as it may be kept in one's own.
  */
-static int xattr_set(struct pt *pt, fuse_req_t req, const struct node *node,
-		     const char *name, const char *value, size_t size, int flags)
+static int xattr_set(struct pt *pt, int path, const char *name,
+		     const char *value, size_t size, int flags)
 {
 	bool kill = request_acl_kill_sgid() && pt_drop_fsetid();
 	int ret = 0;
 
 	if (kill)
-		setfsgid(fuse_req_ctx(req)->gid);
-	if (setxattr(proc_name(node->fd).s, name, value, size, flags))
+		setfsgid(other_group(path));
+	if (setxattr(proc_name(path).s, name, value, size, flags))
 		ret = -errno;
 	if (kill) {
 		setfsgid(pt->gid);
@@ -307,28 +358,32 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		 const char *value, size_t size, int flags)
 {
 	struct pt *pt = req_pt(req);
-	int ret;
-	struct node *node = xattr_begin(pt, ino, name, &ret);
+	struct xattr_name host;
+	int path, ret;
+	struct node *node = xattr_begin(pt, ino, name, &host, &path);
 
+	ret = min(path, 0);
 	if (!ret && pt->opts.readonly)
 		ret = -EROFS;
 	if (!ret)
-		ret = xattr_set(pt, req, node, name, value, size, flags);
-	node_put(pt, node);
+		ret = xattr_set(pt, path, host.s, value, size, flags);
+	xattr_end(pt, node, path);
 	fuse_reply_err(req, -ret);
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct pt *pt = req_pt(req);
-	int ret;
-	struct node *node = xattr_begin(pt, ino, name, &ret);
+	struct xattr_name host;
+	int path, ret;
+	struct node *node = xattr_begin(pt, ino, name, &host, &path);
 
+	ret = min(path, 0);
 	if (!ret && pt->opts.readonly)
 		ret = -EROFS;
-	if (!ret && removexattr(proc_name(node->fd).s, name))
+	if (!ret && removexattr(proc_name(path).s, host.s))
 		ret = -errno;
-	node_put(pt, node);
+	xattr_end(pt, node, path);
 	fuse_reply_err(req, -ret);
 }
 
@@ -349,23 +404,27 @@ static void reply_xattr(fuse_req_t req, ssize_t ret, const char *buf,
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct pt *pt = req_pt(req);
-	int error;
-	struct node *node = xattr_begin(pt, ino, name, &error);
+	struct xattr_name host;
+	int path;
+	struct node *node = xattr_begin(pt, ino, name, &host, &path);
 	char *buf = NULL;
-	ssize_t ret = error;
+	ssize_t ret = min(path, 0);
 
+	/* What may not be set is not there, rather than something to complain of. */
+	if (ret == -EPERM)
+		ret = -ENODATA;
 	if (size > XATTR_SIZE_MAX)
 		size = XATTR_SIZE_MAX;
-	if (!error && size) {
+	if (!ret && size) {
 		buf = malloc(size);
 		ret = buf ? 0 : -ENOMEM;
 	}
 	if (!ret) {
-		ret = getxattr(proc_name(node->fd).s, name, buf, size);
+		ret = getxattr(proc_name(path).s, host.s, buf, size);
 		if (ret < 0)
 			ret = -errno;
 	}
-	node_put(pt, node);
+	xattr_end(pt, node, path);
 	reply_xattr(req, ret, buf, size);
 	free(buf);
 }
@@ -390,26 +449,28 @@ static ssize_t xattr_hide_acl(char *list, ssize_t len)
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct pt *pt = req_pt(req);
-	int error;
-	struct node *node = xattr_begin(pt, ino, NULL, &error);
+	int path;
+	struct node *node = xattr_begin(pt, ino, NULL, NULL, &path);
 	char *buf = NULL;
-	ssize_t ret = error;
+	ssize_t ret = min(path, 0);
 
 	/* The whole list, as its length is known only when it is filtered. */
-	if (!error) {
+	if (!ret) {
 		buf = malloc(XATTR_LIST_MAX + 1);
 		ret = buf ? 0 : -ENOMEM;
 	}
 	if (!ret) {
-		ret = listxattr(proc_name(node->fd).s, buf, XATTR_LIST_MAX);
+		ret = listxattr(proc_name(path).s, buf, XATTR_LIST_MAX);
 		if (ret < 0)
 			ret = -errno;
 		else
 			buf[ret] = '\0';
 	}
+	if (ret > 0)
+		ret = xattrmap_to_guest(&pt->opts.xattrmap, buf, ret);
 	if (ret > 0 && !pt->opts.posix_acl)
 		ret = xattr_hide_acl(buf, ret);
-	node_put(pt, node);
+	xattr_end(pt, node, path);
 	reply_xattr(req, ret, buf, size);
 	free(buf);
 }

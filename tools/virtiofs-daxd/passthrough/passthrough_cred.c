@@ -64,10 +64,26 @@ static int fsgid_set(gid_t gid)
 	return (gid_t)setfsgid((gid_t)-1) == gid ? 0 : -EPERM;
 }
 
-static bool cred_same(const struct pt *pt, const struct fuse_ctx *ctx)
+int cred_owner(const struct pt *pt, uid_t *uid, gid_t *gid)
 {
-	return !pt->switch_creds ||
-	       (ctx->uid == pt->uid && ctx->gid == pt->gid);
+	int ret = 0;
+
+	if (*uid != (uid_t)-1)
+		ret = ids_to_host(&pt->opts.uids, *uid, uid);
+	if (!ret && *gid != (gid_t)-1)
+		ret = ids_to_host(&pt->opts.gids, *gid, gid);
+	return ret;
+}
+
+void cred_seen(const struct pt *pt, struct stat *st)
+{
+	st->st_uid = ids_to_guest(&pt->opts.uids, st->st_uid);
+	st->st_gid = ids_to_guest(&pt->opts.gids, st->st_gid);
+}
+
+static bool cred_same(const struct pt *pt, uid_t uid, gid_t gid)
+{
+	return !pt->switch_creds || (uid == pt->uid && gid == pt->gid);
 }
 
 static int cred_switch(const struct pt *pt, uid_t uid, gid_t gid)
@@ -75,9 +91,10 @@ static int cred_switch(const struct pt *pt, uid_t uid, gid_t gid)
 	/* -1 would mean "tell me": a guest must not become the daemon by it. */
 	if (uid == (uid_t)-1 || gid == (gid_t)-1)
 		return -EINVAL;
-	if (fsgid_set(gid))
+	/* In a user namespace there may be no root: then it is who runs the daemon. */
+	if (fsgid_set(gid) && gid)
 		return -EPERM;
-	if (fsuid_set(uid)) {
+	if (fsuid_set(uid) && uid) {
 		fsgid_set(pt->gid);
 		return -EPERM;
 	}
@@ -86,32 +103,37 @@ static int cred_switch(const struct pt *pt, uid_t uid, gid_t gid)
 
 int cred_enter(struct pt *pt, fuse_req_t req)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	int ret;
+	uid_t uid = fuse_req_ctx(req)->uid;
+	gid_t gid = fuse_req_ctx(req)->gid;
+	int ret = cred_owner(pt, &uid, &gid);
 
+	if (ret)
+		return ret;
 	/* With ACLs the host applies the umask, where no default ACL does. */
 	if (pt->opts.posix_acl) {
 		ret = cred_private_fs(pt);
 		if (ret)
 			return ret;
 	}
-	if (!cred_same(pt, ctx)) {
-		ret = cred_switch(pt, ctx->uid, ctx->gid);
+	if (!cred_same(pt, uid, gid)) {
+		ret = cred_switch(pt, uid, gid);
 		if (ret)
 			return ret;
 	}
 	if (pt->opts.posix_acl)
-		umask(ctx->umask & 07777);
+		umask(fuse_req_ctx(req)->umask & 07777);
 	return 0;
 }
 
 void cred_leave(struct pt *pt, fuse_req_t req)
 {
+	uid_t uid = fuse_req_ctx(req)->uid;
+	gid_t gid = fuse_req_ctx(req)->gid;
 	int saved = errno;
 
 	if (pt->opts.posix_acl)
 		umask(0);
-	if (!cred_same(pt, fuse_req_ctx(req))) {
+	if (!cred_owner(pt, &uid, &gid) && !cred_same(pt, uid, gid)) {
 		setfsuid(pt->uid);
 		setfsgid(pt->gid);
 	}

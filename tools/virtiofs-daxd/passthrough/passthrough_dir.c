@@ -12,7 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/util.h"
 #include "passthrough/passthrough_i.h"
+#include "passthrough/passthrough_label.h"
 
 /* What one getdents64() may bring, and what one reply may hold. */
 #define DIRENTS_SIZE (32u << 10)
@@ -24,29 +26,35 @@
 
 /*
  * The directory in which a name is to be changed.
- * Return: a reference, or NULL with the error to answer in @ret.
+ * Return: a reference, until node_done(), or NULL. @path is its descriptor, or the
+ * error to answer.
  */
 static struct node *dir_for_change(struct pt *pt, fuse_ino_t ino,
-				   const char *name, int *ret)
+				   const char *name, int *path)
 {
 	struct node *dir;
 
-	*ret = -EROFS;
+	*path = -EROFS;
 	if (pt->opts.readonly)
 		return NULL;
-	*ret = -EINVAL;
+	*path = -EINVAL;
 	if (!name_valid(name))
 		return NULL;
-	*ret = -ENOENT;
 	dir = node_get(pt, ino);
-	if (dir && dir->type != S_IFDIR) {
-		*ret = -ENOTDIR;
-		node_put(pt, dir);
-		dir = NULL;
-	}
-	if (dir)
-		*ret = 0;
+	if (!dir)
+		*path = -ENOENT;
+	else if (dir->type != S_IFDIR)
+		*path = -ENOTDIR;
+	else
+		*path = node_path(dir);
 	return dir;
+}
+
+static void node_done(struct pt *pt, struct node *node, int path)
+{
+	if (node)
+		node_path_put(node, path);
+	node_put(pt, node);
 }
 
 static void reply_entry(fuse_req_t req, int ret,
@@ -69,9 +77,11 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int ret = -ENOENT;
 
 	if (dir)
-		ret = node_lookup(pt, dir, name, &e);
+		ret = pt->exports && name_dot(name) ?
+		      node_lookup_dot(pt, dir, name, &e) :
+		      node_lookup(pt, dir, name, &e);
 	/* Only who has the share alone may trust that a name stays absent. */
-	if (dir && ret == -ENOENT && pt->opts.cache == PT_CACHE_ALWAYS) {
+	if (dir && ret == -ENOENT && pt_keeps_names(pt)) {
 		e = (struct fuse_entry_param){ .entry_timeout = pt->timeout };
 		ret = 0;
 	}
@@ -120,18 +130,22 @@ static void make_entry(fuse_req_t req, fuse_ino_t parent, const char *name,
 {
 	struct pt *pt = req_pt(req);
 	struct fuse_entry_param e;
-	int ret;
-	struct node *dir = dir_for_change(pt, parent, name, &ret);
+	int path, ret;
+	struct node *dir = dir_for_change(pt, parent, name, &path);
 
+	ret = min(path, 0);
 	if (!ret)
 		ret = fd_probe(pt) ?: cred_enter(pt, req);
 	if (!ret) {
-		ret = make_at(dir->fd, name, make);
+		ret = make_at(path, name, make);
 		cred_leave(pt, req);
 	}
 	if (!ret)
+		ret = label_made(pt, path, name, make->target ||
+				 !S_ISDIR(make->mode) ? 0 : AT_REMOVEDIR);
+	if (!ret)
 		ret = node_lookup(pt, dir, name, &e);
-	node_put(pt, dir);
+	node_done(pt, dir, path);
 	reply_entry(req, ret, &e);
 }
 
@@ -166,22 +180,20 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
 {
 	struct pt *pt = req_pt(req);
 	struct node *node = node_get(pt, ino);
+	int from = node ? node_path(node) : -ENOENT;
 	struct fuse_entry_param e;
-	int ret;
-	struct node *dir = dir_for_change(pt, parent, name, &ret);
+	int path, ret;
+	struct node *dir = dir_for_change(pt, parent, name, &path);
 
-	if (!ret && !node)
-		ret = -ENOENT;
-	if (!ret)
-		ret = fd_probe(pt);
+	ret = min(path, 0) ?: min(from, 0) ?: fd_probe(pt);
 	/* Follows the name in /proc, which is the file, never further. */
-	if (!ret && linkat(pt->proc_fd, proc_name(node->fd).s, dir->fd, name,
+	if (!ret && linkat(pt->proc_fd, proc_name(from).s, path, name,
 			   AT_SYMLINK_FOLLOW))
 		ret = -errno;
 	if (!ret)
 		ret = node_lookup(pt, dir, name, &e);
-	node_put(pt, dir);
-	node_put(pt, node);
+	node_done(pt, dir, path);
+	node_done(pt, node, from);
 	reply_entry(req, ret, &e);
 }
 
@@ -189,12 +201,13 @@ static void remove_entry(fuse_req_t req, fuse_ino_t parent, const char *name,
 			 int flags)
 {
 	struct pt *pt = req_pt(req);
-	int ret;
-	struct node *dir = dir_for_change(pt, parent, name, &ret);
+	int path, ret;
+	struct node *dir = dir_for_change(pt, parent, name, &path);
 
-	if (!ret && unlinkat(dir->fd, name, flags))
+	ret = min(path, 0);
+	if (!ret && unlinkat(path, name, flags))
 		ret = -errno;
-	node_put(pt, dir);
+	node_done(pt, dir, path);
 	fuse_reply_err(req, -ret);
 }
 
@@ -212,18 +225,17 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	       fuse_ino_t newparent, const char *newname, unsigned int flags)
 {
 	struct pt *pt = req_pt(req);
-	struct node *to = NULL;
-	int ret;
-	struct node *from = dir_for_change(pt, parent, name, &ret);
+	int path, to_path, ret;
+	struct node *from = dir_for_change(pt, parent, name, &path);
+	struct node *to = dir_for_change(pt, newparent, newname, &to_path);
 
-	if (!ret)
-		to = dir_for_change(pt, newparent, newname, &ret);
+	ret = min(path, 0) ?: min(to_path, 0);
 	if (!ret && (flags & ~RENAME_FLAGS))
 		ret = -EINVAL;
-	if (!ret && renameat2(from->fd, name, to->fd, newname, flags))
+	if (!ret && renameat2(path, name, to_path, newname, flags))
 		ret = -errno;
-	node_put(pt, from);
-	node_put(pt, to);
+	node_done(pt, from, path);
+	node_done(pt, to, to_path);
 	fuse_reply_err(req, -ret);
 }
 
@@ -242,7 +254,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	if (pt->opts.cache == PT_CACHE_ALWAYS) {
+	if (pt_keeps_names(pt)) {
 		fi->cache_readdir = 1;
 		fi->keep_cache = 1;
 	}
@@ -285,16 +297,11 @@ static int dir_fill(struct pt *pt, struct handle *handle, off_t off)
 	return 0;
 }
 
-static bool is_dot(const char *name)
-{
-	return !strcmp(name, ".") || !strcmp(name, "..");
-}
-
 /* What lies above the share is nobody's business. */
 static ino_t dirent_ino(struct pt *pt, const struct handle *handle,
 			const struct dirent64 *d)
 {
-	if (handle->node == pt->root && is_dot(d->d_name))
+	if (handle->node == pt->root && name_dot(d->d_name))
 		return pt->root->key.ino;
 	return d->d_ino;
 }
@@ -321,7 +328,7 @@ static size_t dir_add_plus(fuse_req_t req, struct handle *handle,
 	/* Look up only what is sent, or the guest could not forget it. */
 	if (len > size)
 		return len;
-	if (is_dot(d->d_name) ||
+	if (name_dot(d->d_name) ||
 	    node_lookup(pt, handle->node, d->d_name, &e)) {
 		e = (struct fuse_entry_param){
 			.attr.st_ino = dirent_ino(pt, handle, d),

@@ -10,25 +10,30 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/util.h"
 #include "passthrough/passthrough_i.h"
+#include "passthrough/passthrough_label.h"
 
 /*
  * Flags of the guest's open() that mean something to the host file. O_APPEND is
  * taken from each write (see pt_write()), unless the file may do nothing but
  * grow; O_DIRECT concerns the guest's cache, and its buffers need not suit the
- * host; O_NOFOLLOW and others that act on names have been dealt with.
+ * host, and O_NOATIME may not be allowed, so these two have options; O_NOFOLLOW and
+ * others that act on names have been dealt with.
  */
-#define OPEN_FLAGS (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME)
+#define OPEN_FLAGS (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC)
 
 /* One request must not keep a thread for ever; the guest asks for the rest. */
 #define COPY_MAX (256u << 20)
 
 static int open_flags(const struct pt *pt, int flags)
 {
-	int host = flags & OPEN_FLAGS;
+	int known = OPEN_FLAGS | (pt->opts.allow_direct_io ? O_DIRECT : 0) |
+		    (pt->opts.preserve_noatime ? O_NOATIME : 0);
+	int host = flags & known;
 
 	/* Pages that are partly written are read first. */
-	if (pt->opts.writeback && (flags & O_ACCMODE) == O_WRONLY)
+	if (pt->writeback && (flags & O_ACCMODE) == O_WRONLY)
 		host = (host & ~O_ACCMODE) | O_RDWR;
 	return host;
 }
@@ -80,6 +85,7 @@ static void open_cache(struct pt *pt, struct node *node, int fd,
 	case PT_CACHE_AUTO:
 		fi->keep_cache = unchanged;
 		break;
+	case PT_CACHE_METADATA:
 	case PT_CACHE_NEVER:
 		/*
 		 * Means nothing for a file the guest has in the window; there
@@ -121,8 +127,11 @@ static int open_node(struct pt *pt, struct node *node, int flags)
 		return -EROFS;
 	dropped = request_kill_suidgid() && pt_drop_fsetid();
 	fd = node_reopen(pt, node, open_flags(pt, flags));
-	/* chattr +a: the host insists on what the guest asked for anyway. */
-	if (fd == -EPERM && (flags & O_APPEND))
+	/*
+	 * chattr +a: the host insists on what the guest asked for anyway. But who
+	 * writes whole pages later on does not append.
+	 */
+	if (fd == -EPERM && (flags & O_APPEND) && !pt->writeback)
 		fd = node_reopen(pt, node, open_flags(pt, flags) | O_APPEND);
 	if (dropped)
 		pt_regain_fsetid();
@@ -146,19 +155,36 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		open_undo(pt, fi->fh);
 }
 
+/* With its label, or it is gone again. Takes the descriptor on failure. */
+static int create_label(struct pt *pt, int dir, const char *name, int fd)
+{
+	int ret = label_set(pt, fd);
+
+	if (!ret)
+		return fd;
+	if (name)
+		unlinkat(dir, name, 0);
+	close(fd);
+	return ret;
+}
+
 /* Make a file as the requester. Return: descriptor or negative errno. */
 static int create_as(fuse_req_t req, struct node *dir, const char *name,
 		     int flags, mode_t mode)
 {
 	struct pt *pt = req_pt(req);
-	int fd = fd_probe(pt) ?: cred_enter(pt, req);
+	int path = node_path(dir);
+	int fd = min(path, 0) ?: fd_probe(pt) ?: cred_enter(pt, req);
 
-	if (fd)
-		return fd;
-	fd = openat(dir->fd, name, flags | O_CLOEXEC, mode & 07777);
-	if (fd < 0)
-		fd = -errno;
-	cred_leave(pt, req);
+	if (!fd) {
+		fd = openat(path, name, flags | O_CLOEXEC, mode & 07777);
+		if (fd < 0)
+			fd = -errno;
+		cred_leave(pt, req);
+	}
+	if (fd >= 0)
+		fd = create_label(pt, path, flags & O_CREAT ? name : NULL, fd);
+	node_path_put(dir, path);
 	return fd;
 }
 
@@ -322,11 +348,12 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 /*
  * Through a descriptor that is open for appending the host would append whatever
  * the offset is. Who means another place may not write, if the file still may only
- * grow, and writes there otherwise.
+ * grow, and writes there otherwise. What the guest
+ * had cached was appended there, and has its place.
  */
-static int append_flag(int fd, uint32_t flags)
+static int append_flag(int fd, uint32_t flags, uint32_t write_flags)
 {
-	if (flags & O_APPEND)
+	if ((flags & O_APPEND) && !(write_flags & FUSE_WRITE_CACHE))
 		return RWF_APPEND;
 	return fcntl(fd, F_GETFL) & O_APPEND ? RWF_NOAPPEND : 0;
 }
@@ -336,7 +363,8 @@ ssize_t pt_write(int fd, const struct iovec *iov, int iovcnt, off_t off,
 {
 	bool dropped = (write_flags & FUSE_WRITE_KILL_SUIDGID) &&
 		       pt_drop_fsetid();
-	ssize_t ret = pwritev2(fd, iov, iovcnt, off, append_flag(fd, flags));
+	ssize_t ret = pwritev2(fd, iov, iovcnt, off,
+			       append_flag(fd, flags, write_flags));
 	int error = errno;
 
 	if (dropped)
@@ -372,7 +400,8 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *bufv,
 {
 	struct pt *pt = req_pt(req);
 	struct handle *handle = handle_get(pt, fi->fh, S_IFREG);
-	uint32_t kill = request_kill_suidgid() ? FUSE_WRITE_KILL_SUIDGID : 0;
+	uint32_t how = (request_kill_suidgid() ? FUSE_WRITE_KILL_SUIDGID : 0) |
+		       (fi->writepage ? FUSE_WRITE_CACHE : 0);
 	struct iovec iov;
 	void *copy = NULL;
 	ssize_t ret = -EBADF;
@@ -382,7 +411,7 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *bufv,
 		ret = write_data(bufv, &iov, &copy);
 	if (!ret)
 		ret = pt_write(handle->fd, &iov, 1, off, (uint32_t)fi->flags,
-			       kill);
+			       how);
 	handle_put(pt, handle);
 	free(copy);
 	if (ret < 0)

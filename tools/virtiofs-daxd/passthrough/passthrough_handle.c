@@ -3,6 +3,7 @@
  * Handles: the open files and directories of the guest.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -121,6 +122,18 @@ int pt_file_fd(struct pt *pt, uint64_t fh)
 	struct handle *handle = handle_get(pt, fh, S_IFREG);
 
 	return handle ? handle->fd : -EBADF;
+}
+
+int pt_file_buffered(struct pt *pt, int fd)
+{
+	int flags = fcntl(fd, F_GETFL), plain;
+
+	if (flags < 0 || !(flags & O_DIRECT))
+		return -EINVAL;
+	plain = openat(pt->proc_fd, proc_name(fd).s,
+		       (flags & (O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC)) |
+		       O_CLOEXEC);
+	return plain < 0 ? -errno : plain;
 }
 
 int pt_file_key(struct pt *pt, uint64_t fh, struct pt_key *key)

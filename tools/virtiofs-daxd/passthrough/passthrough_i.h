@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the passthrough_*.c files share. Calls go one way:
- * passthrough -> {dir, file, attr} -> {lock, cred, request} -> handle -> node -> table.
+ * passthrough -> {dir, dot, file, attr} -> {lock, label, cred, request} -> handle ->
+ * node -> {fhandle, forgotten, ids, table, xattrmap} -> fd.
  * The files about locks share more: passthrough_lock.h.
  *
  * Locks: pt->locks.mutex before pt->lock; handle->lock before pt->lock. No lock
@@ -18,6 +19,8 @@
 #include "passthrough/passthrough.h"
 #include "passthrough/passthrough_table.h"
 
+struct fhandle;
+struct label;
 struct lock_owner;
 struct lock_waiter;
 
@@ -38,24 +41,34 @@ struct stamp {
 /**
  * struct node - a file of the share that the guest knows
  * @obj: id and references
- * @fd: O_PATH descriptor; keeps the host from reusing the inode number
+ * @fd: O_PATH descriptor, which keeps the host from reusing the inode number; or -1
+ * @fhandle: or else what names the file, as long as it exists; constant
  * @key: device and inode number; constant
  * @mnt: id of the host mount it was found through; constant
  * @type: S_IFMT bits; constant
+ * @submount: a directory that is the root of a mount, below the share's; constant
  * @nlookup: how often the guest was told the id and has not forgotten it;
  *	under pt->lock
  * @hash_next: under pt->lock
+ * @forgotten: in pt->forgotten; under pt->lock, like the next two
+ * @older: forgotten before this one
+ * @newer: forgotten after it
  * @stamp: under pt->lock
  * @owners: POSIX lock owners; under pt->locks.mutex; see &pt.node_gone
  */
 struct node {
 	struct object obj;
 	int fd;
+	struct fhandle *fhandle;
 	struct pt_key key;
 	uint64_t mnt;
 	mode_t type;
+	bool submount;
 	uint64_t nlookup;
 	struct node *hash_next;
+	bool forgotten;
+	struct node *older;
+	struct node *newer;
 	struct stamp stamp;
 	struct lock_owner *owners;
 };
@@ -111,24 +124,44 @@ struct lock_table {
 };
 
 /**
+ * struct forgotten - nodes which the guest may ask for by their number
+ * @oldest: under pt->lock, as all but @max
+ * @latest: the other end
+ * @nr: of these
+ * @max: how many there may be; constant
+ */
+struct forgotten {
+	struct node *oldest;
+	struct node *latest;
+	unsigned int nr;
+	unsigned int max;
+};
+
+/**
  * struct pt - one served share
  * @opts: constant
  * @proc_fd: O_PATH of /proc/self/fd; constant
  * @uid: user the daemon runs as; constant
  * @gid: group the daemon runs as; constant
  * @switch_creds: whether it may act as other users; constant
+ * @writeback: FUSE_WRITEBACK_CACHE was negotiated; changes at FUSE_INIT only
  * @setxattr_ext: FUSE_SETXATTR_EXT was negotiated; changes at FUSE_INIT only
+ * @submounts: mounts are announced; changes at FUSE_INIT only
+ * @exports: the guest may hand out file handles; changes at FUSE_INIT only
+ * @no_fhandles: there is no way to open file handles; atomic
  * @nr_dirents: handles with &handle.dirents; atomic
  * @timeout: for entries and attributes, in seconds; constant
  * @root: the share; constant
  * @node_gone: called with a node that nobody has any more, before it is freed: it
  *	takes away what others keep with it; constant
- * @lock: protects @nodes, @handles and @hash; innermost
+ * @lock: protects @nodes, @handles, @hash and @mounts; innermost
  * @nodes: by node id
  * @handles: by file handle
  * @hash: nodes by key
  * @hash_size: a power of two
  * @hash_count: nodes in @hash
+ * @mounts: of files that have file handles
+ * @forgotten: nodes with @exports
  * @locks: file locks
  */
 struct pt {
@@ -137,7 +170,11 @@ struct pt {
 	uid_t uid;
 	gid_t gid;
 	bool switch_creds;
+	bool writeback;
 	bool setxattr_ext;
+	bool submounts;
+	bool exports;
+	bool no_fhandles;
 	unsigned int nr_dirents;
 	double timeout;
 	struct node *root;
@@ -148,12 +185,21 @@ struct pt {
 	struct node **hash;
 	size_t hash_size;
 	size_t hash_count;
+	struct mount *mounts;
+	struct forgotten forgotten;
 	struct lock_table locks;
 };
 
 static inline struct pt *req_pt(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
+}
+
+/* Whether nobody else changes what the guest knows of names and attributes. */
+static inline bool pt_keeps_names(const struct pt *pt)
+{
+	return pt->opts.cache == PT_CACHE_ALWAYS ||
+	       pt->opts.cache == PT_CACHE_METADATA;
 }
 
 static inline struct proc_name proc_name(int fd)
@@ -238,6 +284,18 @@ void node_forget(struct pt *pt, uint64_t nodeid, uint64_t count);
 int node_reopen(struct pt *pt, const struct node *node, int flags);
 
 /**
+ * node_path - borrow an O_PATH descriptor of a node
+ *
+ * Return: a descriptor until node_path_put(), or a negative errno.
+ */
+int node_path(const struct node *node);
+
+/**
+ * node_path_put - give back what node_path() has returned, if only an errno
+ */
+void node_path_put(const struct node *node, int fd);
+
+/**
  * node_stat - stat() of a node
  *
  * Return: 0 or a negative errno.
@@ -262,9 +320,24 @@ void nodes_reset(struct pt *pt);
 void nodes_free(struct pt *pt);
 
 /**
+ * name_dot - whether a name is "." or ".."
+ */
+bool name_dot(const char *name);
+
+/**
  * name_valid - whether a name is one component that stays in its directory
  */
 bool name_valid(const char *name);
+
+/* passthrough_dot.c */
+
+/**
+ * node_lookup_dot - node_lookup() for "." of any file, or ".." of a directory
+ *
+ * What a guest asks if it has a node by its number only.
+ */
+int node_lookup_dot(struct pt *pt, struct node *node, const char *name,
+		    struct fuse_entry_param *e);
 
 /* passthrough_handle.c */
 
@@ -340,6 +413,18 @@ void cred_leave(struct pt *pt, fuse_req_t req);
  */
 int cred_private_fs(struct pt *pt);
 
+/**
+ * cred_owner - who somebody of the guest is here; -1 is nobody, and stays that
+ *
+ * Return: 0 or a negative errno.
+ */
+int cred_owner(const struct pt *pt, uid_t *uid, gid_t *gid);
+
+/**
+ * cred_seen - have attributes say who the owner is in the guest
+ */
+void cred_seen(const struct pt *pt, struct stat *st);
+
 /* passthrough_request.c */
 
 /**
@@ -351,6 +436,11 @@ bool request_kill_suidgid(void);
  * request_acl_kill_sgid - whether a SETXATTR at hand asks to clear S_ISGID
  */
 bool request_acl_kill_sgid(void);
+
+/**
+ * request_label - the security label that came with the request at hand
+ */
+const struct label *request_label(void);
 
 /* passthrough_lock.c and passthrough_wait.c */
 

@@ -25,10 +25,10 @@ void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	int error = 0;
 
 	(void)ino;
-	if (!pt->opts.local_locks)
+	if (!pt->opts.local_posix_locks)
 		handle = handle_get(pt, fi->fh, S_IFREG);
 	if (!handle) {
-		fuse_reply_err(req, pt->opts.local_locks ? ENOSYS : EBADF);
+		fuse_reply_err(req, pt->opts.local_posix_locks ? ENOSYS : EBADF);
 		return;
 	}
 	pthread_mutex_lock(&pt->locks.mutex);
@@ -93,7 +93,7 @@ void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	int error = EBADF;
 
 	(void)ino;
-	if (pt->opts.local_locks) {
+	if (pt->opts.local_posix_locks) {
 		error = ENOSYS;
 	} else if (handle) {
 		struct lock_waiter proto = {
@@ -132,7 +132,7 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 	(void)ino;
 	if (!handle)
 		handle = handle_get(pt, fi->fh, S_IFDIR);
-	if (pt->opts.local_locks) {
+	if (pt->opts.local_flock) {
 		error = ENOSYS;
 	} else if (handle) {
 		struct lock_waiter proto = {

@@ -2,7 +2,8 @@
 /*
  * Nodes: the files of the share that the guest knows.
  *
- * A node is an O_PATH descriptor. A name is used once, to find it, as a single
+ * A node is an O_PATH descriptor, or a file handle by which there is one while it is
+ * needed. A name is used once, to find it, as a single
  * component that is never followed if it is a symbolic link; from then on the
  * file is reached through its descriptor, so that renaming it or putting a link
  * in its way on the host leads nowhere else. Real descriptors are opened through
@@ -14,25 +15,25 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "host/util.h"
+#include "passthrough/passthrough_fhandle.h"
+#include "passthrough/passthrough_forgotten.h"
 #include "passthrough/passthrough_i.h"
 
 #define HASH_MIN 256
 
-/* Descriptors that the guest's nodes and handles leave over; a quarter if less */
-#define FD_RESERVE ((rlim_t)1024)
-/* More than are opened while something is created, by all threads */
-#define FD_PROBE 16
-
 bool name_valid(const char *name)
 {
-	return name[0] && !strchr(name, '/') && strcmp(name, ".") &&
-	       strcmp(name, "..");
+	return name[0] && !strchr(name, '/') && !name_dot(name);
+}
+
+bool name_dot(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
 struct node *node_get(struct pt *pt, uint64_t nodeid)
@@ -53,9 +54,11 @@ struct node *node_ref(struct pt *pt, struct node *node)
 	return node;
 }
 
-static void node_free(struct node *node)
+static void node_free(struct pt *pt, struct node *node)
 {
-	close(node->fd);
+	if (node->fd >= 0)
+		close(node->fd);
+	fhandle_free(pt, node->fhandle);
 	free(node);
 }
 
@@ -71,14 +74,40 @@ void node_put(struct pt *pt, struct node *node)
 	if (!last)
 		return;
 	pt->node_gone(pt, node);
-	node_free(node);
+	node_free(pt, node);
 }
 
 int node_stat(const struct node *node, struct stat *st)
 {
-	if (fstatat(node->fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
-		return -errno;
-	return 0;
+	int fd = node_path(node), ret = 0;
+
+	if (fd < 0)
+		return fd;
+	if (fstatat(fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		ret = -errno;
+	node_path_put(node, fd);
+	return ret;
+}
+
+int node_path(const struct node *node)
+{
+	return node->fd >= 0 ? node->fd : fhandle_open(node->fhandle, O_PATH);
+}
+
+void node_path_put(const struct node *node, int fd)
+{
+	if (fd >= 0 && fd != node->fd)
+		close(fd);
+}
+
+static int node_open(struct pt *pt, const struct node *node, int flags)
+{
+	int fd;
+
+	if (node->fhandle)
+		return fhandle_open(node->fhandle, flags);
+	fd = openat(pt->proc_fd, proc_name(node->fd).s, flags);
+	return fd < 0 ? -errno : fd;
 }
 
 int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key)
@@ -90,6 +119,15 @@ int pt_node_key(struct pt *pt, uint64_t nodeid, struct pt_key *key)
 	*key = node->key;
 	node_put(pt, node);
 	return 0;
+}
+
+bool pt_node_submount(struct pt *pt, uint64_t nodeid)
+{
+	struct node *node = pt->submounts ? node_get(pt, nodeid) : NULL;
+	bool submount = node && node->submount && node != pt->root;
+
+	node_put(pt, node);
+	return submount;
 }
 
 bool pt_node_dax(struct pt *pt, const struct stat *st)
@@ -108,13 +146,11 @@ int node_reopen(struct pt *pt, const struct node *node, int flags)
 	flags = (flags & ~O_NOFOLLOW) | O_CLOEXEC;
 	/* To be read is a change, too. Only the owner may ask that it is none. */
 	if (pt->opts.readonly) {
-		fd = openat(pt->proc_fd, proc_name(node->fd).s,
-			    flags | O_NOATIME);
-		if (fd >= 0 || errno != EPERM)
-			return fd < 0 ? -errno : fd;
+		fd = node_open(pt, node, flags | O_NOATIME);
+		if (fd != -EPERM)
+			return fd;
 	}
-	fd = openat(pt->proc_fd, proc_name(node->fd).s, flags);
-	return fd < 0 ? -errno : fd;
+	return node_open(pt, node, flags);
 }
 
 /* The chain a key belongs to. Caller holds pt->lock. */
@@ -176,20 +212,33 @@ static void node_kill(struct pt *pt, struct node *node)
 		p = &(*p)->hash_next;
 	*p = node->hash_next;
 	pt->hash_count--;
+	forgotten_remove(pt, node);
 	node->nlookup = 0;
 	table_kill(&pt->nodes, &node->obj);
 }
 
+/*
+ * Whether they are one file. A descriptor keeps the number for its file; of what has
+ * a handle only, another file may have the number by now.
+ */
+static bool node_same(const struct node *node, const struct node *other)
+{
+	if (node->key.ino != other->key.ino || node->key.dev != other->key.dev ||
+	    node->mnt != other->mnt)
+		return false;
+	return !node->fhandle ||
+	       (other->fhandle && fhandle_same(node->fhandle, other->fhandle));
+}
+
 /* The live node of a file, with a reference and a lookup. */
-static struct node *node_find(struct pt *pt, const struct pt_key *key,
-			      uint64_t mnt)
+static struct node *node_find(struct pt *pt, const struct node *like)
 {
 	struct node *node;
 
-	for (node = *node_chain(pt, key); node; node = node->hash_next) {
-		if (node->key.ino != key->ino || node->key.dev != key->dev ||
-		    node->mnt != mnt)
+	for (node = *node_chain(pt, &like->key); node; node = node->hash_next) {
+		if (!node_same(node, like))
 			continue;
+		forgotten_remove(pt, node);
 		node->obj.refs++;
 		node->nlookup++;
 		break;
@@ -197,41 +246,52 @@ static struct node *node_find(struct pt *pt, const struct pt_key *key,
 	return node;
 }
 
-static struct node *node_new(int fd, const struct stat *st, uint64_t mnt)
+/* What statx() says of a file beyond its attributes. */
+struct place {
+	uint64_t mnt;
+	bool mount_root;
+};
+
+/* Takes the descriptor. */
+static struct node *node_new(int fd, struct fhandle *fhandle,
+			     const struct stat *st, const struct place *place)
 {
 	struct node *node = calloc(1, sizeof(*node));
 
+	if (!node || fhandle)
+		close_fd(&fd);
 	if (!node)
 		return NULL;
 	node->fd = fd;
+	node->fhandle = fhandle;
 	node->key = (struct pt_key){ .dev = st->st_dev, .ino = st->st_ino };
-	node->mnt = mnt;
+	node->mnt = place->mnt;
 	node->type = st->st_mode & S_IFMT;
+	node->submount = place->mount_root && node->type == S_IFDIR;
 	node->nlookup = 1;
 	return node;
 }
 
-/* Find or make the node of an O_PATH descriptor; takes the descriptor. */
-static struct node *node_of(struct pt *pt, int fd, const struct stat *st,
-			    uint64_t mnt)
+/* Find or make the node of an O_PATH descriptor; takes that, and the handle. */
+static struct node *node_of(struct pt *pt, int fd, struct fhandle *fhandle,
+			    const struct stat *st, const struct place *place)
 {
-	struct pt_key key = { .dev = st->st_dev, .ino = st->st_ino };
-	struct node *fresh = node_new(fd, st, mnt);
+	struct node *fresh = node_new(fd, fhandle, st, place);
 	struct node *node = NULL;
 
 	if (!fresh) {
-		close(fd);
+		fhandle_free(pt, fhandle);
 		return NULL;
 	}
 	pthread_mutex_lock(&pt->lock);
-	node = node_find(pt, &key, mnt);
+	node = node_find(pt, fresh);
 	if (!node && !table_add(&pt->nodes, &fresh->obj)) {
 		node_hash(pt, fresh);
 		node = fresh;
 	}
 	pthread_mutex_unlock(&pt->lock);
 	if (node != fresh)
-		node_free(fresh);
+		node_free(pt, fresh);
 	return node;
 }
 
@@ -259,8 +319,8 @@ static void stat_of(struct stat *st, const struct statx *stx)
 	};
 }
 
-/* stat() and the mount id in one call; 0 where the host cannot tell. */
-static int fd_stat(int fd, struct stat *st, uint64_t *mnt)
+/* stat() and the mount in one call; its id is 0 where the host cannot tell. */
+static int fd_stat(int fd, struct stat *st, struct place *place)
 {
 	struct statx stx;
 
@@ -268,61 +328,34 @@ static int fd_stat(int fd, struct stat *st, uint64_t *mnt)
 		  STATX_BASIC_STATS | STATX_MNT_ID, &stx))
 		return -errno;
 	stat_of(st, &stx);
-	*mnt = stx.stx_mask & STATX_MNT_ID ? stx.stx_mnt_id : 0;
+	place->mnt = stx.stx_mask & STATX_MNT_ID ? stx.stx_mnt_id : 0;
+	place->mount_root = stx.stx_attributes & stx.stx_attributes_mask &
+			    STATX_ATTR_MOUNT_ROOT;
 	return 0;
-}
-
-/* The lowest that is free is taken, so the number tells how many are not. */
-static int fd_leaves(int fd, rlim_t part, rlim_t most)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) ||
-	    (rlim_t)fd < limit.rlim_cur - min(limit.rlim_cur / part, most))
-		return 0;
-	return -EMFILE;
-}
-
-int fd_spared(int fd)
-{
-	return fd_leaves(fd, 4, FD_RESERVE);
-}
-
-int fd_spared_by_window(int fd)
-{
-	return fd_leaves(fd, 8, FD_RESERVE / 2);
-}
-
-int fd_probe(const struct pt *pt)
-{
-	int fd = fcntl(pt->proc_fd, F_DUPFD_CLOEXEC, 0), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = fd_spared(fd + FD_PROBE);
-	close(fd);
-	return ret;
 }
 
 int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 {
+	struct fhandle *fhandle;
+	struct place place;
 	struct node *node;
-	uint64_t mnt;
 	int ret;
 
 	*e = (struct fuse_entry_param){
 		.attr_timeout = pt->timeout,
 		.entry_timeout = pt->timeout,
 	};
-	ret = fd_spared(fd) ?: fd_stat(fd, &e->attr, &mnt);
+	ret = fd_spared(fd) ?: fd_stat(fd, &e->attr, &place) ?:
+	      fhandle_of(pt, fd, e->attr.st_mode & S_IFMT, place.mnt, &fhandle);
 	if (ret) {
 		close(fd);
 		return ret;
 	}
-	node = node_of(pt, fd, &e->attr, mnt);
+	node = node_of(pt, fd, fhandle, &e->attr, &place);
 	if (!node)
 		return -ENOMEM;
 	e->ino = node->obj.id;
+	cred_seen(pt, &e->attr);
 	node_put(pt, node);
 	return 0;
 }
@@ -334,19 +367,42 @@ int node_lookup(struct pt *pt, struct node *dir, const char *name,
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
-	long fd;
+	int path, fd;
 
 	if (!name_valid(name))
 		return -EINVAL;
-	fd = syscall(SYS_openat2, dir->fd, name, &how, sizeof(how));
+	path = node_path(dir);
+	if (path < 0)
+		return path;
+	fd = (int)syscall(SYS_openat2, path, name, &how, sizeof(how));
 	if (fd < 0)
-		return -errno;
-	return node_lookup_fd(pt, (int)fd, e);
+		fd = -errno;
+	node_path_put(dir, path);
+	return fd < 0 ? fd : node_lookup_fd(pt, fd, e);
+}
+
+/*
+ * Kill a node that the guest has forgotten, or keep it, and kill the oldest of too many.
+ * Caller holds pt->lock. Return: that one with a reference, or NULL.
+ */
+static struct node *node_forgotten(struct pt *pt, struct node *node)
+{
+	if (!pt->exports || !node->fhandle) {
+		node_kill(pt, node);
+		return NULL;
+	}
+	forgotten_add(pt, node);
+	node = forgotten_excess(pt);
+	if (node) {
+		node->obj.refs++;
+		node_kill(pt, node);
+	}
+	return node;
 }
 
 void node_forget(struct pt *pt, uint64_t nodeid, uint64_t count)
 {
-	struct node *node;
+	struct node *node, *gone = NULL;
 
 	pthread_mutex_lock(&pt->lock);
 	node = (struct node *)table_get(&pt->nodes, nodeid);
@@ -354,9 +410,10 @@ void node_forget(struct pt *pt, uint64_t nodeid, uint64_t count)
 	if (node && node != pt->root) {
 		node->nlookup -= count < node->nlookup ? count : node->nlookup;
 		if (!node->nlookup)
-			node_kill(pt, node);
+			gone = node_forgotten(pt, node);
 	}
 	pthread_mutex_unlock(&pt->lock);
+	node_put(pt, gone);
 	node_put(pt, node);
 }
 

@@ -11,6 +11,7 @@
 
 #include "host/util.h"
 #include "passthrough/passthrough_i.h"
+#include "passthrough/passthrough_label.h"
 
 /* No buffer is made for more than this; the operations have less, or room. */
 #define REPLY_MAX (16u << 20)
@@ -82,6 +83,7 @@ static const struct layout layouts[] = {
 static _Thread_local struct {
 	bool kill_suidgid;
 	bool acl_kill_sgid;
+	struct label label;
 } hints;
 
 bool request_kill_suidgid(void)
@@ -92,6 +94,11 @@ bool request_kill_suidgid(void)
 bool request_acl_kill_sgid(void)
 {
 	return hints.acl_kill_sgid;
+}
+
+const struct label *request_label(void)
+{
+	return &hints.label;
 }
 
 /* Whether @nr strings, each with its NUL, lie in @buf. */
@@ -232,6 +239,26 @@ static int body_check(uint32_t opcode, const char *body, size_t len, bool ext)
 	return 0;
 }
 
+/* What makes something may have more behind its names. */
+static int label_check(const struct pt *pt, const struct fuse_in_header *in,
+		       const char *body, size_t len)
+{
+	size_t ext = in->total_extlen * (size_t)8;
+
+	if (!ext || !pt->opts.security_label)
+		return 0;
+	switch (in->opcode) {
+	case FUSE_CREATE:
+	case FUSE_MKDIR:
+	case FUSE_MKNOD:
+	case FUSE_SYMLINK:
+	case FUSE_TMPFILE:
+		return ext > len ? -EINVAL :
+		       label_parse(body + len - ext, ext, &hints.label);
+	}
+	return 0;
+}
+
 int pt_request(struct pt *pt, const void *buf, size_t len)
 {
 	const struct fuse_in_header *in = buf;
@@ -252,5 +279,6 @@ int pt_request(struct pt *pt, const void *buf, size_t len)
 	    !names_fit(body + layout->fixed, len - layout->fixed,
 		       layout->names))
 		return -EINVAL;
-	return body_check(in->opcode, body, len, pt->setxattr_ext);
+	return label_check(pt, in, body, len) ?:
+	       body_check(in->opcode, body, len, pt->setxattr_ext);
 }

@@ -29,7 +29,12 @@ static bool refused(int code, const char *const *options, const char *text)
 static void wrong_options(void)
 {
 	REFUSED(2, "unknown option --nonsense", "--nonsense");
-	REFUSED(2, "unknown option -o", "-ofoo");
+	REFUSED(2, "unknown option -x", "-xfoo");
+	REFUSED(2, "unknown option -o foo", "-ofoo");
+	REFUSED(2, "unknown option -o foo=", "-o", "xattr,foo=1");
+	REFUSED(2, "-o cache takes auto, always, metadata or never, not 'yes'",
+		"-o", "cache=yes");
+	REFUSED(2, "-o needs a value", "-o");
 	REFUSED(2, "--readonly=x takes no value", "--readonly=x");
 	REFUSED(2, "--tag needs a value", "--tag");
 	REFUSED(2, "--help", "--nonsense");
@@ -48,10 +53,10 @@ static void wrong_values(void)
 	REFUSED(2, "--window-socket needs --dax-window", "--window-socket",
 		"/none/window");
 	REFUSED(2, "--num-queues takes 1 to 64, not '0'", "--num-queues", "0");
-	REFUSED(2, "--thread-pool-size takes 1 to 256, not 'x'",
+	REFUSED(2, "--thread-pool-size takes 0 to 256, not 'x'",
 		"--thread-pool-size", "x");
 	REFUSED(2, "--tag takes 1 to 36 bytes, not ''", "--tag", "");
-	REFUSED(2, "--cache takes auto, always or never, not 'yes'",
+	REFUSED(2, "--cache takes auto, always, metadata or never, not 'yes'",
 		"--cache", "yes");
 	REFUSED(2, "--dax-window takes a size, as in 512M or 1G, not '1Z'",
 		"--dax-window", "1Z");
@@ -64,8 +69,39 @@ static void wrong_values(void)
 		"--guard-timeout", "0");
 	REFUSED(2, "--sandbox takes none, namespace or chroot, not 'jail'",
 		"--sandbox", "jail");
-	REFUSED(2, "--log-level takes error, warn, info or debug, not 'all'",
+	REFUSED(2, "--log-level takes error, warn, info, debug, trace or off, not 'all'",
 		"--log-level", "all");
+	REFUSED(2, "--seccomp takes none, kill, log or trap, not 'yes'",
+		"--seccomp", "yes");
+	REFUSED(2, "--rlimit-nofile takes 0 or a number of descriptors, not '-1'",
+		"--rlimit-nofile=-1");
+	REFUSED(2, "--modcaps: --inode-file-handles needs dac_read_search",
+		"--modcaps=-dac_read_search", "--inode-file-handles=prefer");
+	REFUSED(2, "--modcaps takes capabilities, as in +sys_admin:-chown, not 'chown'",
+		"--modcaps", "chown");
+	REFUSED(2, "--modcaps takes capabilities, as in +sys_admin:-chown, not '+chown:'",
+		"--modcaps", "+chown:");
+	REFUSED(2, "--modcaps takes capabilities, as in +sys_admin:-chown, not '-nonsense'",
+		"--modcaps=-nonsense");
+}
+
+static void wrong_descriptors(void)
+{
+	REFUSED(2, "--fd takes the number of a descriptor, not '-1'", "--fd=-1");
+	REFUSED(2, "--socket-group needs --socket-path", "--socket-group",
+		"root");
+	REFUSED(1, "--fd 99: no such descriptor is open", "--fd", "99");
+	REFUSED(1, "--fd 1: no Unix stream socket that listens", "--fd", "1");
+}
+
+static void wrong_sockets(void)
+{
+	REFUSED(2, "--socket-group takes the name of a group, not 'nonesuch'",
+		"--socket-group", "nonesuch");
+	REFUSED(2, "--fd and --socket-path", "--fd", "7");
+	fe_inherits = true;
+	wrong_descriptors();
+	fe_inherits = false;
 }
 
 static void paths_are_named(void)
@@ -95,11 +131,12 @@ static void privileges_are_named(void)
 	fe_daemon = path;
 	fe_kill(&fe);
 	CHECK(fd >= 0 && !setgid(65534) && !setuid(65534));
-	REFUSED(1, "needs root; see --sandbox", "--log-level", "info");
 	REFUSED(1, "change root to the shared directory", "--sandbox",
 		"chroot");
 	REFUSED(1, "--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse)",
 		"--sandbox", "none", "--dax-window", "64M");
+	REFUSED(1, "--dax-window needs root (CAP_SYS_ADMIN and /dev/fuse)",
+		"--dax-window", "64M");
 }
 
 /* QEMU and the guest do not say why such a window is not there. */
@@ -166,6 +203,7 @@ static void a_device_that_is_too_small_is_told(void)
 static const struct fs_test tests[] = {
 	TEST(wrong_options),
 	TEST(wrong_values),
+	TEST(wrong_sockets),
 	TEST(paths_are_named),
 	TEST(errors_at_the_start_are_seen),
 	TEST(a_window_without_room_is_named),

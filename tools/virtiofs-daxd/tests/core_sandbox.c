@@ -345,6 +345,14 @@ static void no_way_out_for_want_of_library(void)
 	check_held(8);
 }
 
+/* Nor for the thread that starts before the VMM has connected. */
+static void no_way_out_by_an_inherited_socket(void)
+{
+	fe_inherits = true;
+	check_ways_out(namespace_window, true);
+	fe_inherits = false;
+}
+
 /* What whoever starts the daemon has open is not for a guest. */
 static void nothing_is_inherited(void)
 {
@@ -462,6 +470,7 @@ static const struct fs_test tests[] = {
 	TEST(no_way_out_with_library),
 	TEST(no_way_out_of_chroot_with_library),
 	TEST(no_way_out_for_want_of_library),
+	TEST(no_way_out_by_an_inherited_socket),
 	TEST(nothing_is_inherited),
 	TEST(socket_goes_once_connected),
 	TEST(socket_goes_without_front_end),

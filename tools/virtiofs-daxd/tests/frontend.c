@@ -39,6 +39,8 @@ const char *fe_base = "/tmp";
 struct frontend *fe_beside;
 unsigned int fe_user;
 bool fe_window_socket;
+bool fe_inherits;
+bool fe_compat;
 bool fe_deaf;
 
 /* ---- the daemon's process ---- */
@@ -59,10 +61,38 @@ static void fe_paths(struct frontend *fe)
 	pthread_cond_init(&fe->changed, NULL);
 }
 
+/* As who starts the daemon and makes the socket, systemd for example. */
+static void fe_listen(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int sock = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	if (bind(sock, (struct sockaddr *)&addr, sizeof(addr)) ||
+	    listen(sock, 1) || dup2(sock, FE_FD) < 0)
+		_exit(127);
+}
+
+static int fe_socket_options(const char **argv, const char *sock)
+{
+	if (fe_inherits) {
+		static char number[8];
+
+		fe_listen(sock);
+		snprintf(number, sizeof(number), "%d", FE_FD);
+		argv[0] = "--fd";
+		argv[1] = number;
+	} else {
+		argv[0] = "--socket-path";
+		argv[1] = sock;
+	}
+	return 2;
+}
+
 static void fe_exec(struct frontend *fe, const char *const *options)
 {
-	const char *argv[32];
-	char sock[96], log[96], window[96];
+	const char *argv[40];
+	char sock[96], log[96], window[96], source[128];
 	int n = 0, fd;
 
 	snprintf(sock, sizeof(sock), "%s/sock", fe->dir);
@@ -71,10 +101,10 @@ static void fe_exec(struct frontend *fe, const char *const *options)
 	dup2(fd, STDOUT_FILENO);
 	dup2(fd, STDERR_FILENO);
 	argv[n++] = fe_daemon;
-	argv[n++] = "--shared-dir";
-	argv[n++] = fe->share;
-	argv[n++] = "--socket-path";
-	argv[n++] = sock;
+	snprintf(source, sizeof(source), "source=%s", fe->share);
+	argv[n++] = fe_compat ? "-o" : "--shared-dir";
+	argv[n++] = fe_compat ? source : fe->share;
+	n += fe_socket_options(argv + n, sock);
 	if (fe_window_socket) {
 		snprintf(window, sizeof(window), "%s/window", fe->dir);
 		argv[n++] = "--window-socket";
@@ -777,6 +807,9 @@ void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 		.opcode = opcode,
 		.unique = ++fe->unique,
 		.nodeid = nodeid,
+		.total_extlen = fe->extlen,
+		.uid = fe->uid,
+		.gid = fe->gid,
 		.pid = getpid(),
 	};
 	if (in_len)
@@ -822,13 +855,18 @@ int fe_request(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 
 int fe_init(struct frontend *fe, struct fuse_init_out *out)
 {
+	return fe_init_flags(fe, FUSE_MAP_ALIGNMENT | FUSE_INIT_EXT |
+			     FUSE_HAS_INODE_DAX, out);
+}
+
+int fe_init_flags(struct frontend *fe, uint64_t flags, struct fuse_init_out *out)
+{
 	struct fuse_init_in in = {
 		.major = FUSE_KERNEL_VERSION,
 		.minor = FUSE_KERNEL_MINOR_VERSION,
 		.max_readahead = 1 << 20,
-		.flags = FUSE_MAX_PAGES | FUSE_MAP_ALIGNMENT | FUSE_INIT_EXT |
-			 FUSE_DO_READDIRPLUS,
-		.flags2 = FUSE_HAS_INODE_DAX >> 32,
+		.flags = FUSE_MAX_PAGES | FUSE_DO_READDIRPLUS | (uint32_t)flags,
+		.flags2 = flags >> 32,
 	};
 
 	return fe_request(fe, FUSE_INIT, 0, &in, sizeof(in), out, sizeof(*out),

@@ -53,6 +53,9 @@ struct fe_queue {
  * @held: one waits for @hold
  * @refuse: MAP is answered with failure
  * @maps_wrong: asked for by the daemon, whatever the guest wants
+ * @extlen: what the header says of extensions, in units of 8 bytes
+ * @uid: who asks
+ * @gid: his group
  * @keep_fd: leave the descriptor of the last MAP in @last_fd
  */
 struct frontend {
@@ -79,6 +82,9 @@ struct frontend {
 	bool held;
 	bool refuse;
 	bool keep_fd;
+	uint16_t extlen;
+	uint32_t uid;
+	uint32_t gid;
 	int last_fd;
 	uint64_t unique;
 };
@@ -97,6 +103,11 @@ extern unsigned int fe_user;
 
 /* What the daemon is told of the library's socket: "window" in the test's @dir. */
 extern bool fe_window_socket;
+
+/* The daemon is told of the socket by --fd FE_FD, of the share by -o source=. */
+#define FE_FD 7
+extern bool fe_inherits;
+extern bool fe_compat;
 
 /* The guest does not know of notifications, whatever the daemon offers. */
 extern bool fe_deaf;
@@ -190,6 +201,9 @@ void fe_request_begin(struct frontend *fe, uint32_t opcode, uint64_t nodeid,
 int fe_request_end(struct frontend *fe, void *out, size_t out_len, size_t *got);
 
 int fe_init(struct frontend *fe, struct fuse_init_out *out);
+/* The same of a guest that knows of these features. */
+int fe_init_flags(struct frontend *fe, uint64_t flags,
+		  struct fuse_init_out *out);
 /* Looks a name of the share's root up. Returns the node id, 0 on failure. */
 uint64_t fe_lookup(struct frontend *fe, const char *name,
 		   struct fuse_entry_out *entry);

@@ -7,11 +7,14 @@ FS_OBJECTS = $(filter-out $(O)/main.o,$(OBJECTS))
 check: check-fs
 
 # Each prints TAP; a failure is told once all have run. All run with sanitizers
-# too, also that which looks for leaks.
+# too, also that which looks for leaks. Those of the operations run once more with
+# nodes that are file handles.
 tests: $(FS_TESTS:%=$(O)/tests/%) fs-sanitized
 check-fs: $(FS_TESTS:%=$(O)/tests/%) fs-sanitized
 	@for d in $(O) $(O)/sanitize; do for t in $(FS_TESTS); do \
 		echo "$$d/tests/$$t"; \
+	done; for t in fs_ops fs_raw; do \
+		echo "FS_FILE_HANDLES=1 $$d/tests/$$t"; \
 	done; done | tests/each $(AT_ONCE)
 
 fs-sanitized: core-sanitized

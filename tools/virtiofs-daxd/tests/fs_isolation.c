@@ -67,12 +67,17 @@ static int child(int (*fn)(void))
 	return status;
 }
 
+static bool enter_as(enum isolation_role role, enum isolation_sandbox sandbox,
+		     int *root, int *proc)
+{
+	return !isolation_start(NULL) && !isolation_namespaces(sandbox) &&
+	       !isolation_open(sandbox, share, root, proc) &&
+	       !isolation_root(sandbox, root) && !isolation_thread(role);
+}
+
 static bool enter(enum isolation_sandbox sandbox, int *root, int *proc)
 {
-	return !isolation_start() && !isolation_namespaces(sandbox) &&
-	       !isolation_open(sandbox, share, root, proc) &&
-	       !isolation_root(sandbox, root) &&
-	       !isolation_thread(ISOLATION_REQUESTS);
+	return enter_as(ISOLATION_REQUESTS, sandbox, root, proc);
 }
 
 /* The share is all there is, and its files can be reached and reopened. */
@@ -161,7 +166,7 @@ static int readonly_share(void)
 {
 	int root, proc;
 
-	MUST(!isolation_start() && !isolation_namespaces(ISOLATION_NAMESPACE));
+	MUST(!isolation_start(NULL) && !isolation_namespaces(ISOLATION_NAMESPACE));
 	MUST(!isolation_open(ISOLATION_NAMESPACE, share, &root, &proc));
 	MUST(!isolation_root(ISOLATION_NAMESPACE, &root));
 	/* With a window files can still be opened for writing. */
@@ -238,7 +243,7 @@ static int backing_capabilities(void)
 {
 	pthread_t thread;
 
-	MUST(!isolation_start());
+	MUST(!isolation_start(NULL));
 	MUST(!pthread_create(&thread, NULL, backing_thread, NULL));
 	MUST(!pthread_join(thread, NULL));
 	MUST(backing_has == (BIT(CAP_SYS_ADMIN) | BIT(CAP_DAC_OVERRIDE)));
@@ -254,13 +259,60 @@ static void backing_keeps_sys_admin(void)
 	CHECK(child(backing_capabilities) == 0);
 }
 
+static const struct isolation_options lenient = {
+	.violation = ISOLATION_EPERM,
+};
+
+/* Handles lead past the share, so who is not to use them can neither ask nor may. */
+static int file_handles(enum isolation_role role, bool *opens)
+{
+	struct {
+		struct file_handle head;
+		char room[MAX_HANDLE_SZ];
+	} handle = { .head.handle_bytes = MAX_HANDLE_SZ };
+	int root, proc, dir, ignored;
+
+	MUST(enter_as(role, ISOLATION_NAMESPACE, &root, &proc));
+	dir = openat(root, ".", O_RDONLY | O_DIRECTORY);
+	MUST(dir >= 0 && !name_to_handle_at(dir, "inside", &handle.head, &ignored,
+					    0));
+	*opens = effective() & BIT(CAP_DAC_READ_SEARCH);
+	isolation_configure(&lenient);
+	MUST(!isolation_syscalls(role, -1));
+	errno = 0;
+	MUST(*opens == (open_by_handle_at(dir, &handle.head, O_PATH) >= 0));
+	MUST(*opens || errno == EPERM);
+	return 0;
+}
+
+static int handles_are_opened(void)
+{
+	bool opens;
+
+	return file_handles(ISOLATION_HANDLES, &opens) ?: opens ? 0 : __LINE__;
+}
+
+static int handles_are_not_opened(void)
+{
+	bool opens;
+
+	return file_handles(ISOLATION_REQUESTS, &opens) ?: opens ? __LINE__ : 0;
+}
+
+static void file_handles_are_for_who_wants_them(void)
+{
+	CHECK(child(handles_are_opened) == 0);
+	CHECK(child(handles_are_not_opened) == 0);
+}
+
 static int refused_calls(void)
 {
 	int root, proc, pid;
 	void *p;
 
 	MUST(enter(ISOLATION_NAMESPACE, &root, &proc));
-	MUST(!isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_EPERM, -1));
+	isolation_configure(&lenient);
+	MUST(!isolation_syscalls(ISOLATION_REQUESTS, -1));
 	MUST(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM);
 	MUST(socket(AF_UNIX, SOCK_STREAM, 0) >= 0);
 	pid = fork();
@@ -288,9 +340,8 @@ static void other_calls_are_refused(void)
 
 static int violates(void)
 {
-	MUST(!isolation_start());
-	MUST(!isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_KILL,
-				 STDERR_FILENO));
+	MUST(!isolation_start(NULL));
+	MUST(!isolation_syscalls(ISOLATION_REQUESTS, STDERR_FILENO));
 	mount("x", "/", "tmpfs", 0, NULL);
 	return __LINE__;
 }
@@ -309,7 +360,8 @@ static int many_descriptors(void)
 {
 	struct rlimit low = { 256, 4096 }, limit;
 
-	MUST(!setrlimit(RLIMIT_NOFILE, &low) && !isolation_start());
+	MUST(!setrlimit(RLIMIT_NOFILE, &low));
+	MUST(!isolation_nofile(ISOLATION_NOFILE_DEFAULT));
 	/* At least to the hard limit; past it with CAP_SYS_RESOURCE. */
 	MUST(!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur >= 4096);
 	return 0;
@@ -324,7 +376,7 @@ static int core_files(void)
 {
 	struct rlimit limit;
 
-	MUST(!isolation_start());
+	MUST(!isolation_start(NULL));
 	MUST(!getrlimit(RLIMIT_CORE, &limit));
 	MUST(limit.rlim_cur == 0 && limit.rlim_max == 0);
 	return 0;
@@ -341,7 +393,7 @@ static int masks(void)
 	int root, proc;
 
 	umask(027);
-	MUST(!isolation_start() && umask(027) == 027);
+	MUST(!isolation_start(NULL) && umask(027) == 027);
 	MUST(!isolation_open(ISOLATION_NAMESPACE, share, &root, &proc));
 	MUST(umask(027) == 027);
 	MUST(!isolation_root(ISOLATION_NAMESPACE, &root) && umask(0) == 0);
@@ -359,13 +411,14 @@ static int unprivileged(void)
 	int root, proc;
 
 	MUST(!setgid(65534) && !setuid(65534));
-	MUST(!isolation_start());
+	MUST(!isolation_start(NULL));
 	MUST(isolation_namespaces(ISOLATION_NAMESPACE) == -EPERM);
 	MUST(isolation_open(ISOLATION_CHROOT, share, &root, &proc) == -EPERM);
 	MUST(!isolation_open(ISOLATION_NONE, share, &root, &proc));
 	MUST(!isolation_root(ISOLATION_NONE, &root));
 	MUST(!isolation_thread(ISOLATION_REQUESTS) && !effective());
-	MUST(!isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_EPERM, -1));
+	isolation_configure(&lenient);
+	MUST(!isolation_syscalls(ISOLATION_REQUESTS, -1));
 	return 0;
 }
 
@@ -379,6 +432,7 @@ static const struct fs_test tests[] = {
 	TEST(none_hides_nothing), TEST(readonly_refuses_changes),
 	TEST(missing_share_is_told),
 	TEST(requests_have_few_capabilities), TEST(backing_keeps_sys_admin),
+	TEST(file_handles_are_for_who_wants_them),
 	TEST(other_calls_are_refused), TEST(violation_kills_with_a_line),
 	TEST(descriptors_are_raised), TEST(no_core_files),
 	TEST(umask_is_cleared_inside_only), TEST(works_without_privilege),

@@ -476,6 +476,8 @@ static void find_too_many_files(void)
 {
 	int i, used, error = 0;
 
+	if (fs_file_handles() != PT_HANDLES_NEVER)
+		SKIP("files that are known take no descriptors");
 	CHECK(!mkdir(M("full"), 0755));
 	for (i = 0; i < 100; i++) {
 		char name[32];
@@ -816,6 +818,36 @@ static void mapped_files(void)
 }
 
 /* Everything is forgotten; the mount is used again afterwards. */
+/* As an NFS server has files: by a handle, when the kernel has forgotten them. */
+static void handles(void)
+{
+	struct {
+		struct file_handle head;
+		char room[MAX_HANDLE_SZ];
+	} handle = { .head.handle_bytes = MAX_HANDLE_SZ };
+	int dir = open(server.mount, O_RDONLY | O_DIRECTORY), ignored, fd, ret;
+
+	CHECK(!mkdir(M("hd"), 0755) && fs_put(M("hd/f"), "handle"));
+	ret = name_to_handle_at(dir, "hd/f", &handle.head, &ignored, 0);
+	if (fs_file_handles() == PT_HANDLES_NEVER) {
+		CHECK(ret && errno == EOPNOTSUPP);
+		close(dir);
+		return;
+	}
+	CHECK(!ret);
+	for (int i = 0; i < 3; i++) {
+		drop_caches();
+		fd = open_by_handle_at(dir, &handle.head, O_RDWR);
+		CHECK(fd >= 0 && write(fd, "HANDLE", 6) == 6 && !close(fd));
+		CHECK(fs_has(H("hd/f"), "HANDLE"));
+	}
+	CHECK(!name_to_handle_at(dir, "hd", &handle.head, &ignored, 0));
+	drop_caches();
+	fd = open_by_handle_at(dir, &handle.head, O_RDONLY | O_DIRECTORY);
+	CHECK(fd >= 0 && !faccessat(fd, "../hd/f", F_OK, 0) && !close(fd));
+	close(dir);
+}
+
 static void reset(void)
 {
 	struct locker a;
@@ -849,7 +881,7 @@ static const struct fs_test tests[] = {
 	TEST(too_many_files), TEST(many_directories), TEST(posix_locks),
 	TEST(ofd_locks), TEST(bsd_locks), TEST(posix_lock_holder), TEST(locks_in_order),
 	TEST(owner_of_created), TEST(set_id_bits), TEST(mapped_files),
-	TEST(reset),
+	TEST(handles), TEST(reset),
 };
 
 int main(int argc, char **argv)

@@ -267,6 +267,9 @@ static void session_end(void)
 	pt = NULL;
 }
 
+/* The guest can ask for what it has forgotten, so that is kept. */
+static bool asks_exports;
+
 /* A fresh session with these options. */
 static bool session_begin(const struct pt_options *opts)
 {
@@ -275,7 +278,7 @@ static bool session_begin(const struct pt_options *opts)
 	struct fuse_init_in in = {
 		.major = FUSE_KERNEL_VERSION,
 		.minor = FUSE_KERNEL_MINOR_VERSION,
-		.flags = ~0u,
+		.flags = asks_exports ? ~0u : ~(uint32_t)FUSE_EXPORT_SUPPORT,
 		.flags2 = ~0u,
 	};
 	struct pt_options copy = *opts;
@@ -283,6 +286,8 @@ static bool session_begin(const struct pt_options *opts)
 	session_end();
 	copy.root_fd = open(share_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	copy.proc_fd = -1;
+	if (!asks_exports)
+		copy.file_handles = fs_file_handles();
 	pt = pt_new(&copy);
 	close(copy.root_fd);
 	fuse_opt_add_arg(&args, "fs_raw");
@@ -987,6 +992,99 @@ static void odd_identities(void)
 	CHECK(!stat(inside("id1"), &st) && st.st_uid == 8 && st.st_gid == 9);
 }
 
+static bool export_session(void)
+{
+	struct pt_options opts = {
+		.shared_dir = share_dir, .file_handles = PT_HANDLES_MANDATORY,
+	};
+	bool done;
+
+	asks_exports = true;
+	done = session_begin(&opts);
+	asks_exports = false;
+	return done && pt->exports;
+}
+
+static int look_dot(uint64_t node, const char *name)
+{
+	return ask_names(FUSE_LOOKUP, node, NULL, 0, name, NULL);
+}
+
+/* Who has a file by its number only finds it, and what is above it in the share. */
+static void numbers_outlive_forgetting(void)
+{
+	uint64_t file, dir, sub;
+
+	CHECK(export_session());
+	CHECK(fs_put(inside("xf"), "f") && !mkdir(inside("xd"), 0755) &&
+	      !mkdir(inside("xd/sub"), 0755));
+	file = lookup(ROOT, "xf", NULL);
+	dir = lookup(ROOT, "xd", NULL);
+	sub = lookup(dir, "sub", NULL);
+	forget(file, 1);
+	forget(dir, 1);
+	forget(sub, 1);
+	forget(sub, 1);
+	CHECK(live(&pt->nodes) == 4 && pt->forgotten.nr == 3);
+	CHECK(lookup(file, ".", NULL) == file && pt->forgotten.nr == 2);
+	CHECK(lookup(sub, ".", NULL) == sub && lookup(sub, "..", NULL) == dir);
+	CHECK(lookup(dir, "..", NULL) == ROOT && lookup(ROOT, "..", NULL) == ROOT);
+	CHECK(look_dot(file, "..") == ENOTDIR && !pt->forgotten.nr);
+	/* By its name it is the same, too. */
+	forget(file, 1);
+	CHECK(lookup(ROOT, "xf", NULL) == file);
+	/* What was moved out of the share does not lead further. */
+	CHECK(!rename(inside("xd/sub"), outside("sub")));
+	CHECK(look_dot(sub, "..") == ESTALE && lookup(sub, ".", NULL) == sub);
+	CHECK(!rmdir(outside("sub")) && look_dot(sub, ".") == ESTALE);
+	CHECK(!unlink(inside("xf")) && look_dot(file, ".") == ESTALE);
+}
+
+/* A guest can make the daemon keep so many, and no more. */
+static void forgotten_nodes_have_a_bound(void)
+{
+	uint64_t nodes[4];
+	char name[16];
+
+	CHECK(export_session());
+	pt->forgotten.max = 2;
+	for (int i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "xb%d", i);
+		CHECK(fs_put(inside(name), "b"));
+		nodes[i] = lookup(ROOT, name, NULL);
+	}
+	for (int i = 0; i < 4; i++)
+		forget(nodes[i], 1);
+	CHECK(live(&pt->nodes) == 3 && pt->forgotten.nr == 2);
+	CHECK(look_dot(nodes[0], ".") == ENOENT);
+	CHECK(look_dot(nodes[1], ".") == ENOENT);
+	CHECK(lookup(nodes[2], ".", NULL) == nodes[2]);
+	CHECK(lookup(nodes[3], ".", NULL) == nodes[3]);
+	forget(nodes[3], 1);
+	pt_reset(pt);
+	CHECK(live(&pt->nodes) == 1 && !pt->forgotten.nr);
+	CHECK(!pt->forgotten.oldest && !pt->forgotten.latest);
+}
+
+/*
+ * The host clears a capability when the file is written, if it has its name. Else the
+ * guest has to, and does if it is not told that the host will.
+ */
+static void renamed_capabilities(void)
+{
+	const struct fuse_init_out *out = (void *)reply;
+	static struct xattrmap map;
+
+	BEGIN(.xattr = true, .killpriv_v2 = true);
+	CHECK(out->flags & FUSE_HANDLE_KILLPRIV_V2);
+	CHECK(xattrmap_parse(&map, "/map/trusted./user.virtiofs./"));
+	BEGIN(.xattr = true, .killpriv_v2 = true, .xattrmap = map);
+	CHECK(out->flags & FUSE_HANDLE_KILLPRIV_V2);
+	CHECK(xattrmap_parse(&map, ":map::user.virtiofs.:"));
+	BEGIN(.xattr = true, .killpriv_v2 = true, .xattrmap = map);
+	CHECK(!(out->flags & FUSE_HANDLE_KILLPRIV_V2));
+}
+
 static int late_wait(uint64_t nr, int ms)
 {
 	for (; ms > 0; ms -= 5) {
@@ -1162,6 +1260,8 @@ static const struct fs_test tests[] = {
 	TEST(lent_descriptors), TEST(statx_and_syncfs), TEST(write_flags),
 	TEST(acl_and_umask), TEST(odd_identities), TEST(waiting_locks),
 	TEST(reset_leaves_nothing), TEST(garbage),
+	TEST(renamed_capabilities),
+	TEST(numbers_outlive_forgetting), TEST(forgotten_nodes_have_a_bound),
 };
 
 static int remove_one(const char *path, const struct stat *st, int type,
@@ -1179,7 +1279,7 @@ int main(int argc, char **argv)
 
 	if (geteuid())
 		return skip_all("needs root");
-	if (isolation_start())
+	if (isolation_start(NULL) || isolation_nofile(ISOLATION_NOFILE_DEFAULT))
 		return skip_all(isolation_step());
 	strcpy(base, "/tmp/fs-raw-XXXXXX");
 	if (!mkdtemp(base))

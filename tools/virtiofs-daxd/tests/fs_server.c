@@ -70,6 +70,17 @@ static int count_objects(struct table *table)
 	return n;
 }
 
+/* Those that the guest has not forgotten. */
+static int count_nodes(void)
+{
+	unsigned int forgotten;
+
+	pthread_mutex_lock(&share->lock);
+	forgotten = share->forgotten.nr;
+	pthread_mutex_unlock(&share->lock);
+	return count_objects(&share->nodes) - (int)forgotten;
+}
+
 static int count_fds(void)
 {
 	int fd = openat(share->proc_fd, ".", O_RDONLY | O_DIRECTORY);
@@ -97,7 +108,7 @@ static int answer(char what)
 {
 	switch (what) {
 	case 'n':
-		return count_objects(&share->nodes);
+		return count_nodes();
 	case 'h':
 		return count_objects(&share->handles);
 	case 'f':
@@ -127,13 +138,19 @@ static void *control(void *arg)
 	return NULL;
 }
 
+static enum isolation_role role_for(const struct pt_options *opts)
+{
+	return opts->file_handles == PT_HANDLES_NEVER ? ISOLATION_REQUESTS :
+	       ISOLATION_HANDLES;
+}
+
 static void isolate(const char *dir, enum isolation_sandbox sandbox,
 		    struct pt_options *opts)
 {
 	if (isolation_namespaces(sandbox) ||
 	    isolation_open(sandbox, dir, &opts->root_fd, &opts->proc_fd) ||
 	    isolation_root(sandbox, &opts->root_fd) ||
-	    isolation_thread(ISOLATION_REQUESTS))
+	    isolation_thread(role_for(opts)))
 		die(isolation_step());
 	share = pt_new(opts);
 	if (!share)
@@ -176,13 +193,13 @@ static void new_session(int dev_fuse)
 }
 
 /* A sanitizer makes calls of its own, at the end above all. */
-static int restrict_calls(void)
+static int restrict_calls(const struct pt_options *opts)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	(void)opts;
 	return 0;
 #else
-	return isolation_syscalls(ISOLATION_REQUESTS, ISOLATION_KILL,
-				  STDERR_FILENO);
+	return isolation_syscalls(role_for(opts), STDERR_FILENO);
 #endif
 }
 
@@ -194,7 +211,7 @@ static void run_server(struct fs_server *server, struct pt_options *opts,
 	int dev_fuse;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (isolation_start())
+	if (isolation_start(NULL) || isolation_nofile(ISOLATION_NOFILE_DEFAULT))
 		die(isolation_step());
 	dev_fuse = mount_fuse(server->mount);
 	isolate(server->share, sandbox, opts);
@@ -202,7 +219,7 @@ static void run_server(struct fs_server *server, struct pt_options *opts,
 	if (pthread_create(&controller, NULL, control, &fd) ||
 	    pthread_detach(controller))
 		die("thread");
-	if (restrict_calls())
+	if (restrict_calls(opts))
 		die(isolation_step());
 	for (int i = 0; i < THREADS; i++)
 		if (pthread_create(&threads[i], NULL, serve, NULL))
@@ -227,6 +244,7 @@ bool fs_server_start(struct fs_server *server, const struct pt_options *opts,
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		return false;
 	copy.shared_dir = server->share;
+	copy.file_handles = fs_file_handles();
 	fflush(stdout);
 	server->pid = fork();
 	if (!server->pid) {
@@ -264,6 +282,11 @@ bool fs_server_stop(struct fs_server *server)
 	if (system(command))
 		fprintf(stderr, "# cannot remove %s\n", server->share);
 	return WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+enum pt_handles fs_file_handles(void)
+{
+	return getenv("FS_FILE_HANDLES") ? PT_HANDLES_MANDATORY : PT_HANDLES_NEVER;
 }
 
 bool fs_put(const char *path, const char *text)

@@ -26,7 +26,7 @@ struct fs_server {
 
 /**
  * fs_server_start - serve a new directory
- * @opts: root_fd and shared_dir are filled in
+ * @opts: root_fd, shared_dir and file_handles are filled in
  *
  * Return: whether it runs and is mounted.
  */
@@ -46,6 +46,11 @@ bool fs_server_stop(struct fs_server *server);
  *	'l': limit descriptors to 32 more than now, 'L': lift that
  */
 int fs_server_ask(struct fs_server *server, char what);
+
+/**
+ * fs_file_handles - mandatory if FS_FILE_HANDLES is in the environment, else never
+ */
+enum pt_handles fs_file_handles(void);
 
 /**
  * fs_put - make a file with a text in it

@@ -186,8 +186,9 @@ int main(int argc, char **argv)
 	snprintf(sock, sizeof(sock), "%s/sock", dir);
 	snprintf(window, sizeof(window), "%s/window", dir);
 	vu_backend_init(&backend);
-	listener = vu_socket_listen(sock, SOCK_STREAM);
-	library = vu_socket_listen(window, SOCK_SEQPACKET);
+	listener = vu_socket_listen(sock, SOCK_STREAM, (gid_t)-1);
+	library = vu_socket_listen(window, SOCK_SEQPACKET,
+				   (gid_t)-1);
 	if (strcmp(argv[1], "stock"))
 		backend.window = vu_window_new(WINDOW);
 	for (unsigned int i = 0; i < 2; i++)

@@ -46,10 +46,23 @@ static int unused_socket(const struct sockaddr_un *addr)
 	return err;
 }
 
-int vu_socket_listen(const char *path, int type)
+/* Who connects may map any file of the share. */
+static int bind_socket(int sock, const struct sockaddr_un *addr, gid_t group)
+{
+	bool shared = group != (gid_t)-1;
+	mode_t old_mask = umask(shared ? 0007 : 0077);
+	int err;
+
+	err = bind(sock, (const struct sockaddr *)addr, sizeof(*addr)) ||
+	      (shared && chown(addr->sun_path, -1, group)) ||
+	      listen(sock, SOCKET_BACKLOG) ? -errno : 0;
+	umask(old_mask);
+	return err;
+}
+
+int vu_socket_listen(const char *path, int type, gid_t group)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	mode_t old_mask;
 	int sock, err;
 
 	if (strlen(path) >= sizeof(addr.sun_path))
@@ -61,14 +74,27 @@ int vu_socket_listen(const char *path, int type)
 	sock = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return -errno;
-	/* Who connects may map any file of the share: owner and group only. */
-	old_mask = umask(0007);
-	err = bind(sock, (struct sockaddr *)&addr, sizeof(addr)) ||
-	      listen(sock, SOCKET_BACKLOG) ? -errno : 0;
-	umask(old_mask);
+	err = bind_socket(sock, &addr, group);
 	if (err)
 		close_fd(&sock);
 	return err ?: sock;
+}
+
+static int sock_option(int sock, int name)
+{
+	socklen_t len = sizeof(int);
+	int value = -1;
+
+	return getsockopt(sock, SOL_SOCKET, name, &value, &len) ? -errno : value;
+}
+
+int vu_socket_check(int sock)
+{
+	if (sock_option(sock, SO_ACCEPTCONN) == -EBADF)
+		return -EBADF;
+	return sock_option(sock, SO_ACCEPTCONN) == 1 &&
+	       sock_option(sock, SO_DOMAIN) == AF_UNIX &&
+	       sock_option(sock, SO_TYPE) == SOCK_STREAM ? 0 : -EINVAL;
 }
 
 int vu_socket_accept(int listener)
