@@ -36,6 +36,7 @@
 #include "guard/watch.h"
 #include "host/isolation.h"
 #include "host/log.h"
+#include "host/ready.h"
 #include "host/sigbus.h"
 #include "host/signals.h"
 #include "host/util.h"
@@ -243,8 +244,10 @@ static int open_outside(struct daemon *daemon)
 	if (failed(opts->window_socket, err))
 		return err;
 	err = open_socket(daemon);
-	failed(opts->socket_path, err);
-	return err;
+	if (failed(opts->socket_path, err))
+		return err;
+	ready_tell();
+	return 0;
 }
 
 static int open_share(struct daemon *daemon)
