@@ -162,6 +162,7 @@ static int open_stats(struct daemon *daemon)
 {
 	if (!daemon->opts.stats_file)
 		return 0;
+	stats_start();
 	/* For whoever may look, as far as the umask allows it. */
 	daemon->stats = open(daemon->opts.stats_file,
 			     O_WRONLY | O_CREAT | O_CLOEXEC, 0644);

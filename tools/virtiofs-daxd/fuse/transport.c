@@ -13,8 +13,8 @@
 
 #include "fuse/direct.h"
 #include "fuse/fuse_complete.h"
-#include "fuse/stats.h"
 #include "guard/guard.h"
+#include "host/count.h"
 #include "host/log.h"
 #include "host/util.h"
 #include "message/notify.h"
@@ -516,7 +516,7 @@ static bool catch_reset(const struct request *req)
 
 void transport_serve(struct request *req)
 {
-	stats_count(req->header.opcode);
+	count_request(req->header.opcode);
 	if (!catch_reset(req)) {
 		refuse(req, -EBUSY);
 		return;
