@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Entry points only; the work is in scripts/ (each file says what it does).
 .SILENT:
-.PHONY: help setup tree sync kernel kernel-debug kernel-kcsan kernel-distro \
+.PHONY: help setup tree sync deb kernel kernel-debug kernel-kcsan kernel-distro \
 	kernel-intree kernel-intree-debug daemon run check fuzz soak bench bench-host \
-	check-distro check-intree check-kvm lint series series-build clean
+	check-distro check-deb check-intree check-kvm lint series series-build clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +40,10 @@ kernel-intree-debug: setup
 ##                      library for QEMU
 daemon: setup
 	scripts/toolbox $(MAKE) -s -C tools/virtiofs-daxd O=$(CURDIR)/build/virtiofs-daxd
+## make deb             build/deb: the Debian packages virtiofs-daxd (host) and
+##                      virtiofs-dax-tools (guest), which lintian has nothing to say of
+deb: setup
+	scripts/deb
 ## make run             a shell in a VM with SHARE=dir at /mnt (WINDOW=1G MEM=1G
 ##                      SMP=2 DAX=always|inode|never); no terminal: a demonstration.
 ##                      ROOT=dir: boot the Debian in it instead, on kernel-distro;
@@ -74,6 +78,10 @@ bench-host: kernel
 ##                      and a Debian 13 booted from a share; last line: the counts
 check-distro: setup
 	scripts/check distro boot
+## make check-deb       the packages installed in a Debian 13 that is started in a container,
+##                      a share served there by the unit, and the packages removed
+check-deb: setup
+	scripts/check deb
 ## make check-intree    what the in-tree driver fails of our selftests
 check-intree: kernel-intree
 	scripts/check intree

@@ -27,7 +27,8 @@ selftest_group() {
 	local kernel=$1 name=$2 window=$3 append=$4 mount=$5 timeout=$6 programs=$7 daemon_args=$8
 	local daemon=$BUILD/virtiofs-daxd/${9:-virtiofs-daxd} options=${11:-}
 	local adds=() shares=() vm=vm file share i status=0 mem=1G require=1
-	for file in "$BUILD"/selftests/* "$TREE/$SELFTESTS"/*.sh; do
+	for file in "$BUILD"/selftests/* "$TREE/$SELFTESTS"/*.sh \
+		"$TOP"/tools/virtiofs-daxd/daxstat/daxstat*; do
 		[ ! -f "$file" ] || [ ! -x "$file" ] || adds+=(--add "$file")
 	done
 	case $kernel in

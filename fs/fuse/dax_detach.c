@@ -38,6 +38,7 @@ static struct fuse_dax_map *fuse_dax_detach_rest(struct fuse_dax_map *map,
 	rest->inode = map->inode;
 	rest->di = map->di;
 	rest->nodeid = map->nodeid;
+	rest->ino = map->ino;
 	rest->run.first = map->run.first + first;
 	rest->run.nr = nr;
 	rest->itn.start = map->itn.start + fuse_dax_range_to_page(first);

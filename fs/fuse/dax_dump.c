@@ -17,7 +17,7 @@
 /* A run, as it was when it was looked at */
 struct fuse_dax_dump_run {
 	struct fuse_dax_run run;
-	u64 nodeid, foffset;
+	u64 nodeid, ino, foffset;
 	enum fuse_dax_state state;
 	unsigned int refs;
 	bool writable, referenced, fleeting;
@@ -37,6 +37,7 @@ static bool fuse_dax_dump_next(struct fuse_dax_window *win, unsigned int range,
 	*dump = (struct fuse_dax_dump_run) {
 		.run = map->run,
 		.nodeid = map->nodeid,
+		.ino = map->ino,
 		.foffset = (u64)map->itn.start << PAGE_SHIFT,
 		.state = READ_ONCE(map->state),
 		.refs = refcount_read(&map->ref),
@@ -147,9 +148,9 @@ static int fuse_dax_dump_show(struct seq_file *m, void *v)
 	range = *(loff_t *)v - 1;
 	if (!fuse_dax_dump_next(win, range, &dump) || dump.run.first != range)
 		return 0;
-	seq_printf(m, "%u+%u nodeid %llu offset 0x%llx %s refs %u pins %u%s%s%s\n",
-		   dump.run.first, dump.run.nr, dump.nodeid, dump.foffset,
-		   states[dump.state], dump.refs,
+	seq_printf(m, "%u+%u nodeid %llu ino %llu offset 0x%llx %s refs %u pins %u%s%s%s\n",
+		   dump.run.first, dump.run.nr, dump.nodeid, dump.ino,
+		   dump.foffset, states[dump.state], dump.refs,
 		   fuse_dax_dump_pins(win, &dump.run),
 		   dump.writable ? " writable" : "",
 		   dump.referenced ? " referenced" : "",

@@ -243,7 +243,7 @@ ssize_t fuse_dax_fallback(struct kiocb *iocb, struct iov_iter *iter)
 	fuse_dax_count(fuse_dax_window_of(inode),
 		       write ? FUSE_DAX_FALLBACK_WRITES :
 			       FUSE_DAX_FALLBACK_READS);
-	trace_fuse_dax_fallback(get_node_id(inode), iocb->ki_pos, len, write);
+	trace_fuse_dax_fallback(inode, iocb->ki_pos, len, write);
 	if (write) {
 		res = fuse_dax_fallback_send(iocb, iter, len);
 		res = fuse_dax_fallback_written(iocb, res);

@@ -91,6 +91,7 @@ enum fuse_dax_state {
  *	&fuse_dax_inode.reclaimers of @di is not zero. Constant
  * @di: DAX state of @inode. Constant
  * @nodeid: of @inode; outlives it. Constant
+ * @ino: likewise, what users know the file by
  * @run: the ranges. Constant while in the tree
  * @writable: stores are allowed. Constant once LIVE
  * @referenced: used since reclaim last looked. Racy hint
@@ -113,6 +114,7 @@ struct fuse_dax_map {
 	struct inode *inode;
 	struct fuse_dax_inode *di;
 	u64 nodeid;
+	u64 ino;
 	struct fuse_dax_run run;
 	bool writable;
 	bool referenced;

@@ -68,6 +68,7 @@ struct fuse_dax_map *fuse_dax_map_new(struct inode *inode,
 	map->inode = inode;
 	map->di = di;
 	map->nodeid = get_node_id(inode);
+	map->ino = inode->i_ino;
 	map->state = FUSE_DAX_SETUP;
 	INIT_LIST_HEAD(&map->list);
 	/* The tree's and the caller's */

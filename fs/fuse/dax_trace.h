@@ -18,6 +18,7 @@ DECLARE_EVENT_CLASS(fuse_dax_map_class,
 	TP_ARGS(map, error),
 	TP_STRUCT__entry(
 		__field(u64,	nodeid)
+		__field(u64,	ino)
 		__field(u64,	foffset)
 		__field(u64,	moffset)
 		__field(u64,	len)
@@ -26,16 +27,17 @@ DECLARE_EVENT_CLASS(fuse_dax_map_class,
 	),
 	TP_fast_assign(
 		__entry->nodeid		= map->nodeid;
+		__entry->ino		= map->ino;
 		__entry->foffset	= (u64)map->itn.start << PAGE_SHIFT;
 		__entry->moffset	= fuse_dax_run_moffset(&map->run);
 		__entry->len		= fuse_dax_run_len(&map->run);
 		__entry->writable	= map->writable;
 		__entry->error		= error;
 	),
-	TP_printk("nodeid %llu foffset 0x%llx moffset 0x%llx len 0x%llx%s error %d",
-		  __entry->nodeid, __entry->foffset, __entry->moffset,
-		  __entry->len, __entry->writable ? " writable" : "",
-		  __entry->error)
+	TP_printk("nodeid %llu ino %llu foffset 0x%llx moffset 0x%llx len 0x%llx%s error %d",
+		  __entry->nodeid, __entry->ino, __entry->foffset,
+		  __entry->moffset, __entry->len,
+		  __entry->writable ? " writable" : "", __entry->error)
 );
 
 #define DEFINE_FUSE_DAX_MAP_EVENT(name)					\
@@ -64,22 +66,25 @@ TRACE_EVENT(fuse_dax_remove,
 );
 
 TRACE_EVENT(fuse_dax_fallback,
-	TP_PROTO(u64 nodeid, loff_t pos, size_t len, bool write),
-	TP_ARGS(nodeid, pos, len, write),
+	TP_PROTO(const struct inode *inode, loff_t pos, size_t len, bool write),
+	TP_ARGS(inode, pos, len, write),
 	TP_STRUCT__entry(
 		__field(u64,	nodeid)
+		__field(u64,	ino)
 		__field(loff_t,	pos)
 		__field(size_t,	len)
 		__field(bool,	write)
 	),
 	TP_fast_assign(
-		__entry->nodeid		= nodeid;
+		__entry->nodeid		= get_node_id(inode);
+		__entry->ino		= inode->i_ino;
 		__entry->pos		= pos;
 		__entry->len		= len;
 		__entry->write		= write;
 	),
-	TP_printk("nodeid %llu pos 0x%llx len 0x%zx %s", __entry->nodeid,
-		  __entry->pos, __entry->len, __entry->write ? "write" : "read")
+	TP_printk("nodeid %llu ino %llu pos 0x%llx len 0x%zx %s",
+		  __entry->nodeid, __entry->ino, __entry->pos, __entry->len,
+		  __entry->write ? "write" : "read")
 );
 
 TRACE_EVENT(fuse_dax_wait,

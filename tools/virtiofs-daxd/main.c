@@ -36,6 +36,7 @@
 #include "guard/watch.h"
 #include "host/isolation.h"
 #include "host/log.h"
+#include "host/ready.h"
 #include "host/sigbus.h"
 #include "host/signals.h"
 #include "host/users.h"
@@ -171,6 +172,7 @@ static int open_stats(struct daemon *daemon)
 {
 	if (!daemon->opts.stats_file)
 		return 0;
+	stats_start();
 	/* For whoever may look, as far as the umask allows it. */
 	daemon->stats = open(daemon->opts.stats_file,
 			     O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
@@ -290,8 +292,10 @@ static int open_outside(struct daemon *daemon)
 	if (failed(opts->window_socket, err))
 		return err;
 	err = open_socket(daemon);
-	failed(opts->socket_path ?: "--fd", err);
-	return err;
+	if (failed(opts->socket_path ?: "--fd", err))
+		return err;
+	ready_tell();
+	return 0;
 }
 
 static int open_share(struct daemon *daemon)

@@ -357,7 +357,10 @@ void dax_map_get_stats(struct dax_map *map, struct dax_map_stats *stats)
 {
 	pthread_mutex_lock(&map->lock);
 	*stats = map->stats;
+	for (unsigned int i = 0; i < map->table.count; i++)
+		stats->bytes += map->table.regions[i]->len;
 	pthread_mutex_unlock(&map->lock);
+	stats->window = map->opts.window;
 	stats->regions_made = vu_backend_regions_made(map->opts.backend);
 	stats->regions_removed = vu_backend_regions_removed(map->opts.backend);
 }

@@ -63,6 +63,8 @@ struct dax_map_options {
 
 /**
  * struct dax_map_stats - what the table has done
+ * @window: size of the window, bytes
+ * @bytes: what is shown in it now
  * @live: maps now
  * @peak: most maps so far
  * @setups: setups that succeeded
@@ -77,6 +79,8 @@ struct dax_map_options {
  * @regions_removed: those that it has removed, but for resets of the device
  */
 struct dax_map_stats {
+	uint64_t window;
+	uint64_t bytes;
 	uint64_t live;
 	uint64_t peak;
 	uint64_t setups;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuse/stats.h"
 #include "held.h"
 #include "host.h"
+#include "host/count.h"
 #include "host/util.h"
 #include "message/notify.h"
 #include "rule.h"
@@ -107,7 +107,7 @@ static void get(struct request *req)
 	}
 	fault_rules_print(stream);
 	fprintf(stream, "held %u\n", fault_held_count());
-	stats_print_requests(stream);
+	count_print_all(stream);
 	fclose(stream);
 	out.size = len;
 	if (in->size)

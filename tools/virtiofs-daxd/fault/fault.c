@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "control.h"
-#include "fuse/stats.h"
 #include "held.h"
+#include "host/count.h"
 #include "host/util.h"
 #include "reply.h"
 #include "rule.h"
@@ -26,7 +26,7 @@ void __wrap_transport_serve(struct request *req)
 		__real_transport_serve(req);
 		return;
 	}
-	stats_count(req->header.opcode);
+	count_request(req->header.opcode);
 	if (hit.action == FAULT_DIE)
 		_exit(FAULT_EXIT);
 	refusing = true;

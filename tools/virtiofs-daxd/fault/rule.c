@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuse/stats.h"
+#include "host/count.h"
 #include "host/util.h"
 
 /* Longest line. */
@@ -87,7 +87,7 @@ static bool parse_number(const char *text, uint64_t *value)
 /* Those which have no answer, or carry the rules, cannot go wrong. */
 static bool parse_opcode(const char *name, uint32_t *opcode)
 {
-	*opcode = name ? stats_opcode(name) : 0;
+	*opcode = name ? count_opcode(name) : 0;
 	switch (*opcode) {
 	case 0:
 	case FUSE_FORGET:

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "guard/guard.h"
+#include "host/count.h"
 #include "host/util.h"
 
 /*
@@ -63,10 +64,12 @@ static int open_buffered(const struct direct *direct, int fd, uint32_t flags,
 /* The answer, of bytes that are in place, or an error. */
 static void answer_read(struct request *req, ssize_t n)
 {
-	if (n < 0)
+	if (n < 0) {
 		request_reply(req, n, NULL, 0);
-	else
-		request_reply_written(req, n);
+		return;
+	}
+	count_bytes(FUSE_READ, n);
+	request_reply_written(req, n);
 }
 
 /* After EINVAL: again, if direct I/O was all that was wrong. */
@@ -227,6 +230,7 @@ static void serve_write(const struct direct *direct, struct request *req)
 	n = write_mapped(direct, fd, data, count, in);
 	pt_file_put(direct->pt, in->fh);
 	out.size = n < 0 ? 0 : n;
+	count_bytes(FUSE_WRITE, out.size);
 	reply.iov_base = &out;
 	reply.iov_len = sizeof(out);
 	request_reply(req, n < 0 ? n : 0, &reply, 1);

@@ -1,40 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Counters of requests, for the statistics file.
+ * The statistics file: counters of requests, and of the window.
  */
 #ifndef VIRTIOFS_DAXD_STATS_H
 #define VIRTIOFS_DAXD_STATS_H
 
-#include <stdint.h>
-#include <stdio.h>
-
 #include "dax/dax_map.h"
 
 /**
- * stats_count - a request of this opcode has come
- * @opcode: the opcode
+ * stats_start - seconds are counted from now
  */
-void stats_count(uint32_t opcode);
-
-/**
- * stats_opcode - the opcode of a name
- * @name: as in the statistics, in any case
- *
- * Return: 0 if there is none.
- */
-uint32_t stats_opcode(const char *name);
-
-/**
- * stats_name - the name of an opcode, in lower case; "other" if it has none
- * @opcode: the opcode
- */
-const char *stats_name(uint32_t opcode);
-
-/**
- * stats_print_requests - print a line for each opcode
- * @out: where to
- */
-void stats_print_requests(FILE *out);
+void stats_start(void);
 
 /**
  * stats_write - rewrite the statistics file

@@ -13,8 +13,8 @@
 
 #include "fuse/direct.h"
 #include "fuse/fuse_complete.h"
-#include "fuse/stats.h"
 #include "guard/guard.h"
+#include "host/count.h"
 #include "host/log.h"
 #include "host/util.h"
 #include "message/notify.h"
@@ -518,9 +518,9 @@ static bool catch_reset(const struct request *req)
 
 void transport_serve(struct request *req)
 {
-	stats_count(req->header.opcode);
+	count_request(req->header.opcode);
 	log_trace("guest: request %lu: %s of node %lu, %u bytes",
-		  req->header.unique, stats_name(req->header.opcode),
+		  req->header.unique, count_name(req->header.opcode),
 		  req->header.nodeid, req->header.len);
 	if (!catch_reset(req)) {
 		refuse(req, -EBUSY);

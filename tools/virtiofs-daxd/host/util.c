@@ -149,10 +149,15 @@ size_t iov_slice(struct iovec **iov, unsigned int *count, size_t skip,
 	return kept;
 }
 
-int64_t clock_ms(void)
+int64_t clock_us(void)
 {
 	struct timespec time;
 
 	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * INT64_C(1000) + time.tv_nsec / 1000000;
+	return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000;
+}
+
+int64_t clock_ms(void)
+{
+	return clock_us() / 1000;
 }

@@ -37,6 +37,11 @@ bool parse_size(const char *text, uint64_t *value);
 bool parse_uint(const char *text, unsigned int max, unsigned int *value);
 
 /**
+ * clock_us - microseconds of a clock that only goes on
+ */
+int64_t clock_us(void);
+
+/**
  * clock_ms - milliseconds of a clock that only goes on
  */
 int64_t clock_ms(void);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/count.h"
 #include "host/log.h"
 #include "host/util.h"
 
@@ -107,8 +108,10 @@ struct request *request_take(struct queue *queue)
 
 	if (!req)
 		return NULL;
-	if (queue_take(queue, &req->ticket, request_fetch))
+	if (queue_take(queue, &req->ticket, request_fetch)) {
+		req->taken = clock_us();
 		return req;
+	}
 	request_free(req);
 	return NULL;
 }
@@ -259,6 +262,11 @@ void request_forget_interrupts(void)
 	pthread_mutex_unlock(&requests.lock);
 }
 
+static void request_served(const struct request *req)
+{
+	count_served(req->header.opcode, clock_us() - req->taken);
+}
+
 static void request_send(struct request *req, int error,
 			 const struct iovec *iov, unsigned int count,
 			 size_t written)
@@ -279,6 +287,7 @@ static void request_send(struct request *req, int error,
 	header.len = iov_size(pieces, count + 1) + written;
 	log_trace("guest: request %lu answered: %s, %u bytes", req->unique,
 		  error ? strerror(-error) : "done", header.len);
+	request_served(req);
 	queue_give(&req->ticket, pieces, count + 1, written);
 	request_free(req);
 }
@@ -307,6 +316,7 @@ void request_drop(struct request *req)
 
 void request_finish(struct request *req)
 {
+	request_served(req);
 	queue_give(&req->ticket, NULL, 0, 0);
 	request_free(req);
 }

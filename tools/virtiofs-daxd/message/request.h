@@ -30,6 +30,7 @@
  * @slot: see request_register()
  * @generation: likewise
  * @unique: the guest's name for it
+ * @taken: when it was taken from its queue, see clock_us()
  * @interrupted: the guest does not want to wait for it any more
  * @parked_for: the file for whose change it waits
  * @parked_until: a read waits no longer than this, ms; 0 if it never did
@@ -50,6 +51,7 @@ struct request {
 	uint32_t slot;
 	uint32_t generation;
 	uint64_t unique;
+	int64_t taken;
 	struct pt_key parked_for;
 	int64_t parked_until;
 	bool let_go;

@@ -1095,13 +1095,50 @@ static void statistics_file(void)
 	CHECK(stat_value(path, "dax_live") == 1);
 	CHECK(stat_value(path, "dax_errors") == 1);
 	CHECK(stat_value(path, "regions_made") == 1);
-	CHECK(stat_value(path, "regions_removed") == 0);
+	CHECK(stat_value(path, "regions_removed") == -1);
+	CHECK(stat_value(path, "dax_window") == 64 << 20);
+	CHECK(stat_value(path, "dax_bytes") == RANGE);
+	CHECK(stat_value(path, "seconds") >= 0);
+	CHECK(stat_value(path, "req_read") == -1);
 	CHECK(fe_remove(&fe, 0, RANGE) == 0);
 	CHECK(fe_end(&fe) == 0);
-	CHECK(stat_value(path, "dax_live") == 0);
+	CHECK(stat_value(path, "dax_live") == -1);
+	CHECK(stat_value(path, "dax_bytes") == -1);
 	CHECK(stat_value(path, "dax_peak") == 1);
 	CHECK(stat_value(path, "regions_made") == 1);
 	CHECK(stat_value(path, "regions_removed") == 1);
+	unlink(path);
+}
+
+/* What goes by request, and how long that takes */
+static void bytes_and_times_are_counted(void)
+{
+	char path[] = "/tmp/daxd-stats.XXXXXX", data[5000] = { 1 };
+	const char *options[] = { "--stats-file", path, NULL };
+	struct fuse_write_in write = { .size = 3000 };
+	struct fuse_read_in read = { .size = sizeof(data) };
+	uint64_t node;
+	uint32_t written;
+	int err;
+
+	close(mkstemp(path));
+	CHECK(fe_begin(&fe, options));
+	node = fe_make(&fe, "f", 100);
+	write.fh = fe_open(&fe, node, O_RDWR, &err);
+	CHECK(node && !err);
+	read.fh = write.fh;
+	CHECK(fe_write(&fe, node, &write, data, 3000, &written) == 0);
+	CHECK(written == 3000);
+	for (int i = 0; i < 2; i++)
+		CHECK(fe_request(&fe, FUSE_READ, node, &read, sizeof(read),
+				 data, sizeof(data), NULL) == 0);
+	CHECK(fe_end(&fe) == 0);
+	CHECK(stat_value(path, "bytes_write") == 3000);
+	CHECK(stat_value(path, "bytes_read") == 6000);
+	CHECK(stat_value(path, "bytes_open") == -1);
+	CHECK(stat_value(path, "us_write") > 0);
+	CHECK(stat_value(path, "us_mkdir") == -1);
+	CHECK(stat_value(path, "dax_window") == -1);
 	unlink(path);
 }
 
@@ -1164,6 +1201,7 @@ static const struct fs_test tests[] = {
 	TEST(socket_in_use),
 	TEST(killed_at_any_time),
 	TEST(statistics_file),
+	TEST(bytes_and_times_are_counted),
 	TEST(readonly_share),
 };
 

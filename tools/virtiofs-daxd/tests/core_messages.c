@@ -4,7 +4,11 @@
  * what would be right.
  */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "fe_main.h"
@@ -200,6 +204,47 @@ static void a_device_that_is_too_small_is_told(void)
 	CHECK(!fe_lines(&fe) && fe_end(&fe) == 0);
 }
 
+/* Where a service manager waits; the name it has goes into the environment */
+static int manager(void)
+{
+	static char dir[] = "/tmp/daxd-ready.XXXXXX";
+	const struct timeval seconds = { .tv_sec = 5 };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/notify",
+		 mkdtemp(dir) ?: "/none");
+	CHECK_OR(!bind(sock, (struct sockaddr *)&addr, sizeof(addr)), -1);
+	CHECK_OR(!setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &seconds,
+			     sizeof(seconds)), -1);
+	setenv("NOTIFY_SOCKET", addr.sun_path, 1);
+	return sock;
+}
+
+/* Once, when QEMU may connect, in the default sandbox; and not by one that fails. */
+static void the_service_manager_is_told(void)
+{
+	int sock = manager();
+	const char *path = getenv("NOTIFY_SOCKET");
+	char message[64] = "";
+
+	REFUSED(1, "/none/dir", "--shared-dir", "/none/dir");
+	CHECK(recv(sock, message, sizeof(message) - 1, MSG_DONTWAIT) < 0);
+	fe_fork(&fe, (const char *[]){ NULL });
+	CHECK(recv(sock, message, sizeof(message) - 1, 0) == 7);
+	CHECK(!strcmp(message, "READY=1"));
+	CHECK(fe_connect(&fe) && fe_end(&fe) == 0);
+	CHECK(recv(sock, message, sizeof(message) - 1, MSG_DONTWAIT) < 0);
+	close(sock);
+	unlink(path);
+	/* Nobody is there any more, which keeps no share from being served. */
+	CHECK(fe_spawn(&fe, (const char *[]){ NULL }) && fe_connect(&fe));
+	CHECK(fe_said(&fe, "NOTIFY_SOCKET=") && fe_end(&fe) == 0);
+	*strrchr(path, '/') = 0;
+	rmdir(path);
+	unsetenv("NOTIFY_SOCKET");
+}
+
 static const struct fs_test tests[] = {
 	TEST(wrong_options),
 	TEST(wrong_values),
@@ -209,6 +254,7 @@ static const struct fs_test tests[] = {
 	TEST(a_window_without_room_is_named),
 	TEST(start_names_what_is_served),
 	TEST(a_device_that_is_too_small_is_told),
+	TEST(the_service_manager_is_told),
 	/* Last: it gives up being root. */
 	TEST(privileges_are_named),
 };

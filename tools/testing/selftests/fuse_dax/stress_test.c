@@ -421,14 +421,15 @@ struct onlooker {
 static long run_end(const char *line, long from, long ranges)
 {
 	unsigned int first, nr, refs, pins;
-	unsigned long long nodeid, offset;
+	unsigned long long nodeid, ino, offset;
 	char state[16];
 
-	if (sscanf(line, "%u+%u nodeid %llu offset %llx %15s refs %u pins %u",
-		   &first, &nr, &nodeid, &offset, state, &refs, &pins) != 7)
+	if (sscanf(line, "%u+%u nodeid %llu ino %llu offset %llx %15s refs %u pins %u",
+		   &first, &nr, &nodeid, &ino, &offset, state, &refs,
+		   &pins) != 8)
 		return -1;
-	if (first < from || !nr || first + nr > ranges || !nodeid || !refs ||
-	    offset % RANGE || pins > nr * (RANGE / PAGE))
+	if (first < from || !nr || first + nr > ranges || !nodeid || !ino ||
+	    !refs || offset % RANGE || pins > nr * (RANGE / PAGE))
 		return -1;
 	/* "setup" for a moment: it is listed just before those who wait know */
 	if (strcmp(state, "setup") && strcmp(state, "live") &&
