@@ -178,7 +178,8 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 	win = fuse_dax_window_new(dev, nr);
 	if (!win)
 		return -ENOMEM;
-	win->notices = alloc_workqueue("virtiofs_dax", WQ_UNBOUND,
+	/* The host may wait, while many look at what it is about to change */
+	win->notices = alloc_workqueue("virtiofs_dax", WQ_UNBOUND | WQ_HIGHPRI,
 				       FUSE_DAX_NOTICES);
 	if (!win->notices) {
 		fuse_dax_window_free(win);

@@ -170,6 +170,9 @@ static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
 	vm_fault_t ret;
 	int err = 0;
 
+	/* Who waits for the lock is a user of the mapping, which could not be given up */
+	if (fuse_dax_notify_pending(mapping->host))
+		return VM_FAULT_NOPAGE;
 	filemap_invalidate_lock_shared(mapping);
 	/* What is put into page tables after this look is taken out again */
 	if (fuse_dax_notify_pending(mapping->host))

@@ -305,7 +305,7 @@ void fuse_dax_reclaim_retry_work(struct work_struct *work)
 	struct fuse_dax_window *win = container_of(work, typeof(*win),
 						   retry_work.work);
 
-	queue_work(system_dfl_long_wq, &win->remove_work);
+	queue_work(system_highpri_wq, &win->remove_work);
 }
 
 /**

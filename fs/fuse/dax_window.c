@@ -293,7 +293,8 @@ void fuse_dax_window_bury(struct fuse_dax_map *map)
 		list_add_tail(&map->list, &win->dying);
 		fuse_dax_window_list(map);
 		win->nr_dying += map->run.nr;
-		queue_work(system_dfl_long_wq, &win->remove_work);
+		/* Others wait for these ranges, or for word that they are given up */
+		queue_work(system_highpri_wq, &win->remove_work);
 	}
 	spin_unlock(&win->lock);
 
