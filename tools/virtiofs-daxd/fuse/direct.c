@@ -134,15 +134,16 @@ static void serve_read(const struct direct *direct, struct request *req)
 }
 
 /* Writes all of the vector, or as much as goes. */
-static ssize_t write_all(int fd, struct iovec *iov, unsigned int count,
-			 const struct fuse_write_in *in)
+static ssize_t write_all(const struct direct *direct, int fd, struct iovec *iov,
+			 unsigned int count, const struct fuse_write_in *in)
 {
+	const uint32_t flags = pt_write_flags(direct->pt, in->flags);
 	size_t left = iov_size(iov, count), done = 0;
 	unsigned int tries = 0;
 
 	while (left) {
 		ssize_t n = pt_write(fd, iov, count, in->offset + done,
-				     in->flags, in->write_flags);
+				     flags, in->write_flags);
 
 		if (n < 0 && interrupted(-n, &tries))
 			continue;
@@ -162,7 +163,7 @@ static ssize_t write_file(const struct direct *direct, int fd,
 			  struct iovec *iov, unsigned int count,
 			  const struct fuse_write_in *in)
 {
-	ssize_t n = write_all(fd, iov, count, in);
+	ssize_t n = write_all(direct, fd, iov, count, in);
 	int plain;
 
 	if (n != -EINVAL)
@@ -171,7 +172,7 @@ static ssize_t write_file(const struct direct *direct, int fd,
 			      in->write_flags & FUSE_WRITE_CACHE);
 	if (plain < 0)
 		return plain;
-	n = write_all(plain, iov, count, in);
+	n = write_all(direct, plain, iov, count, in);
 	close_fd(&plain);
 	return n;
 }

@@ -114,13 +114,6 @@ int isolation_nofile(unsigned int wanted);
 bool isolation_needs_users(void);
 
 /**
- * isolation_needs_users - whether namespaces can be made in a user namespace only
- *
- * Who has the privilege loses it for the host in one, so he needs none.
- */
-bool isolation_needs_users(void);
-
-/**
  * isolation_namespaces - stage 2, still with the host's directories in sight
  * @sandbox: see enum isolation_sandbox
  *

@@ -21,10 +21,10 @@ static int tell(const char *path)
 
 	if (len >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
+	/* Those that have no path are of a network namespace: not of the sandbox's. */
+	if (*path != '/')
+		return -EPROTONOSUPPORT;
 	memcpy(addr.sun_path, path, len);
-	/* An abstract one: sd_notify(3) writes its first byte so. */
-	if (addr.sun_path[0] == '@')
-		addr.sun_path[0] = 0;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;

@@ -31,8 +31,10 @@ _virtiofs_daxd() {
 	[ "$option" != = ] || option=${COMP_WORDS[COMP_CWORD - 2]}
 	case $option in
 	--shared-dir)
+		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
 	--socket-path | --window-socket | --log-file | --stats-file)
+		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	--*)
 		mapfile -t COMPREPLY < <(compgen -W "$(_virtiofs_daxd_words "$option")" -- "$word") ;;

@@ -277,6 +277,15 @@ ssize_t pt_write(int fd, const struct iovec *iov, int iovcnt, off_t off,
 		 uint32_t flags, uint32_t write_flags);
 
 /**
+ * pt_write_flags - the open flags by which a write of the guest is done
+ * @flags: fuse_write_in.flags
+ *
+ * A guest that writes back knows where the end of its files is, which may be further
+ * than here: what it appends has its place.
+ */
+uint32_t pt_write_flags(const struct pt *pt, uint32_t flags);
+
+/**
  * pt_drop_fsetid - write as a user who may not keep set-id bits
  *
  * Takes CAP_FSETID from the calling thread, so that the host's write or

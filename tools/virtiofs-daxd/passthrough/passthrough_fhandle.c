@@ -178,10 +178,11 @@ int fhandle_of(struct pt *pt, int fd, mode_t type, uint64_t mnt,
 	if (pt->opts.file_handles == PT_HANDLES_NEVER ||
 	    __atomic_load_n(&pt->no_fhandles, __ATOMIC_RELAXED))
 		return 0;
-	*fhandle = fhandle_get(pt, fd, type, mnt);
+	/* By which mount it is to be opened must be known. */
+	*fhandle = mnt ? fhandle_get(pt, fd, type, mnt) : NULL;
 	if (*fhandle)
 		return 0;
-	err = errno;
+	err = mnt ? errno : EOPNOTSUPP;
 	/* What passes says nothing about the file. */
 	if (err == ENOMEM || err == EMFILE || err == ENFILE)
 		return -err;

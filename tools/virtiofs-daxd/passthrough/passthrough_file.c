@@ -358,6 +358,11 @@ static int append_flag(int fd, uint32_t flags, uint32_t write_flags)
 	return fcntl(fd, F_GETFL) & O_APPEND ? RWF_NOAPPEND : 0;
 }
 
+uint32_t pt_write_flags(const struct pt *pt, uint32_t flags)
+{
+	return pt->writeback ? flags & ~(uint32_t)O_APPEND : flags;
+}
+
 ssize_t pt_write(int fd, const struct iovec *iov, int iovcnt, off_t off,
 		 uint32_t flags, uint32_t write_flags)
 {
@@ -410,8 +415,8 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *bufv,
 	if (handle)
 		ret = write_data(bufv, &iov, &copy);
 	if (!ret)
-		ret = pt_write(handle->fd, &iov, 1, off, (uint32_t)fi->flags,
-			       how);
+		ret = pt_write(handle->fd, &iov, 1, off,
+			       pt_write_flags(pt, (uint32_t)fi->flags), how);
 	handle_put(pt, handle);
 	free(copy);
 	if (ret < 0)

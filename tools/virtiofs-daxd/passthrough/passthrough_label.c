@@ -29,7 +29,8 @@ int label_parse(const char *ext, size_t len, struct label *label)
 	memcpy(&context, ext + sizeof(header), sizeof(context));
 	label->name = ext + sizeof(header) + sizeof(context);
 	end = memchr(label->name, 0, len);
-	if (!end || end == label->name)
+	/* What else there is has rules of its own, as ACLs have. */
+	if (!end || strncmp(label->name, "security.", strlen("security.")))
 		return -EINVAL;
 	label->value = end + 1;
 	if (context.size > len - (size_t)(end + 1 - label->name))

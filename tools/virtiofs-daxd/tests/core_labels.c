@@ -166,6 +166,16 @@ static void not_if_it_is_not_asked_for(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static void it_is_no_other_attribute(void)
+{
+	struct extension ext = extension();
+
+	CHECK(begin(as_they_are, true));
+	memcpy(ext.rest, "system.posix_acl_access", sizeof("system.posix_acl_access"));
+	CHECK(make("dir", &ext) == -EINVAL && !is_there("dir"));
+	CHECK(fe_end(&fe) == 0);
+}
+
 static void what_lies_about_its_length(void)
 {
 	struct extension ext = extension(), none = extension(), other = extension();
@@ -206,6 +216,7 @@ static const struct fs_test tests[] = {
 	TEST(what_exists_is_left),
 	TEST(or_nothing_is_made),
 	TEST(not_if_it_is_not_asked_for),
+	TEST(it_is_no_other_attribute),
 	TEST(what_lies_about_its_length),
 };
 

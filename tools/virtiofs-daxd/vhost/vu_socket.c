@@ -53,10 +53,16 @@ static int bind_socket(int sock, const struct sockaddr_un *addr, gid_t group)
 	mode_t old_mask = umask(shared ? 0007 : 0077);
 	int err;
 
-	err = bind(sock, (const struct sockaddr *)addr, sizeof(*addr)) ||
-	      (shared && chown(addr->sun_path, -1, group)) ||
-	      listen(sock, SOCKET_BACKLOG) ? -errno : 0;
+	err = bind(sock, (const struct sockaddr *)addr, sizeof(*addr)) ? -errno : 0;
 	umask(old_mask);
+	if (err)
+		return err;
+	/* Not of what somebody else may have put there by now */
+	if ((shared && lchown(addr->sun_path, -1, group)) ||
+	    listen(sock, SOCKET_BACKLOG)) {
+		err = -errno;
+		unlink(addr->sun_path);
+	}
 	return err;
 }
 
