@@ -3,7 +3,6 @@
 
 #include <getopt.h>
 #include <linux/capability.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,18 +68,6 @@ static const struct option long_options[] = {
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ 0 }
 };
-
-int option_wrong(const char *fmt, ...)
-{
-	va_list args;
-
-	fputs("virtiofs-daxd: ", stderr);
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputs("\nTry 'virtiofs-daxd --help'.\n", stderr);
-	return EXIT_USAGE;
-}
 
 /* An option as the user wrote it: getopt_long() leaves a short one in optopt. */
 static int unknown_option(char **argv)

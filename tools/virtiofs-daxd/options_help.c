@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "options_i.h"
@@ -80,4 +81,16 @@ static const char usage[] =
 void options_help(void)
 {
 	fputs(usage, stdout);
+}
+
+int option_wrong(const char *fmt, ...)
+{
+	va_list args;
+
+	fputs("virtiofs-daxd: ", stderr);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputs("\nTry 'virtiofs-daxd --help'.\n", stderr);
+	return EXIT_USAGE;
 }

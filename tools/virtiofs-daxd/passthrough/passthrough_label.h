@@ -6,7 +6,6 @@
 #ifndef VIRTIOFS_DAXD_PASSTHROUGH_LABEL_H
 #define VIRTIOFS_DAXD_PASSTHROUGH_LABEL_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 struct pt;
@@ -22,15 +21,6 @@ struct label {
 	const void *value;
 	uint32_t size;
 };
-
-/**
- * label_parse - find the label in what follows the names of a request
- * @ext: that
- * @len: its length
- *
- * Return: 0, or -EINVAL if it is not as the protocol has it.
- */
-int label_parse(const char *ext, size_t len, struct label *label);
 
 /**
  * label_set - give a file the label of the request at hand, if there is one

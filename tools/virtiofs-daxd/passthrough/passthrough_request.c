@@ -239,6 +239,39 @@ static int body_check(uint32_t opcode, const char *body, size_t len, bool ext)
 	return 0;
 }
 
+/*
+ * Find the label in what follows the names of a request. Return: 0, or -EINVAL if it is
+ * not as the protocol has it.
+ */
+static int label_parse(const char *ext, size_t len, struct label *label)
+{
+	struct fuse_secctx_header header;
+	struct fuse_secctx context;
+	const char *end;
+
+	if (len < sizeof(header))
+		return -EINVAL;
+	memcpy(&header, ext, sizeof(header));
+	/* The guest has no module with labels; or it is something else. */
+	if (!header.nr_secctx || header.nr_secctx > FUSE_MAX_NR_SECCTX)
+		return 0;
+	if (header.nr_secctx > 1 || header.size > len ||
+	    header.size < sizeof(header) + sizeof(context))
+		return -EINVAL;
+	len = header.size - sizeof(header) - sizeof(context);
+	memcpy(&context, ext + sizeof(header), sizeof(context));
+	label->name = ext + sizeof(header) + sizeof(context);
+	end = memchr(label->name, 0, len);
+	/* What else there is has rules of its own, as ACLs have. */
+	if (!end || strncmp(label->name, "security.", strlen("security.")))
+		return -EINVAL;
+	label->value = end + 1;
+	if (context.size > len - (size_t)(end + 1 - label->name))
+		return -EINVAL;
+	label->size = context.size;
+	return 0;
+}
+
 /* What makes something may have more behind its names. */
 static int label_check(const struct pt *pt, const struct fuse_in_header *in,
 		       const char *body, size_t len)
