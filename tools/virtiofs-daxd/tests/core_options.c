@@ -212,18 +212,34 @@ static void rlimit_nofile(void)
 	CHECK(!setrlimit(RLIMIT_NOFILE, &old));
 }
 
-/* Has the daemon's main thread make a call that is not on its list. */
+/* Stops the daemon's main thread where it waits, in a system call. */
+static bool stop_in_call(struct user_regs_struct *regs)
+{
+	int status;
+
+	if (ptrace(PTRACE_SEIZE, fe.child, 0, 0))
+		return false;
+	for (int i = 0; i < 500; i++) {
+		if (ptrace(PTRACE_INTERRUPT, fe.child, 0, 0) ||
+		    waitpid(fe.child, &status, __WALL) != fe.child ||
+		    ptrace(PTRACE_GETREGS, fe.child, 0, regs))
+			return false;
+		if ((long long)regs->orig_rax >= 0)
+			return true;
+		if (ptrace(PTRACE_CONT, fe.child, 0, 0))
+			return false;
+		usleep(10000);
+	}
+	return false;
+}
+
+/* Has that thread make a call that is not on its list: the same instruction again. */
 static bool violate(void)
 {
 	struct user_regs_struct regs;
-	int status;
 
-	if (ptrace(PTRACE_SEIZE, fe.child, 0, 0) ||
-	    ptrace(PTRACE_INTERRUPT, fe.child, 0, 0) ||
-	    waitpid(fe.child, &status, __WALL) != fe.child ||
-	    ptrace(PTRACE_GETREGS, fe.child, 0, &regs))
+	if (!stop_in_call(&regs))
 		return false;
-	/* It waits in a system call: the same instruction again. */
 	regs.rip -= 2;
 	regs.rax = SYS_getppid;
 	regs.orig_rax = -1;
