@@ -50,6 +50,7 @@ struct stamp {
  * @nlookup: how often the guest was told the id and has not forgotten it;
  *	under pt->lock
  * @hash_next: under pt->lock
+ * @hashed: found by its file; else that is gone, or it is dead; under pt->lock
  * @forgotten: in pt->forgotten; under pt->lock, like the next two
  * @older: forgotten before this one
  * @newer: forgotten after it
@@ -66,6 +67,7 @@ struct node {
 	bool submount;
 	uint64_t nlookup;
 	struct node *hash_next;
+	bool hashed;
 	bool forgotten;
 	struct node *older;
 	struct node *newer;

@@ -198,23 +198,39 @@ static void node_hash(struct pt *pt, struct node *node)
 	chain = node_chain(pt, &node->key);
 	node->hash_next = *chain;
 	*chain = node;
+	node->hashed = true;
 	pt->hash_count++;
+}
+
+/* It is not found by its file any more. Caller holds pt->lock. */
+static void node_unhash(struct pt *pt, struct node *node)
+{
+	struct node **p = node_chain(pt, &node->key);
+
+	if (!node->hashed)
+		return;
+	while (*p != node)
+		p = &(*p)->hash_next;
+	*p = node->hash_next;
+	node->hashed = false;
+	pt->hash_count--;
 }
 
 /* Caller holds pt->lock and a reference. */
 static void node_kill(struct pt *pt, struct node *node)
 {
-	struct node **p = node_chain(pt, &node->key);
-
 	if (node->obj.dead)
 		return;
-	while (*p != node)
-		p = &(*p)->hash_next;
-	*p = node->hash_next;
-	pt->hash_count--;
+	node_unhash(pt, node);
 	forgotten_remove(pt, node);
 	node->nlookup = 0;
 	table_kill(&pt->nodes, &node->obj);
+}
+
+static bool node_same_number(const struct node *node, const struct node *other)
+{
+	return node->key.ino == other->key.ino &&
+	       node->key.dev == other->key.dev && node->mnt == other->mnt;
 }
 
 /*
@@ -223,8 +239,7 @@ static void node_kill(struct pt *pt, struct node *node)
  */
 static bool node_same(const struct node *node, const struct node *other)
 {
-	if (node->key.ino != other->key.ino || node->key.dev != other->key.dev ||
-	    node->mnt != other->mnt)
+	if (!node_same_number(node, other))
 		return false;
 	return !node->fhandle ||
 	       (other->fhandle && fhandle_same(node->fhandle, other->fhandle));
@@ -246,23 +261,45 @@ static struct node *node_find(struct pt *pt, const struct node *like)
 	return node;
 }
 
+/*
+ * Of a number that is used again the older file is gone, and nobody looks for that.
+ * So there is one node for a number, however often a guest makes and removes files.
+ * Caller holds pt->lock; @node is of a file that exists and has no node.
+ *
+ * Return: the older node with a reference, if it has been killed, or NULL.
+ */
+static struct node *node_outlive(struct pt *pt, const struct node *node)
+{
+	struct node *old = *node_chain(pt, &node->key);
+
+	while (old && (!old->fhandle || !node->fhandle ||
+		       !node_same_number(old, node)))
+		old = old->hash_next;
+	if (!old)
+		return NULL;
+	node_unhash(pt, old);
+	if (!old->forgotten)
+		return NULL;
+	old->obj.refs++;
+	node_kill(pt, old);
+	return old;
+}
+
 /* What statx() says of a file beyond its attributes. */
 struct place {
 	uint64_t mnt;
 	bool mount_root;
 };
 
-/* Takes the descriptor. */
+/* Takes the descriptor if there is no handle, and the handle, unless it fails. */
 static struct node *node_new(int fd, struct fhandle *fhandle,
 			     const struct stat *st, const struct place *place)
 {
 	struct node *node = calloc(1, sizeof(*node));
 
-	if (!node || fhandle)
-		close_fd(&fd);
 	if (!node)
 		return NULL;
-	node->fd = fd;
+	node->fd = fhandle ? -1 : fd;
 	node->fhandle = fhandle;
 	node->key = (struct pt_key){ .dev = st->st_dev, .ino = st->st_ino };
 	node->mnt = place->mnt;
@@ -277,19 +314,25 @@ static struct node *node_of(struct pt *pt, int fd, struct fhandle *fhandle,
 			    const struct stat *st, const struct place *place)
 {
 	struct node *fresh = node_new(fd, fhandle, st, place);
-	struct node *node = NULL;
+	struct node *node = NULL, *gone = NULL;
 
 	if (!fresh) {
+		close(fd);
 		fhandle_free(pt, fhandle);
 		return NULL;
 	}
 	pthread_mutex_lock(&pt->lock);
 	node = node_find(pt, fresh);
 	if (!node && !table_add(&pt->nodes, &fresh->obj)) {
+		gone = node_outlive(pt, fresh);
 		node_hash(pt, fresh);
 		node = fresh;
 	}
 	pthread_mutex_unlock(&pt->lock);
+	/* Until now it has kept the file, so that its number was its own. */
+	if (fhandle)
+		close(fd);
+	node_put(pt, gone);
 	if (node != fresh)
 		node_free(pt, fresh);
 	return node;
@@ -387,7 +430,7 @@ int node_lookup(struct pt *pt, struct node *dir, const char *name,
  */
 static struct node *node_forgotten(struct pt *pt, struct node *node)
 {
-	if (!pt->exports || !node->fhandle) {
+	if (!pt->exports || !node->fhandle || !node->hashed) {
 		node_kill(pt, node);
 		return NULL;
 	}

@@ -11,11 +11,14 @@
 #include <ftw.h>
 #include <limits.h>
 #include <linux/fuse.h>
+#include <linux/loop.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -1066,6 +1069,95 @@ static void forgotten_nodes_have_a_bound(void)
 	CHECK(!pt->forgotten.oldest && !pt->forgotten.latest);
 }
 
+/* A new file system in place of the share, by calls, as programs have no privilege. */
+static bool mount_ext4(void)
+{
+	struct loop_config config = { .info.lo_flags = LO_FLAGS_AUTOCLEAR };
+	char command[256], path[32];
+	int control, loop;
+	bool done;
+
+	snprintf(command, sizeof(command), "mkfs.ext4 -q %s 16M >/dev/null 2>&1",
+		 outside("image"));
+	if (system(command))
+		return false;
+	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/dev/loop%d",
+		 ioctl(control, LOOP_CTL_GET_FREE));
+	close(control);
+	loop = open(path, O_RDWR | O_CLOEXEC);
+	config.fd = (uint32_t)open(outside("image"), O_RDWR | O_CLOEXEC);
+	done = !ioctl(loop, LOOP_CONFIGURE, &config) &&
+	       !mount(path, share_dir, "ext4", 0, NULL);
+	close((int)config.fd);
+	close(loop);
+	return done;
+}
+
+/* A file, made and so looked up, then removed. */
+static uint64_t make_and_remove(const char *name, ino_t *number)
+{
+	struct fuse_mknod_in in = { .mode = S_IFREG | 0644 };
+	const struct fuse_entry_out *e = (void *)reply;
+	uint64_t node;
+
+	if (ask_names(FUSE_MKNOD, ROOT, &in, sizeof(in), name, NULL))
+		return 0;
+	node = e->nodeid;
+	*number = e->attr.ino;
+	if (ask_names(FUSE_UNLINK, ROOT, NULL, 0, name, NULL))
+		return 0;
+	return node;
+}
+
+/* The longest list of nodes in which one is looked for. */
+static unsigned int longest_chain(void)
+{
+	unsigned int longest = 0;
+
+	for (size_t i = 0; i < pt->hash_size; i++) {
+		unsigned int nr = 0;
+
+		for (struct node *node = pt->hash[i]; node; node = node->hash_next)
+			nr++;
+		longest = nr > longest ? nr : longest;
+	}
+	return longest;
+}
+
+/*
+ * ext4 gives the number of a file that is gone to the next one. What is left of the
+ * others is neither searched nor kept.
+ */
+static void numbers_used_again(void)
+{
+	ino_t number = 0, first = 0;
+	unsigned int again = 0;
+	uint64_t node, known;
+
+	session_end();
+	if (!mount_ext4())
+		SKIP("no ext4");
+	CHECK(export_session());
+	known = make_and_remove("n", &first);
+	for (int i = 0; i < 300; i++) {
+		node = make_and_remove("n", &number);
+		CHECK(node && node != known);
+		again += number == first;
+		/* Every other one is not forgotten. */
+		if (i % 2)
+			forget(node, 1);
+	}
+	CHECK(again == 300);
+	CHECK(longest_chain() <= 2);
+	CHECK(live(&pt->nodes) == 153 && pt->forgotten.nr == 1);
+	CHECK(look_dot(known, ".") == ESTALE);
+	forget(known, 1);
+	CHECK(look_dot(known, ".") == ENOENT);
+	session_end();
+	CHECK(!umount(share_dir) && !unlink(outside("image")));
+}
+
 /*
  * The host clears a capability when the file is written, if it has its name. Else the
  * guest has to, and does if it is not told that the host will.
@@ -1262,6 +1354,7 @@ static const struct fs_test tests[] = {
 	TEST(reset_leaves_nothing), TEST(garbage),
 	TEST(renamed_capabilities),
 	TEST(numbers_outlive_forgetting), TEST(forgotten_nodes_have_a_bound),
+	TEST(numbers_used_again),
 };
 
 static int remove_one(const char *path, const struct stat *st, int type,
