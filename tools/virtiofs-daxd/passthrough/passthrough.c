@@ -41,6 +41,7 @@ struct pt *pt_new(const struct pt_options *opts)
 	pt->opts = *opts;
 	pt->opts.posix_acl = opts->posix_acl && opts->xattr;
 	pt->opts.root_fd = -1;
+	pt->known.max = KNOWN_MAX;
 	pt->forgotten.max = FORGOTTEN_MAX;
 	pt->timeout = cache_timeout(opts->cache);
 	pthread_mutex_init(&pt->lock, NULL);

@@ -38,7 +38,20 @@ int fd_spared_by_window(int fd)
 	return fd_leaves(fd, 8, FD_RESERVE / 2);
 }
 
-int fd_probe(const struct pt *pt)
+/* The same for what takes memory in place of descriptors. */
+static int known_probe(struct pt *pt)
+{
+	bool full;
+
+	if (pt->opts.file_handles == PT_HANDLES_NEVER)
+		return 0;
+	pthread_mutex_lock(&pt->lock);
+	full = known_full(pt);
+	pthread_mutex_unlock(&pt->lock);
+	return full ? -ENFILE : 0;
+}
+
+int fd_probe(struct pt *pt)
 {
 	int fd = fcntl(pt->proc_fd, F_DUPFD_CLOEXEC, 0), ret;
 
@@ -46,5 +59,5 @@ int fd_probe(const struct pt *pt)
 		return -errno;
 	ret = fd_spared(fd + FD_PROBE);
 	close(fd);
-	return ret;
+	return ret ?: known_probe(pt);
 }

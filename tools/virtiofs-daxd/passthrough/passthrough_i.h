@@ -139,6 +139,19 @@ struct forgotten {
 	unsigned int max;
 };
 
+/* Some 1 GB: descriptors have a limit, and these have this one. */
+#define KNOWN_MAX (1u << 22)
+
+/**
+ * struct known - nodes that take memory only, as they have file handles
+ * @nr: of these, with those in &pt.forgotten; under pt->lock
+ * @max: how many the guest may know at a time; constant
+ */
+struct known {
+	unsigned int nr;
+	unsigned int max;
+};
+
 /**
  * struct pt - one served share
  * @opts: constant
@@ -163,6 +176,7 @@ struct forgotten {
  * @hash_size: a power of two
  * @hash_count: nodes in @hash
  * @mounts: of files that have file handles
+ * @known: nodes with file handles
  * @forgotten: nodes with @exports
  * @locks: file locks
  */
@@ -188,6 +202,7 @@ struct pt {
 	size_t hash_size;
 	size_t hash_count;
 	struct mount *mounts;
+	struct known known;
 	struct forgotten forgotten;
 	struct lock_table locks;
 };
@@ -202,6 +217,12 @@ static inline bool pt_keeps_names(const struct pt *pt)
 {
 	return pt->opts.cache == PT_CACHE_ALWAYS ||
 	       pt->opts.cache == PT_CACHE_METADATA;
+}
+
+/* Whether there may be no more nodes with handles. Caller holds pt->lock. */
+static inline bool known_full(const struct pt *pt)
+{
+	return pt->known.nr - pt->forgotten.nr >= pt->known.max;
 }
 
 static inline struct proc_name proc_name(int fd)
@@ -238,9 +259,10 @@ int fd_spared_by_window(int fd);
 /**
  * fd_probe - whether what is about to be created can be looked up then
  *
- * Return: 0 or -EMFILE.
+ * Context: takes pt->lock.
+ * Return: 0, -EMFILE or -ENFILE.
  */
-int fd_probe(const struct pt *pt);
+int fd_probe(struct pt *pt);
 
 /**
  * node_get - the node of an id, with a reference; NULL if there is none

@@ -224,6 +224,7 @@ static void node_kill(struct pt *pt, struct node *node)
 	node_unhash(pt, node);
 	forgotten_remove(pt, node);
 	node->nlookup = 0;
+	pt->known.nr -= node->fhandle != NULL;
 	table_kill(&pt->nodes, &node->obj);
 }
 
@@ -309,24 +310,44 @@ static struct node *node_new(int fd, struct fhandle *fhandle,
 	return node;
 }
 
-/* Find or make the node of an O_PATH descriptor; takes that, and the handle. */
-static struct node *node_of(struct pt *pt, int fd, struct fhandle *fhandle,
-			    const struct stat *st, const struct place *place)
+/*
+ * Make a node known. Caller holds pt->lock.
+ * Return: 0 or a negative errno; @gone is of the file that had its number, or NULL.
+ */
+static int node_add(struct pt *pt, struct node *node, struct node **gone)
+{
+	if (node->fhandle && known_full(pt))
+		return -ENFILE;
+	if (table_add(&pt->nodes, &node->obj))
+		return -ENOMEM;
+	*gone = node_outlive(pt, node);
+	node_hash(pt, node);
+	pt->known.nr += node->fhandle != NULL;
+	return 0;
+}
+
+/*
+ * Find or make the node of an O_PATH descriptor; takes that, and the handle.
+ * Return: 0 or a negative errno.
+ */
+static int node_of(struct pt *pt, int fd, struct fhandle *fhandle,
+		   const struct stat *st, const struct place *place,
+		   struct node **found)
 {
 	struct node *fresh = node_new(fd, fhandle, st, place);
-	struct node *node = NULL, *gone = NULL;
+	struct node *node, *gone = NULL;
+	int ret = 0;
 
 	if (!fresh) {
 		close(fd);
 		fhandle_free(pt, fhandle);
-		return NULL;
+		return -ENOMEM;
 	}
 	pthread_mutex_lock(&pt->lock);
 	node = node_find(pt, fresh);
-	if (!node && !table_add(&pt->nodes, &fresh->obj)) {
-		gone = node_outlive(pt, fresh);
-		node_hash(pt, fresh);
-		node = fresh;
+	if (!node) {
+		ret = node_add(pt, fresh, &gone);
+		node = ret ? NULL : fresh;
 	}
 	pthread_mutex_unlock(&pt->lock);
 	/* Until now it has kept the file, so that its number was its own. */
@@ -335,7 +356,8 @@ static struct node *node_of(struct pt *pt, int fd, struct fhandle *fhandle,
 	node_put(pt, gone);
 	if (node != fresh)
 		node_free(pt, fresh);
-	return node;
+	*found = node;
+	return ret;
 }
 
 static struct timespec timespec_of(struct statx_timestamp t)
@@ -380,7 +402,7 @@ static int fd_stat(int fd, struct stat *st, struct place *place)
 int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 {
 	struct fhandle *fhandle;
-	struct place place;
+	struct place place = { 0 };
 	struct node *node;
 	int ret;
 
@@ -394,9 +416,9 @@ int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 		close(fd);
 		return ret;
 	}
-	node = node_of(pt, fd, fhandle, &e->attr, &place);
-	if (!node)
-		return -ENOMEM;
+	ret = node_of(pt, fd, fhandle, &e->attr, &place, &node);
+	if (ret)
+		return ret;
 	e->ino = node->obj.id;
 	cred_seen(pt, &e->attr);
 	node_put(pt, node);

@@ -1069,6 +1069,44 @@ static void forgotten_nodes_have_a_bound(void)
 	CHECK(!pt->forgotten.oldest && !pt->forgotten.latest);
 }
 
+static int make_node(const char *name)
+{
+	struct fuse_mknod_in in = { .mode = S_IFREG | 0644 };
+
+	return ask_names(FUSE_MKNOD, ROOT, &in, sizeof(in), name, NULL);
+}
+
+/* Also of those that it does not forget, though they take no descriptors. */
+static void known_nodes_have_a_bound(void)
+{
+	const struct fuse_entry_out *e = (void *)reply;
+	uint64_t nodes[3];
+	char name[16];
+	struct stat st;
+
+	CHECK(export_session());
+	CHECK(pt->known.max >= 1u << 20);
+	pt->known.max = 4;
+	for (int i = 0; i < 3; i++) {
+		snprintf(name, sizeof(name), "xk%d", i);
+		CHECK(!make_node(name));
+		nodes[i] = e->nodeid;
+		CHECK(!ask_names(FUSE_UNLINK, ROOT, NULL, 0, name, NULL));
+	}
+	/* What could not be known then is not made. */
+	CHECK(make_node("xk3") == ENFILE && lstat(inside("xk3"), &st));
+	CHECK(fs_put(inside("xk4"), "k"));
+	CHECK(ask_names(FUSE_LOOKUP, ROOT, NULL, 0, "xk4", NULL) == ENFILE);
+	CHECK(live(&pt->nodes) == 4 && pt->known.nr == 4);
+	forget(nodes[0], 1);
+	CHECK(!ask_names(FUSE_LOOKUP, ROOT, NULL, 0, "xk4", NULL));
+	/* That is known, so it can be looked up again. */
+	CHECK(!ask_names(FUSE_LOOKUP, ROOT, NULL, 0, "xk4", NULL));
+	CHECK(make_node("xk3") == ENFILE);
+	pt_reset(pt);
+	CHECK(pt->known.nr == 1 && !make_node("xk3"));
+}
+
 /* A new file system in place of the share, by calls, as programs have no privilege. */
 static bool mount_ext4(void)
 {
@@ -1097,11 +1135,10 @@ static bool mount_ext4(void)
 /* A file, made and so looked up, then removed. */
 static uint64_t make_and_remove(const char *name, ino_t *number)
 {
-	struct fuse_mknod_in in = { .mode = S_IFREG | 0644 };
 	const struct fuse_entry_out *e = (void *)reply;
 	uint64_t node;
 
-	if (ask_names(FUSE_MKNOD, ROOT, &in, sizeof(in), name, NULL))
+	if (make_node(name))
 		return 0;
 	node = e->nodeid;
 	*number = e->attr.ino;
@@ -1354,7 +1391,7 @@ static const struct fs_test tests[] = {
 	TEST(reset_leaves_nothing), TEST(garbage),
 	TEST(renamed_capabilities),
 	TEST(numbers_outlive_forgetting), TEST(forgotten_nodes_have_a_bound),
-	TEST(numbers_used_again),
+	TEST(known_nodes_have_a_bound), TEST(numbers_used_again),
 };
 
 static int remove_one(const char *path, const struct stat *st, int type,
