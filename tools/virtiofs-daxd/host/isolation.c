@@ -70,6 +70,7 @@
 
 #include "host/isolation_i.h"
 #include "host/log.h"
+#include "host/users.h"
 #include "host/util.h"
 
 /* Each file that the guest knows is a descriptor. */
@@ -331,6 +332,13 @@ int isolation_readonly(enum isolation_sandbox sandbox, int root_fd,
 
 	if (sandbox != ISOLATION_NAMESPACE)
 		return 0;
+	/*
+	 * In a user namespace what the mounts of others say about access times is
+	 * locked. Through what is read-only these do not change, and nothing is
+	 * mapped for writing there.
+	 */
+	if (users_entered())
+		attr = (struct mount_attr){ .attr_set = MOUNT_ATTR_RDONLY };
 	if (syscall(SYS_mount_setattr, root_fd, "", AT_EMPTY_PATH |
 		    AT_RECURSIVE, &attr, sizeof(attr)))
 		return isolation_failed("make the shared directory read-only");

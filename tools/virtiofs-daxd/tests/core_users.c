@@ -125,6 +125,46 @@ static void he_is_root_if_the_map_says_so(void)
 	CHECK(end());
 }
 
+/* It was read for the last time in 1970. */
+static bool make_link(const char *path)
+{
+	const struct timespec times[] = { { .tv_sec = 1 }, { .tv_nsec = UTIME_OMIT } };
+
+	return !symlink("target", path) && !lchown(path, NOBODY, NOBODY) &&
+	       !utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+}
+
+static bool reads_link(const char *name)
+{
+	uint64_t node = fe_lookup(&fe, name, NULL);
+	char target[16];
+
+	return node && !fe_request(&fe, FUSE_READLINK, node, NULL, 0, target,
+				   sizeof(target), NULL);
+}
+
+/* Flags of mounts that others made, such as this one, cannot be changed by him. */
+static void readonly_share_is_served(void)
+{
+	static const char *const readonly[] = { "--readonly", NULL };
+	struct fuse_attr attr;
+	struct stat st;
+	char path[64];
+	int fd;
+
+	CHECK(begin(readonly));
+	CHECK(is_apart("user"));
+	CHECK(make("d", NOBODY, &attr) == -EROFS);
+	/* Whatever the daemon does. */
+	snprintf(path, sizeof(path), "/proc/%d/root/f", fe.child);
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	CHECK(fd < 0 && errno == EROFS);
+	snprintf(path, sizeof(path), "%s/link", share);
+	CHECK(make_link(path) && reads_link("link"));
+	CHECK(!lstat(path, &st) && st.st_atime == 1);
+	CHECK(end());
+}
+
 static const char *const window[] = { "--dax-window", "64M", NULL };
 
 /* The VMM maps what it is given, for which nobody needs to be root. */
@@ -229,6 +269,7 @@ static void what_makes_no_sense(void)
 static const struct fs_test tests[] = {
 	TEST(one_user_is_there),
 	TEST(he_is_root_if_the_map_says_so),
+	TEST(readonly_share_is_served),
 	TEST(the_library_shows_files),
 	TEST(stock_maps_are_refused),
 	TEST(helpers_are_asked_for_others),
