@@ -18,6 +18,7 @@
 #include "passthrough/passthrough_i.h"
 
 #define ACL_PREFIX "system.posix_acl_"
+#define ACL_ACCESS ACL_PREFIX "access"
 
 /* Any group will do; this is nobody's on most systems. */
 #define OTHER_GROUP 65534
@@ -333,9 +334,20 @@ static gid_t other_group(int path)
 	       OTHER_GROUP - 1;
 }
 
+static int clear_sgid(struct pt *pt, int path)
+{
+	struct stat st;
+
+	if (fstat(path, &st))
+		return -errno;
+	return st.st_mode & S_ISGID ?
+	       set_mode(pt, path, st.st_mode & ~(mode_t)S_ISGID) : 0;
+}
+
 /*
  * As for a caller who may not keep S_ISGID, if the guest says he may not: without
- * the privilege, and in another group, as it may be kept in one's own.
+ * the privilege, and in another group, as it may be kept in one's own. A daemon that
+ * cannot be in another one, or has further ones, clears it afterwards.
  */
 static int xattr_set(struct pt *pt, int path, const char *name,
 		     const char *value, size_t size, int flags)
@@ -351,6 +363,8 @@ static int xattr_set(struct pt *pt, int path, const char *name,
 		setfsgid(pt->gid);
 		pt_regain_fsetid();
 	}
+	if (!ret && request_acl_kill_sgid() && !strcmp(name, ACL_ACCESS))
+		ret = clear_sgid(pt, path);
 	return ret;
 }
 

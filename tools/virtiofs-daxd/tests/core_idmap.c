@@ -9,6 +9,8 @@
 
 #include "fe_main.h"
 
+#define NOBODY 65534
+
 static struct frontend fe;
 
 static const char *const options[] = {
@@ -35,21 +37,38 @@ static const char acl[] =
 	"\4\0\7\0\377\377\377\377" "\20\0\7\0\377\377\377\377"
 	"\40\0\5\0\377\377\377\377";
 
-static int set_acl(uint64_t node, uint32_t flags)
+/* Without the user, whom there is not in every user namespace. */
+static const char short_acl[] =
+	"\2\0\0\0"
+	"\1\0\7\0\377\377\377\377" "\4\0\7\0\377\377\377\377"
+	"\40\0\5\0\377\377\377\377";
+
+static int set_this_acl(uint64_t node, uint32_t flags, const char *value,
+			size_t size)
 {
 	static const char name[] = "system.posix_acl_access";
 	struct {
 		struct fuse_setxattr_in in;
 		char rest[sizeof(name) + sizeof(acl) - 1];
 	} req = {
-		.in.size = sizeof(acl) - 1,
+		.in.size = (uint32_t)size,
 		.in.setxattr_flags = flags,
 	};
 
 	memcpy(req.rest, name, sizeof(name));
-	memcpy(req.rest + sizeof(name), acl, sizeof(acl) - 1);
-	return fe_request(&fe, FUSE_SETXATTR, node, &req, sizeof(req), NULL, 0,
-			  NULL);
+	memcpy(req.rest + sizeof(name), value, size);
+	return fe_request(&fe, FUSE_SETXATTR, node, &req,
+			  sizeof(req.in) + sizeof(name) + size, NULL, 0, NULL);
+}
+
+static int set_acl(uint64_t node, uint32_t flags)
+{
+	return set_this_acl(node, flags, acl, sizeof(acl) - 1);
+}
+
+static int set_short_acl(uint64_t node, uint32_t flags)
+{
+	return set_this_acl(node, flags, short_acl, sizeof(short_acl) - 1);
 }
 
 /*
@@ -84,9 +103,48 @@ static void set_group_id_goes(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static bool group_id_goes(unsigned int user, const char *const *more)
+{
+	const uint64_t flags = FUSE_POSIX_ACL | FUSE_SETXATTR_EXT;
+	struct fuse_init_out out;
+	struct stat st;
+	uint64_t node;
+	bool began;
+
+	fe_user = user;
+	began = fe_begin(&fe, more);
+	fe_user = 0;
+	CHECK_OR(began && !fe_init_flags(&fe, flags, &out), false);
+	node = fe_make(&fe, "f", 1);
+	CHECK_OR(node && !chown(fe_path(&fe, "f"), user, user), false);
+	CHECK_OR(!chmod(fe_path(&fe, "f"), 02775), false);
+	CHECK_OR(!set_short_acl(node, 0) && !stat(fe_path(&fe, "f"), &st), false);
+	CHECK_OR(st.st_mode & S_ISGID, false);
+	CHECK_OR(!set_short_acl(node, FUSE_SETXATTR_ACL_KILL_SGID), false);
+	CHECK_OR(!stat(fe_path(&fe, "f"), &st), false);
+	CHECK_OR((st.st_mode & 07777) == 0775, false);
+	return !fe_end(&fe);
+}
+
+/* Where the daemon is in the file's group, and cannot leave it, all the same. */
+static void set_group_id_goes_for_others(void)
+{
+	static const char *const bound[] = {
+		"--posix-acl", "--modcaps=-setgid", "--log-level", "warn", NULL
+	};
+	static const char *const none[] = {
+		"--posix-acl", "--sandbox", "none", "--log-level", "warn", NULL
+	};
+
+	CHECK(group_id_goes(0, bound));
+	CHECK(group_id_goes(NOBODY, options));
+	CHECK(group_id_goes(NOBODY, none));
+}
+
 static const struct fs_test tests[] = {
 	TEST(it_is_allowed),
 	TEST(set_group_id_goes),
+	TEST(set_group_id_goes_for_others),
 };
 
 int main(int argc, char **argv)
