@@ -47,7 +47,8 @@ struct pt *pt_new(const struct pt_options *opts)
 	pthread_mutex_init(&pt->lock, NULL);
 	locks_init(pt);
 	pt->node_gone = locks_node_gone;
-	cred_init(pt);
+	pt->uid = geteuid();
+	pt->gid = getegid();
 	pt->proc_fd = open_proc(opts->proc_fd);
 	ret = pt->proc_fd < 0 ? -errno : nodes_init(pt, opts->root_fd);
 	if (ret) {
@@ -106,6 +107,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		    pt->opts.cache != PT_CACHE_NEVER;
 
 	pt_reset(pt);
+	cred_init(pt);
 	conn->max_write = PT_IO_MAX;
 	/* A node that was forgotten is found again only by a handle of the host. */
 	pt->exports = pt->root->fhandle &&

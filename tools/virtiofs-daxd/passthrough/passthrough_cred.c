@@ -45,8 +45,6 @@ void cred_init(struct pt *pt)
 {
 	struct caps caps = caps_get();
 
-	pt->uid = geteuid();
-	pt->gid = getegid();
 	pt->switch_creds = caps_effective(&caps, CAP_SETUID) &&
 			   caps_effective(&caps, CAP_SETGID);
 }

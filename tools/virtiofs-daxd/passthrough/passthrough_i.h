@@ -158,7 +158,7 @@ struct known {
  * @proc_fd: O_PATH of /proc/self/fd; constant
  * @uid: user the daemon runs as; constant
  * @gid: group the daemon runs as; constant
- * @switch_creds: whether it may act as other users; constant
+ * @switch_creds: whether it may act as other users; known from the first FUSE_INIT on
  * @writeback: FUSE_WRITEBACK_CACHE was negotiated; changes at FUSE_INIT only
  * @setxattr_ext: FUSE_SETXATTR_EXT was negotiated; changes at FUSE_INIT only
  * @submounts: mounts are announced; changes at FUSE_INIT only
@@ -412,6 +412,8 @@ void handles_reset(struct pt *pt);
 
 /**
  * cred_init - find out whether the daemon may act as other users
+ *
+ * At FUSE_INIT, so in a thread that serves requests: others may do more.
  */
 void cred_init(struct pt *pt);
 

@@ -168,6 +168,36 @@ static void modcaps(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* A directory that user 7 of the guest makes; who owns it then, or an error. */
+static int owner_of_made(const char *option)
+{
+	struct {
+		struct fuse_mkdir_in in;
+		char name[2];
+	} req = { .in.mode = 0755, .name = "d" };
+	struct fuse_entry_out out;
+	struct stat st;
+	int err;
+
+	CHECK_OR(fe_begin(&fe, OPTIONS(option, "--log-level", "warn")), -1);
+	fe.uid = fe.gid = 7;
+	err = fe_request(&fe, FUSE_MKDIR, FUSE_ROOT_ID, &req,
+			 sizeof(req.in) + 2, &out, sizeof(out), NULL);
+	fe.uid = fe.gid = 0;
+	CHECK_OR(err || !stat(fe_path(&fe, "d"), &st), -1);
+	CHECK_OR(fe_end(&fe) == 0, -1);
+	return err ? err : st.st_uid == st.st_gid ? (int)st.st_uid : -1;
+}
+
+/* Who cannot be another user makes files of his own, as one that is not root does. */
+static void modcaps_without_users(void)
+{
+	CHECK(owner_of_made("--modcaps=-chown") == 7);
+	CHECK(owner_of_made("--modcaps=-setuid") == 0);
+	CHECK(owner_of_made("--modcaps=-setgid") == 0);
+	CHECK(owner_of_made("--modcaps=-setuid:-setgid") == 0);
+}
+
 /* Said, as the guest's errors would not tell. */
 static void modcaps_beyond_what_there_is(void)
 {
@@ -442,6 +472,7 @@ static const struct fs_test tests[] = {
 	TEST(print_capabilities),
 	TEST(short_options),
 	TEST(modcaps),
+	TEST(modcaps_without_users),
 	TEST(modcaps_beyond_what_there_is),
 	TEST(rlimit_nofile),
 	TEST(seccomp_none),
