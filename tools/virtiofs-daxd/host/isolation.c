@@ -10,9 +10,10 @@
  *    done with the privileges that he has in a user namespace.
  *
  * 1. isolation_start(), before anything else: what costs nothing. No program
- *    run from here could gain privileges, no inherited group opens a file, no
- *    inherited descriptor leads anywhere, and changing the user for a file
- *    operation leaves root's capabilities alone (why: passthrough/passthrough_cred.c).
+ *    run from here could gain privileges, no inherited descriptor leads anywhere,
+ *    and changing the user for a file operation leaves root's capabilities alone
+ *    (why: passthrough/passthrough_cred.c). No inherited group opens a file, unless
+ *    there is no privilege to give it up, as in most user namespaces: it is said then.
  *
  * 2. isolation_namespaces(), when the options are read: network, System V IPC
  *    and host name become private. The socket for the front-end may be bound
@@ -291,9 +292,18 @@ static int open_share(enum isolation_sandbox sandbox, const char *shared_dir)
 	return tree;
 }
 
+/* Those that isolation_start() could not drop. */
+static void tell_groups(void)
+{
+	if (getgroups(0, NULL) > 0 && users_further_groups())
+		log_warn("the daemon cannot give up further groups of its user: what they may do in the shared directory the guest may, too");
+}
+
 int isolation_open(enum isolation_sandbox sandbox, const char *shared_dir,
 		   int *root_fd, int *proc_fd)
 {
+	if (sandbox != ISOLATION_NONE)
+		tell_groups();
 	*proc_fd = -1;
 	*root_fd = open_share(sandbox, shared_dir);
 	if (*root_fd < 0)

@@ -91,7 +91,8 @@ bool isolation_parse_caps(const char *text, struct isolation_options *opts);
  * @keep: a descriptor that stays, if perhaps with another number; NULL for none
  *
  * Closes what was inherited, the standard streams apart; forbids core files and
- * new privileges, clears supplementary groups. Harmless without privilege.
+ * new privileges, clears supplementary groups. Harmless without privilege; the groups
+ * stay then, which isolation_open() says.
  *
  * Return: 0 or a negative errno; isolation_step() names what failed.
  */

@@ -15,6 +15,7 @@
 #include "host/util.h"
 
 static bool entered;
+static bool further_groups;
 
 bool users_parse(struct user_map *map, const char *arg)
 {
@@ -160,11 +161,23 @@ static void become_root(void)
 		log_warn("user namespace: setresuid: %s", strerror(errno));
 }
 
+/* Beside his own, which may be in the list or not. */
+static bool have_further_groups(void)
+{
+	int nr = getgroups(0, NULL);
+	gid_t group;
+
+	return nr > 1 ||
+	       (nr == 1 && getgroups(1, &group) == 1 && group != getegid());
+}
+
 int users_enter(const struct user_map *uids, const struct user_map *gids)
 {
 	int ready[2], err = 0;
 	pid_t mapper;
 
+	/* There all that are not in the map look the same. */
+	further_groups = have_further_groups();
 	if (pipe2(ready, O_CLOEXEC))
 		return -errno;
 	mapper = start_mapper(uids, gids, ready);
@@ -187,4 +200,9 @@ int users_enter(const struct user_map *uids, const struct user_map *gids)
 bool users_entered(void)
 {
 	return entered;
+}
+
+bool users_further_groups(void)
+{
+	return entered ? further_groups : have_further_groups();
 }

@@ -55,4 +55,9 @@ int users_enter(const struct user_map *uids, const struct user_map *gids);
  */
 bool users_entered(void);
 
+/**
+ * users_further_groups - whether who runs the daemon was in other groups than his own
+ */
+bool users_further_groups(void);
+
 #endif

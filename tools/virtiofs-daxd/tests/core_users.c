@@ -3,6 +3,7 @@
  * The daemon of another user than root, in a user namespace: --uid-map, --gid-map.
  */
 #include <fcntl.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -123,6 +124,32 @@ static void he_is_root_if_the_map_says_so(void)
 	CHECK(!attr.uid && !attr.gid);
 	CHECK(make("other", NOBODY, &attr) == -EPERM);
 	CHECK(end());
+}
+
+/* Whether a daemon with further groups says that it keeps them. */
+static bool groups_are_said(size_t nr, const gid_t *groups)
+{
+	static const char *const none[] = { NULL };
+	gid_t old[64];
+	int nr_old = getgroups(64, old);
+	bool said;
+
+	CHECK_OR(nr_old >= 0 && !setgroups(nr, groups), false);
+	said = begin(none) && fe_said(&fe, "cannot give up further groups");
+	CHECK_OR(!setgroups((size_t)nr_old, old) && end(), false);
+	return said;
+}
+
+/* The kernel does not let him be without them there. */
+static void further_groups_are_said(void)
+{
+	static const gid_t groups[] = { NOBODY, 7 };
+
+	CHECK(groups_are_said(2, groups));
+	CHECK(groups_are_said(1, groups + 1));
+	/* His own is none. */
+	CHECK(!groups_are_said(1, groups));
+	CHECK(!groups_are_said(0, groups));
 }
 
 /* It was read for the last time in 1970. */
@@ -269,6 +296,7 @@ static void what_makes_no_sense(void)
 static const struct fs_test tests[] = {
 	TEST(one_user_is_there),
 	TEST(he_is_root_if_the_map_says_so),
+	TEST(further_groups_are_said),
 	TEST(readonly_share_is_served),
 	TEST(the_library_shows_files),
 	TEST(stock_maps_are_refused),
