@@ -27,6 +27,7 @@
 #include "fs_server.h"
 #include "fs_tap.h"
 #include "host/isolation.h"
+#include "host/util.h"
 #include "passthrough/passthrough_i.h"
 
 #define ROOT FUSE_ROOT_ID
@@ -1112,21 +1113,25 @@ static bool mount_ext4(void)
 {
 	struct loop_config config = { .info.lo_flags = LO_FLAGS_AUTOCLEAR };
 	char command[256], path[32];
-	int control, loop;
-	bool done;
+	int control, loop = -1;
+	bool done = false;
 
 	snprintf(command, sizeof(command), "mkfs.ext4 -q %s 16M >/dev/null 2>&1",
 		 outside("image"));
 	if (system(command))
 		return false;
 	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	snprintf(path, sizeof(path), "/dev/loop%d",
-		 ioctl(control, LOOP_CTL_GET_FREE));
-	close(control);
-	loop = open(path, O_RDWR | O_CLOEXEC);
 	config.fd = (uint32_t)open(outside("image"), O_RDWR | O_CLOEXEC);
-	done = !ioctl(loop, LOOP_CONFIGURE, &config) &&
-	       !mount(path, share_dir, "ext4", 0, NULL);
+	/* Another test may be faster. */
+	for (int i = 0; i < 20 && !done; i++) {
+		close_fd(&loop);
+		snprintf(path, sizeof(path), "/dev/loop%d",
+			 ioctl(control, LOOP_CTL_GET_FREE));
+		loop = open(path, O_RDWR | O_CLOEXEC);
+		done = !ioctl(loop, LOOP_CONFIGURE, &config);
+	}
+	done = done && !mount(path, share_dir, "ext4", 0, NULL);
+	close(control);
 	close((int)config.fd);
 	close(loop);
 	return done;
