@@ -66,7 +66,7 @@ TRACE_EVENT(fuse_dax_remove,
 );
 
 TRACE_EVENT(fuse_dax_fallback,
-	TP_PROTO(const struct inode *inode, loff_t pos, size_t len, bool write),
+	TP_PROTO(struct inode *inode, loff_t pos, size_t len, bool write),
 	TP_ARGS(inode, pos, len, write),
 	TP_STRUCT__entry(
 		__field(u64,	nodeid)
