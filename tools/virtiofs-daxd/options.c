@@ -121,6 +121,8 @@ static int check_options(const struct options *opts)
 
 	if (!opts->shared_dir)
 		return option_wrong("--shared-dir is missing");
+	if (!*opts->shared_dir)
+		return option_wrong("--shared-dir takes a directory, not ''");
 	code = check_socket(opts);
 	if (code >= 0)
 		return code;
