@@ -52,6 +52,7 @@ static void wrong_values(void)
 		"--dax-window", "64M", "--dax-budget", "1000");
 	REFUSED(2, "--dax-budget needs --dax-window", "--dax-budget", "100");
 	REFUSED(2, "--socket-path takes a path, not ''", "--socket-path", "");
+	REFUSED(2, "--shared-dir takes a directory, not ''", "--shared-dir", "");
 	REFUSED(2, "--log-file and --syslog", "--log-file", "/none/l",
 		"--syslog");
 	REFUSED(2, "--window-socket needs --dax-window", "--window-socket",

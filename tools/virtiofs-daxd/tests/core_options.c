@@ -90,6 +90,18 @@ static void socket_group(void)
 	CHECK(fe_connect(&fe) && fe_end(&fe) == 0);
 }
 
+/* Nobody finds a socket to which he cannot connect. */
+static void socket_group_of_others(void)
+{
+	fe_user = 65534;
+	fe_fork(&fe, OPTIONS("--socket-group", "daemon", "--sandbox", "none"));
+	fe_user = 0;
+	CHECK(fe_wait(&fe) == 1);
+	CHECK(access(fe_path(&fe, "../sock"), F_OK) && errno == ENOENT);
+	CHECK(fe_said(&fe, "Operation not permitted"));
+	fe_end(&fe);
+}
+
 /* libvirt asks before there is a command line. */
 static void print_capabilities(void)
 {
@@ -469,6 +481,7 @@ static void compat_comes_last(void)
 static const struct fs_test tests[] = {
 	TEST(inherited_socket),
 	TEST(socket_group),
+	TEST(socket_group_of_others),
 	TEST(print_capabilities),
 	TEST(short_options),
 	TEST(modcaps),
