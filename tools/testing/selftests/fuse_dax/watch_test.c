@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who watches files in the guest is told what is done to them on the host: inotify, and
+ * --cache=coherent of virtiofs-daxd. Somebody on the host does it (fuse_dax_hand.h).
+ */
+#include <poll.h>
+#include <sys/inotify.h>
+#include <sys/xattr.h>
+#include <linux/fuse.h>
+
+#include "kselftest_harness.h"
+#include "fuse_dax_fault.h"
+#include "fuse_dax_hand.h"
+
+#define NOTIFY_XATTR	"trusted.daxd.notify"
+#define NOTIFY_EVENT	10
+#define PARAMETER	"/sys/module/fuse/parameters/notify_fsnotify"
+
+#define WATCHED	(IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE |		\
+		 IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
+
+/* The daemon tells of an event with the next answer, or after so long */
+#define TOLD_MS		300
+
+struct seen {
+	uint32_t mask;
+	uint32_t cookie;
+	int wd;
+	char name[64];
+};
+
+FIXTURE(watch)
+{
+	struct dax_fs fs;
+	struct hand hand;
+	int fd, dir;
+	struct seen seen[256];
+	int n;
+};
+
+static int own_file(struct dax_fs *fs, const char *name)
+{
+	int fd = openat(fs->dirfd, name, O_CREAT | O_TRUNC | O_WRONLY, 0644);
+	int ret = fd >= 0 && write(fd, "abc", 3) == 3 ? 0 : -1;
+
+	close(fd);
+	return ret;
+}
+
+FIXTURE_SETUP(watch)
+{
+	FS_SETUP(&self->fs);
+	if (hand_open(&self->hand, &self->fs))
+		SKIP(return, "nobody on the host (FUSE_DAX_HOST_HAND)");
+	NEED(!access(PARAMETER, F_OK), "the driver tells nobody");
+	ASSERT_EQ(0, own_file(&self->fs, "file"));
+	self->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	ASSERT_LE(0, self->fd);
+	self->dir = inotify_add_watch(self->fd, self->fs.dir, WATCHED);
+	ASSERT_LE(0, self->dir);
+}
+
+FIXTURE_TEARDOWN(watch)
+{
+	close(self->fd);
+	hand_close(&self->hand);
+	FS_TEARDOWN(&self->fs);
+}
+
+/* Takes what there is, after all that was done has been told */
+static int take(FIXTURE_DATA(watch) *self)
+{
+	char buf[65536] __attribute__((aligned(8)));
+	const struct inotify_event *event;
+	ssize_t len, pos;
+
+	self->n = 0;
+	barrier(&self->fs);
+	sleep_ms(TOLD_MS);
+	while ((len = read(self->fd, buf, sizeof(buf))) > 0) {
+		for (pos = 0; pos < len; pos += sizeof(*event) + event->len) {
+			struct seen *seen = &self->seen[self->n];
+
+			event = (void *)(buf + pos);
+			if (self->n == (int)ARRAY_SIZE(self->seen) - 1)
+				return -1;
+			seen->mask = event->mask;
+			seen->cookie = event->cookie;
+			seen->wd = event->wd;
+			snprintf(seen->name, sizeof(seen->name), "%s",
+				 event->len ? event->name : "");
+			self->n++;
+		}
+	}
+	return self->n;
+}
+
+/* How often something of a name was seen, by one watch */
+static int seen(FIXTURE_DATA(watch) *self, int wd, uint32_t mask,
+		const char *name)
+{
+	int i, n = 0;
+
+	for (i = 0; i < self->n; i++)
+		n += self->seen[i].wd == wd && self->seen[i].mask == mask &&
+		     !strcmp(self->seen[i].name, name);
+	return n;
+}
+
+static void tell(FIXTURE_DATA(watch) *self)
+{
+	int i;
+
+	for (i = 0; i < self->n; i++)
+		fprintf(stderr, "# wd %d mask %x cookie %u %s\n",
+			self->seen[i].wd, self->seen[i].mask,
+			self->seen[i].cookie, self->seen[i].name);
+}
+
+/*
+ * Rule: each thing that is done on the host to a file that is known, or to a name in a
+ * directory that is watched, is told once, with its name.
+ * Wrong: it is not, or twice, or of another name.
+ * in-tree 7.3: fails, nothing is told.
+ */
+TEST_F_TIMEOUT(watch, names, 60)
+{
+	ASSERT_EQ(0, hand_do(&self->hand, "create", "new"));
+	take(self);
+	EXPECT_EQ(1, seen(self, self->dir, IN_CREATE, "new"));
+	tell(self);
+
+	ASSERT_EQ(0, hand_do(&self->hand, "mkdir", "sub"));
+	take(self);
+	EXPECT_EQ(1, seen(self, self->dir, IN_CREATE | IN_ISDIR, "sub"));
+	tell(self);
+
+	ASSERT_EQ(0, hand_do(&self->hand, "remove", "new"));
+	take(self);
+	EXPECT_EQ(1, seen(self, self->dir, IN_DELETE, "new"));
+	tell(self);
+
+	ASSERT_EQ(0, hand_do(&self->hand, "move", "file"));
+	take(self);
+	tell(self);
+	ASSERT_EQ(2, self->n);
+	EXPECT_EQ(1, seen(self, self->dir, IN_MOVED_FROM, "file"));
+	EXPECT_EQ(1, seen(self, self->dir, IN_MOVED_TO, "file.moved"));
+	EXPECT_NE(0, self->seen[0].cookie);
+	EXPECT_EQ(self->seen[0].cookie, self->seen[1].cookie);
+	EXPECT_EQ(IN_MOVED_FROM, self->seen[0].mask);
+}
+
+TEST_F_TIMEOUT(watch, files, 60)
+{
+	char path[PATH_MAX + 8];
+	int file;
+
+	snprintf(path, sizeof(path), "%s/file", self->fs.dir);
+	file = inotify_add_watch(self->fd, path, WATCHED);
+	ASSERT_LE(0, file);
+
+	ASSERT_EQ(0, hand_do(&self->hand, "rewrite", "file"));
+	take(self);
+	tell(self);
+	EXPECT_LE(1, seen(self, self->dir, IN_MODIFY, "file"));
+	EXPECT_EQ(1, seen(self, self->dir, IN_CLOSE_WRITE, "file"));
+	EXPECT_LE(1, seen(self, file, IN_MODIFY, ""));
+	EXPECT_EQ(1, seen(self, file, IN_CLOSE_WRITE, ""));
+
+	ASSERT_EQ(0, hand_do(&self->hand, "chmod", "file"));
+	take(self);
+	tell(self);
+	EXPECT_EQ(1, seen(self, self->dir, IN_ATTRIB, "file"));
+	EXPECT_EQ(1, seen(self, file, IN_ATTRIB, ""));
+}
+
+/* Of what is done here the kernel itself tells */
+TEST_F_TIMEOUT(watch, own, 60)
+{
+	take(self);
+	ASSERT_EQ(0, own_file(&self->fs, "own"));
+	ASSERT_EQ(0, renameat(self->fs.dirfd, "own", self->fs.dirfd, "mine"));
+	ASSERT_EQ(0, fchmodat(self->fs.dirfd, "mine", 0600, 0));
+	ASSERT_EQ(0, unlinkat(self->fs.dirfd, "mine", 0));
+	take(self);
+	tell(self);
+	EXPECT_EQ(1, seen(self, self->dir, IN_CREATE, "own"));
+	EXPECT_EQ(1, seen(self, self->dir, IN_MODIFY, "own"));
+	EXPECT_EQ(1, seen(self, self->dir, IN_CLOSE_WRITE, "own"));
+	EXPECT_EQ(1, seen(self, self->dir, IN_MOVED_FROM, "own"));
+	EXPECT_EQ(1, seen(self, self->dir, IN_MOVED_TO, "mine"));
+	EXPECT_EQ(1, seen(self, self->dir, IN_ATTRIB, "mine"));
+	EXPECT_EQ(1, seen(self, self->dir, IN_DELETE, "mine"));
+	EXPECT_EQ(7, self->n);
+}
+
+/* ---- what the server says ---- */
+
+/* uapi headers of the host may lack it */
+struct event_out {
+	uint64_t nodeid;
+	uint32_t mask;
+	uint32_t cookie;
+	uint32_t namelen;
+	uint32_t padding;
+};
+
+struct event {
+	struct fuse_out_header header;
+	struct event_out out;
+	char name[64];
+};
+
+static int say(const struct dax_fs *fs, uint64_t nodeid, uint32_t mask,
+	       const char *name, size_t len)
+{
+	struct event event = {
+		.header = {
+			.len = sizeof(event.header) + sizeof(event.out) +
+			       (len ? len + 1 : 0),
+			.error = NOTIFY_EVENT,
+		},
+		.out = { .nodeid = nodeid, .mask = mask, .namelen = len },
+	};
+
+	memcpy(event.name, name, len);
+	return setxattr(fs->mnt, NOTIFY_XATTR, &event, event.header.len, 0);
+}
+
+/*
+ * Rule: an event that makes no sense is not told.
+ * Wrong: a warning; or an event that cannot be, or of a name that cannot be.
+ */
+TEST_F_TIMEOUT(watch, nonsense, 60)
+{
+	struct dax_fs *fs = &self->fs;
+	int root, i;
+
+	NEED(fault_server(fs), "the server makes no mistakes");
+	root = inotify_add_watch(self->fd, fs->mnt, IN_ALL_EVENTS);
+	ASSERT_LE(0, root);
+	ASSERT_EQ(0, say(fs, 1, IN_CREATE, "right", 5));
+	take(self);
+	EXPECT_EQ(1, seen(self, root, IN_CREATE, "right"));
+
+	ASSERT_EQ(0, say(fs, 1, IN_CREATE, "a/b", 3));
+	ASSERT_EQ(0, say(fs, 1, IN_CREATE, "a\0b", 3));
+	ASSERT_EQ(0, say(fs, 1, IN_CREATE, "..", 2));
+	ASSERT_EQ(0, say(fs, 1, IN_CREATE, ".", 1));
+	ASSERT_EQ(0, say(fs, 1, IN_CREATE, "", 0));
+	ASSERT_EQ(0, say(fs, 1, IN_MODIFY, "name", 4));
+	ASSERT_EQ(0, say(fs, 0, IN_CREATE, "name", 4));
+	ASSERT_EQ(0, say(fs, -1, IN_CREATE, "name", 4));
+	ASSERT_EQ(0, say(fs, 12345678, IN_CREATE, "name", 4));
+	for (i = 0; i < 32; i++) {
+		if ((1U << i) & (IN_CREATE | IN_DELETE | IN_MOVE))
+			continue;
+		ASSERT_EQ(0, say(fs, 1, 1U << i, "name", 4));
+		ASSERT_EQ(0, say(fs, 1, IN_CREATE | 1U << (i == 30 ? 0 : i),
+				 "name", 4));
+	}
+	ASSERT_EQ(0, say(fs, 1, ~0U, "name", 4));
+	ASSERT_EQ(0, say(fs, 1, 0, "name", 4));
+	take(self);
+	for (i = 0; i < self->n; i++)
+		EXPECT_EQ(0, self->seen[i].wd == root &&
+			     (self->seen[i].mask & (IN_CREATE | IN_DELETE)));
+}
+
+TEST_HARNESS_MAIN
