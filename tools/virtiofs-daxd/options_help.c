@@ -13,7 +13,7 @@ static const char usage[] =
 "      --socket-group GROUP     whose members may connect to it, too\n"
 "      --fd FD                  an inherited socket that listens, in place of a path\n"
 "      --tag TAG                name by which the guest mounts it (myfs)\n"
-"      --cache MODE             auto, always, metadata or never (auto)\n"
+"      --cache MODE             auto, coherent, always, metadata or never (auto)\n"
 "      --allow-mmap             shared mappings also with --cache metadata or never\n"
 "      --allow-direct-io        O_DIRECT in the guest is O_DIRECT here\n"
 "      --preserve-noatime       O_NOATIME in the guest is O_NOATIME here\n"

@@ -32,6 +32,7 @@ static bool parse_cache(const char *arg, enum pt_cache *cache)
 		[PT_CACHE_ALWAYS] = "always",
 		[PT_CACHE_METADATA] = "metadata",
 		[PT_CACHE_NEVER] = "never",
+		[PT_CACHE_COHERENT] = "coherent",
 		NULL
 	};
 	int i = find_word(words, arg);
@@ -260,7 +261,7 @@ const char *option_wants(int opt)
 	case OPT_TAG:
 		return "1 to " TEXT(TAG_MAX) " bytes";
 	case OPT_CACHE:
-		return "auto, always, metadata or never";
+		return "auto, coherent, always, metadata or never";
 	case OPT_INODE_FILE_HANDLES:
 		return "never, prefer or mandatory";
 	case OPT_TRANSLATE_UID:

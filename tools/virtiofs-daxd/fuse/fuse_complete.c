@@ -22,6 +22,17 @@ void fuse_complete_features(struct pt *pt, uint64_t asked, void *out, size_t len
 	}
 }
 
+void fuse_complete_coherent(uint64_t asked, void *out, size_t len)
+{
+	const uint64_t can = FUSE_NOTIFY_ORDERED | FUSE_NOTIFY_FSNOTIFY;
+	struct fuse_init_out *init = out;
+
+	if (len < sizeof(*init))
+		return;
+	init->flags |= FUSE_INIT_EXT | (asked & FUSE_CACHE_SYMLINKS);
+	init->flags2 |= (asked & can) >> 32;
+}
+
 void fuse_complete_init(uint64_t asked, bool one_map, void *out, size_t len)
 {
 	struct fuse_init_out *init = out;
@@ -115,4 +126,73 @@ void fuse_complete_attr(struct pt *pt, uint32_t opcode, const void *in, void *ou
 		complete_entry(pt, out);
 	if (opcode == FUSE_READDIRPLUS)
 		complete_readdirplus(pt, out, len, dax);
+}
+
+static void expire_entry(struct fuse_entry_out *entry)
+{
+	entry->entry_valid = entry->attr_valid = 0;
+	entry->entry_valid_nsec = entry->attr_valid_nsec = 0;
+}
+
+static void expire_readdirplus(char *out, size_t len)
+{
+	while (len >= FUSE_NAME_OFFSET_DIRENTPLUS) {
+		struct fuse_direntplus *entry = (void *)out;
+		size_t size = FUSE_DIRENTPLUS_SIZE(entry);
+
+		expire_entry(&entry->entry_out);
+		if (size > len)
+			break;
+		out += size;
+		len -= size;
+	}
+}
+
+/* What a program has opened is as it is then; what was kept before it is not. */
+static void expire_open(uint32_t opcode, char *out, size_t len)
+{
+	size_t offset = opcode == FUSE_OPEN || opcode == FUSE_OPENDIR ? 0 :
+			sizeof(struct fuse_entry_out);
+	struct fuse_open_out *open = (void *)(out + offset);
+
+	if (len >= offset + sizeof(*open))
+		open->open_flags &= ~FOPEN_KEEP_CACHE;
+}
+
+static void expire_attr(uint32_t opcode, void *out)
+{
+	if (opcode == FUSE_GETATTR || opcode == FUSE_SETATTR) {
+		struct fuse_attr_out *attr = out;
+
+		attr->attr_valid = attr->attr_valid_nsec = 0;
+	} else {
+		expire_entry(out);
+	}
+}
+
+uint64_t fuse_expire(const struct request *req, void *body, size_t len)
+{
+	uint32_t opcode = req->header.opcode;
+	struct fuse_statx_out *statx = body;
+
+	if (fuse_attr_in(opcode, body, len))
+		expire_attr(opcode, body);
+	switch (opcode) {
+	case FUSE_OPEN:
+	case FUSE_OPENDIR:
+	case FUSE_CREATE:
+	case FUSE_TMPFILE:
+		expire_open(opcode, body, len);
+		break;
+	case FUSE_STATX:
+		if (len >= sizeof(*statx))
+			statx->attr_valid = statx->attr_valid_nsec = 0;
+		break;
+	case FUSE_READDIRPLUS:
+		expire_readdirplus(body, len);
+		return req->header.nodeid;
+	case FUSE_READDIR:
+		return req->header.nodeid;
+	}
+	return 0;
 }

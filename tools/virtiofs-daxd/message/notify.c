@@ -2,6 +2,7 @@
 #include "message/notify.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -34,6 +35,10 @@ struct message {
  * @end: where the next one goes
  * @waiting: their number
  * @lost: something could not be said: one message for all is what waits
+ * @changes: how often something was to be said; read without the lock, too
+ * @drain: finds out what is to be said before an answer; atomic
+ * @turn: answers that wait until all this is said
+ * @turn_end: where the next one goes
  */
 static struct {
 	pthread_mutex_t lock;
@@ -43,7 +48,15 @@ static struct {
 	struct message **end;
 	unsigned int waiting;
 	bool lost;
-} notify = { .lock = PTHREAD_MUTEX_INITIALIZER, .end = &notify.first };
+	uint64_t changes;
+	void (*drain)(void);
+	struct notify_turn *turn;
+	struct notify_turn **turn_end;
+} notify = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.end = &notify.first,
+	.turn_end = &notify.turn,
+};
 
 static void drop_all(void)
 {
@@ -57,14 +70,14 @@ static void drop_all(void)
 	notify.waiting = 0;
 }
 
-static void forget(void)
+static void changed(void)
 {
-	drop_all();
-	notify.lost = false;
+	__atomic_add_fetch(&notify.changes, 1, __ATOMIC_RELEASE);
 }
 
 static void lose(void)
 {
+	changed();
 	drop_all();
 	notify.lost = true;
 }
@@ -96,7 +109,7 @@ static int say_next(void)
  * Says what waits, as far as the guest has buffers. One that gives ever more that
  * are too small is not followed for ever. Caller holds the lock.
  */
-static void pump(void)
+static void say_all(void)
 {
 	for (unsigned int n = 0; n < PUMP_MAX; n++) {
 		int err;
@@ -113,51 +126,6 @@ static void pump(void)
 		else
 			first_is_said();
 	}
-}
-
-/* The guest has given buffers. */
-static void refilled(struct queue *queue)
-{
-	(void)queue;
-	pthread_mutex_lock(&notify.lock);
-	pump();
-	pthread_mutex_unlock(&notify.lock);
-}
-
-void notify_open(struct queue *queue)
-{
-	pthread_mutex_lock(&notify.lock);
-	notify.queue = queue;
-	pthread_mutex_unlock(&notify.lock);
-}
-
-void notify_negotiated(bool on)
-{
-	pthread_mutex_lock(&notify.lock);
-	notify.on = on && notify.queue;
-	if (notify.queue)
-		queue_set_refilled(notify.queue, notify.on ? refilled : NULL);
-	/* A front-end says it at each start: what waited over a stop still does. */
-	if (!notify.on)
-		forget();
-	pthread_mutex_unlock(&notify.lock);
-}
-
-void notify_forget(void)
-{
-	pthread_mutex_lock(&notify.lock);
-	forget();
-	pthread_mutex_unlock(&notify.lock);
-}
-
-bool notify_active(void)
-{
-	bool on;
-
-	pthread_mutex_lock(&notify.lock);
-	on = notify.on;
-	pthread_mutex_unlock(&notify.lock);
-	return on;
 }
 
 /* Caller holds the lock. */
@@ -181,21 +149,13 @@ static void add(const void *data, size_t len)
 	notify.waiting++;
 }
 
-int notify_send(const void *data, size_t len)
+/* Unless it is what waits already. Caller holds the lock. */
+static void add_once(const void *data, size_t len)
 {
-	int err = 0;
-
-	if (len > NOTIFY_MAX_LEN)
-		return -EINVAL;
-	pthread_mutex_lock(&notify.lock);
-	if (notify.on) {
-		add(data, len);
-		pump();
-	} else {
-		err = -ENOTCONN;
-	}
-	pthread_mutex_unlock(&notify.lock);
-	return err;
+	for (struct message *msg = notify.first; msg; msg = msg->next)
+		if (msg->len == len && !memcmp(msg->data, data, len))
+			return;
+	add(data, len);
 }
 
 struct inval_inode {
@@ -249,7 +209,8 @@ static bool joined(const struct inval_inode *inval)
 	return false;
 }
 
-void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
+/* Caller holds the lock. */
+static void add_inval(uint64_t nodeid, int64_t offset, int64_t len)
 {
 	const struct inval_inode inval = {
 		.header = {
@@ -259,11 +220,194 @@ void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
 		.arg = { .ino = nodeid, .off = offset, .len = len },
 	};
 
+	if (!joined(&inval))
+		add(&inval, sizeof(inval));
+}
+
+/* Of a directory that was read, what was kept may be from before a change. */
+static void say_again(uint64_t dir)
+{
+	if (dir && notify.on)
+		add_inval(dir, 0, 0);
+	say_all();
+}
+
+static void give(struct notify_turn *turn)
+{
+	say_again(turn->give(turn, turn->seen != notify.changes));
+}
+
+/* Says what waits, and gives the answers that have waited for that. */
+static void pump(void)
+{
+	say_all();
+	while (notify.turn && !notify.lost && !notify.first) {
+		struct notify_turn *turn = notify.turn;
+
+		notify.turn = turn->next;
+		if (!notify.turn)
+			notify.turn_end = &notify.turn;
+		give(turn);
+	}
+}
+
+/* Whoever waits for something to be said waits no more. */
+static void forget(void)
+{
+	drop_all();
+	notify.lost = false;
+	pump();
+}
+
+/* The guest has given buffers. */
+static void refilled(struct queue *queue)
+{
+	(void)queue;
+	pthread_mutex_lock(&notify.lock);
+	pump();
+	pthread_mutex_unlock(&notify.lock);
+}
+
+void notify_open(struct queue *queue)
+{
+	pthread_mutex_lock(&notify.lock);
+	notify.queue = queue;
+	pthread_mutex_unlock(&notify.lock);
+}
+
+void notify_negotiated(bool on)
+{
+	pthread_mutex_lock(&notify.lock);
+	notify.on = on && notify.queue;
+	if (notify.queue)
+		queue_set_refilled(notify.queue, notify.on ? refilled : NULL);
+	/* A front-end says it at each start: what waited over a stop still does. */
+	if (!notify.on)
+		forget();
+	pthread_mutex_unlock(&notify.lock);
+}
+
+void notify_forget(void)
+{
+	pthread_mutex_lock(&notify.lock);
+	forget();
+	pthread_mutex_unlock(&notify.lock);
+}
+
+bool notify_active(void)
+{
+	bool on;
+
+	pthread_mutex_lock(&notify.lock);
+	on = notify.on;
+	pthread_mutex_unlock(&notify.lock);
+	return on;
+}
+
+int notify_send(const void *data, size_t len)
+{
+	int err = 0;
+
+	if (len > NOTIFY_MAX_LEN)
+		return -EINVAL;
 	pthread_mutex_lock(&notify.lock);
 	if (notify.on) {
-		if (!joined(&inval))
-			add(&inval, sizeof(inval));
+		add(data, len);
 		pump();
+	} else {
+		err = -ENOTCONN;
+	}
+	pthread_mutex_unlock(&notify.lock);
+	return err;
+}
+
+void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
+{
+	pthread_mutex_lock(&notify.lock);
+	if (notify.on) {
+		changed();
+		add_inval(nodeid, offset, len);
+		pump();
+	}
+	pthread_mutex_unlock(&notify.lock);
+}
+
+static void say_named(int code, const void *arg, size_t arg_len,
+		      const char *name)
+{
+	char msg[NOTIFY_MAX_LEN];
+	struct fuse_out_header header = { .error = code };
+	size_t len = strlen(name) + 1;
+
+	header.len = sizeof(header) + arg_len + len;
+	pthread_mutex_lock(&notify.lock);
+	if (notify.on && header.len > sizeof(msg)) {
+		lose();
+		pump();
+	} else if (notify.on) {
+		memcpy(msg, &header, sizeof(header));
+		memcpy(msg + sizeof(header), arg, arg_len);
+		memcpy(msg + sizeof(header) + arg_len, name, len);
+		changed();
+		add_once(msg, header.len);
+		pump();
+	}
+	pthread_mutex_unlock(&notify.lock);
+}
+
+void notify_inval_entry(uint64_t parent, const char *name)
+{
+	const struct fuse_notify_inval_entry_out arg = {
+		.parent = parent,
+		.namelen = strlen(name),
+	};
+
+	say_named(FUSE_NOTIFY_INVAL_ENTRY, &arg, sizeof(arg), name);
+}
+
+void notify_delete(uint64_t parent, uint64_t child, const char *name)
+{
+	const struct fuse_notify_delete_out arg = {
+		.parent = parent,
+		.child = child,
+		.namelen = strlen(name),
+	};
+
+	say_named(FUSE_NOTIFY_DELETE, &arg, sizeof(arg), name);
+}
+
+void notify_changed(void)
+{
+	changed();
+}
+
+void notify_order(void (*drain)(void))
+{
+	__atomic_store_n(&notify.drain, drain, __ATOMIC_RELEASE);
+}
+
+void notify_turn_begin(struct notify_turn *turn)
+{
+	turn->seen = __atomic_load_n(&notify.changes, __ATOMIC_ACQUIRE);
+}
+
+void notify_turn(struct notify_turn *turn)
+{
+	void (*drain)(void) = __atomic_load_n(&notify.drain, __ATOMIC_ACQUIRE);
+
+	if (!drain) {
+		turn->give(turn, false);
+		return;
+	}
+	drain();
+	pthread_mutex_lock(&notify.lock);
+	if (notify.on && (notify.lost || notify.first)) {
+		turn->keep(turn);
+		turn->next = NULL;
+		*notify.turn_end = turn;
+		notify.turn_end = &turn->next;
+	} else {
+		give(turn);
 	}
 	pthread_mutex_unlock(&notify.lock);
 }

@@ -60,6 +60,62 @@ void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len);
 void notify_all_changed(void);
 
 /**
+ * notify_inval_entry - a name leads elsewhere, or nowhere
+ * @parent: the directory
+ * @name: the name
+ */
+void notify_inval_entry(uint64_t parent, const char *name);
+
+/**
+ * notify_delete - a name is gone, and what it led to
+ * @parent: the directory
+ * @child: what it led to
+ * @name: the name
+ */
+void notify_delete(uint64_t parent, uint64_t child, const char *name);
+
+/**
+ * notify_changed - something has changed of which the guest knows nothing yet
+ *
+ * But it may be in an answer that is being made.
+ */
+void notify_changed(void);
+
+/**
+ * struct notify_turn - an answer that is not to arrive before what is to be said
+ * @next: that waits, too
+ * @seen: what had changed when its making began
+ * @keep: it has to wait: make a copy of what is on the stack. Lock held
+ * @give: it is its turn; what it says may not be so any more if @changed. Returns a
+ *	directory of which the guest may keep what it says nevertheless, or 0: that is
+ *	then said to have changed. Lock held, unless there is no order
+ */
+struct notify_turn {
+	struct notify_turn *next;
+	uint64_t seen;
+	void (*keep)(struct notify_turn *turn);
+	uint64_t (*give)(struct notify_turn *turn, bool changed);
+};
+
+/**
+ * notify_order - from now on nothing arrives before what is to be said
+ * @drain: finds out what is to be said; NULL: no order from now on
+ */
+void notify_order(void (*drain)(void));
+
+/**
+ * notify_turn_begin - an answer is begun
+ */
+void notify_turn_begin(struct notify_turn *turn);
+
+/**
+ * notify_turn - an answer is made
+ *
+ * It is given, now or later.
+ */
+void notify_turn(struct notify_turn *turn);
+
+/**
  * notify_send - say it in these words
  * @msg: a fuse_out_header and what follows; as it is, right or wrong
  * @len: bytes, at most NOTIFY_MAX_LEN

@@ -110,6 +110,7 @@ struct request *request_take(struct queue *queue)
 		return NULL;
 	if (queue_take(queue, &req->ticket, request_fetch)) {
 		req->taken = clock_us();
+		notify_turn_begin(&req->answer.turn);
 		return req;
 	}
 	request_free(req);
@@ -267,6 +268,64 @@ static void request_served(const struct request *req)
 	count_served(req->header.opcode, clock_us() - req->taken);
 }
 
+static uint64_t (*on_change)(const struct request *req, void *body, size_t len);
+
+void request_on_change(uint64_t (*expire)(const struct request *req, void *body,
+					  size_t len))
+{
+	on_change = expire;
+}
+
+static struct request *answered(struct notify_turn *turn)
+{
+	struct answer *answer = container_of(turn, struct answer, turn);
+
+	return container_of(answer, struct request, answer);
+}
+
+/* An error for want of memory, if it must be. */
+static void answer_keep(struct notify_turn *turn)
+{
+	struct request *req = answered(turn);
+	struct answer *answer = &req->answer;
+	struct fuse_out_header *header;
+	size_t len = iov_size(answer->iov, answer->count);
+	char *data = malloc(len);
+
+	/* It is in place, but who stops the queue is not to wait for our turn. */
+	request_suspend(req);
+	if (!data)
+		len = sizeof(*header);
+	header = data ? (void *)data : &answer->bare;
+	iov_read(answer->iov, answer->count, header, len);
+	if (!data) {
+		header->error = -ENOMEM;
+		header->len = len;
+		answer->written = 0;
+	}
+	answer->copy[0] = (struct iovec){ header, sizeof(*header) };
+	answer->copy[1] = (struct iovec){ header + 1, len - sizeof(*header) };
+	answer->iov = answer->copy;
+	answer->count = 2;
+}
+
+static uint64_t answer_give(struct notify_turn *turn, bool changed)
+{
+	struct request *req = answered(turn);
+	struct answer *answer = &req->answer;
+	struct iovec *iov = answer->iov;
+	const struct fuse_out_header *header = iov[0].iov_base;
+	uint64_t again = 0;
+
+	if (changed && on_change && !header->error && answer->count > 1)
+		again = on_change(req, iov[1].iov_base, iov[1].iov_len);
+	queue_give(&req->ticket, iov, answer->count, answer->written);
+	if (iov == answer->copy && header != &answer->bare)
+		free(iov[0].iov_base);
+	request_free(req);
+	return again;
+}
+
 static void request_send(struct request *req, int error,
 			 const struct iovec *iov, unsigned int count,
 			 size_t written)
@@ -288,8 +347,12 @@ static void request_send(struct request *req, int error,
 	log_trace("guest: request %lu answered: %s, %u bytes", req->unique,
 		  error ? strerror(-error) : "done", header.len);
 	request_served(req);
-	queue_give(&req->ticket, pieces, count + 1, written);
-	request_free(req);
+	req->answer.iov = pieces;
+	req->answer.count = count + 1;
+	req->answer.written = written;
+	req->answer.turn.keep = answer_keep;
+	req->answer.turn.give = answer_give;
+	notify_turn(&req->answer.turn);
 }
 
 void request_reply(struct request *req, int error, const struct iovec *iov,
