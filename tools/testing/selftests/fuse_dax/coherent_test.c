@@ -308,7 +308,7 @@ TEST_F_TIMEOUT(coherent, files, 120)
 	EXPECT_EQ('X', first_of(fs, "file"));
 }
 
-TEST_F_TIMEOUT(coherent, data, 120)
+TEST_F_TIMEOUT(coherent, contents, 120)
 {
 	struct dax_fs *fs = &self->fs;
 	int fd, i;
