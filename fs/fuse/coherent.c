@@ -292,37 +292,45 @@ static u8 fuse_coherent_xattr_bit(const char *name)
  * @name: of the extended attribute; "" for any
  *
  * Context: Does not sleep.
- * Return: true if so.
+ * Return: -ENODATA or -EOPNOTSUPP, as the server has answered; 0 if it is to be asked.
  */
-bool fuse_coherent_xattr_absent(struct inode *inode, const char *name)
+int fuse_coherent_xattr_absent(struct inode *inode, const char *name)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
 	struct fuse_conn *fc = get_fuse_conn(inode);
 
+	u8 bit;
+
 	if (!fc->notify_ordered || !READ_ONCE(fi->xattr_absent))
-		return false;
+		return 0;
+	bit = fuse_coherent_xattr_bit(name);
 	guard(spinlock)(&fi->lock);
-	return (fi->xattr_absent & fuse_coherent_xattr_bit(name)) &&
-	       fuse_coherent_node(fc, fi->nodeid, fi->xattr_asked);
+	if (!(fi->xattr_absent & bit) ||
+	    !fuse_coherent_node(fc, fi->nodeid, fi->xattr_asked))
+		return 0;
+	return fi->xattr_refused & bit ? -EOPNOTSUPP : -ENODATA;
 }
 
 /**
- * fuse_coherent_xattr_learnt - the server has said that there is no such attribute
+ * fuse_coherent_xattr_learnt - the server may have said that there is no such attribute
  * @inode: the file
  * @name: of the extended attribute; "" for any
+ * @err: what it has answered
  * @asked: fuse_get_attr_version() before the request
  *
  * Kept are all that were not there when the oldest was asked for.
  *
  * Context: Does not sleep.
  */
-void fuse_coherent_xattr_learnt(struct inode *inode, const char *name, u64 asked)
+void fuse_coherent_xattr_learnt(struct inode *inode, const char *name, int err,
+				u64 asked)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
 	struct fuse_conn *fc = get_fuse_conn(inode);
 	u8 bit = fuse_coherent_xattr_bit(name);
 
-	if (!fc->notify_ordered || !bit)
+	if (!fc->notify_ordered || !bit ||
+	    (err != -ENODATA && err != -EOPNOTSUPP))
 		return;
 	guard(spinlock)(&fi->lock);
 	if (!fuse_coherent_node(fc, fi->nodeid, fi->xattr_asked))
@@ -330,4 +338,7 @@ void fuse_coherent_xattr_learnt(struct inode *inode, const char *name, u64 asked
 	if (!fi->xattr_absent || asked < fi->xattr_asked)
 		fi->xattr_asked = asked;
 	fi->xattr_absent |= bit;
+	fi->xattr_refused &= ~bit;
+	if (err == -EOPNOTSUPP)
+		fi->xattr_refused |= bit;
 }

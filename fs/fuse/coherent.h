@@ -36,9 +36,9 @@ bool fuse_coherent_listing(struct fuse_conn *fc, u64 nodeid, u64 asked);
 bool fuse_coherent_name(struct fuse_conn *fc, u64 parent,
 			const struct qstr *name, u64 asked);
 
-/* Answers that there is no such extended attribute */
-bool fuse_coherent_xattr_absent(struct inode *inode, const char *name);
+/* Answers that there is no such extended attribute, or could be none */
+int fuse_coherent_xattr_absent(struct inode *inode, const char *name);
 void fuse_coherent_xattr_learnt(struct inode *inode, const char *name,
-				u64 asked);
+				int err, u64 asked);
 
 #endif /* _FS_FUSE_COHERENT_H */

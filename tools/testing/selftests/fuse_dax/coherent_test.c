@@ -532,9 +532,10 @@ TEST_F_TIMEOUT(coherent, nonsense, 120)
 		body.out.namelen = rand_r(&seed) % 1100;
 		memset(body.name, rand_r(&seed), body.out.namelen);
 		code = codes[rand_r(&seed) % ARRAY_SIZE(codes)];
-		ASSERT_EQ(0, say(&self->fs, code, &body,
-				 rand_r(&seed) % 3 ? rand_r(&seed) % sizeof(body) :
-				 sizeof(body.out) + body.out.namelen + 1));
+		/* Some are too long for the server, too */
+		say(&self->fs, code, &body, rand_r(&seed) % 3 ?
+		    rand_r(&seed) % sizeof(body) :
+		    sizeof(body.out) + body.out.namelen + 1);
 	}
 	EXPECT_EQ(3, size_at(&self->fs, "file"));
 	EXPECT_EQ('a', first_of(&self->fs, "file"));
