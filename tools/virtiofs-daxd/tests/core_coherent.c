@@ -117,7 +117,7 @@ static bool heard_gone(uint64_t dir, uint64_t child, const char *name)
 	return false;
 }
 
-static __attribute__((unused)) bool heard_epoch(void)
+static bool heard_epoch(void)
 {
 	for (unsigned int i = 0; i < num_notes; i++)
 		if (notes[i].header.error == INC_EPOCH)
@@ -175,7 +175,7 @@ static bool getattr(uint64_t node, struct fuse_attr_out *out)
 			  sizeof(*out), NULL) == 0;
 }
 
-static __attribute__((unused)) void forget(uint64_t node, uint64_t count)
+static void forget(uint64_t node, uint64_t count)
 {
 	struct fuse_forget_in in = { .nlookup = count };
 
@@ -825,6 +825,247 @@ static void listings_are_told_again(void)
 	CHECK(again == 5 && fe_end(&fe) == 0);
 }
 
+static void on_image(const char *type)
+{
+	if (!fe_can_make(type))
+		SKIP("no mkfs for it");
+	CHECK(fe_on_image(type, all_kinds));
+}
+
+static void on_xfs(void)
+{
+	on_image("xfs");
+}
+
+static void on_btrfs(void)
+{
+	on_image("btrfs");
+}
+
+static void on_tmpfs(void)
+{
+	fe_base = "/dev/shm";
+	CHECK(all_kinds());
+	fe_base = "/tmp";
+}
+
+/* What others change through the overlay. */
+static void on_an_overlay(void)
+{
+	char dir[] = "/dev/shm/daxd-overlay.XXXXXX", command[512], data[256];
+	bool done;
+
+	CHECK(mkdtemp(dir));
+	snprintf(command, sizeof(command),
+		 "cd %s && mkdir lower upper work fs", dir);
+	CHECK(!system(command));
+	snprintf(data, sizeof(data), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work",
+		 dir, dir, dir);
+	snprintf(command, sizeof(command), "%s/fs", dir);
+	CHECK(!mount("overlay", command, "overlay", 0, data));
+	fe_base = command;
+	done = all_kinds();
+	fe_base = "/tmp";
+	umount(command);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	CHECK(!system(command) && done);
+}
+
+/* What is no directory of this host's disks or memory may change without an event. */
+static void where_nothing_can_be_watched(void)
+{
+	static const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--shared-dir", "/proc/sys", NULL
+	};
+	struct fuse_init_out out;
+	struct fuse_entry_out entry;
+	struct fuse_attr_out attr;
+
+	CHECK(fe_begin(&fe, args) && session(ORDERED, &out));
+	CHECK(!(out.flags2 & 0x30000000));
+	CHECK(getattr(FUSE_ROOT_ID, &attr) && attr.attr_valid == 1);
+	CHECK(look_up(FUSE_ROOT_ID, "kernel", &entry) == 0);
+	CHECK(entry.attr_valid == 1 && entry.entry_valid == 1);
+	CHECK(look_up(FUSE_ROOT_ID, "none", &entry) == -ENOENT);
+	CHECK(fe_said(&fe, "cannot be watched for changes, so it is auto"));
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* Whose inodes are not held by descriptors. */
+static void by_file_handles(void)
+{
+	static const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--inode-file-handles", "prefer", NULL
+	};
+
+	CHECK(begin_with(args, ORDERED) && files_change());
+	CHECK(!system("echo 2 >/proc/sys/vm/drop_caches"));
+	CHECK(names_change() && others_change() && fe_end(&fe) == 0);
+}
+
+static const char *const unprivileged[] = {
+	"--cache", "coherent", "--notifications", "--log-level", "warn",
+	"--sandbox", "none", NULL
+};
+
+static bool begin_as_nobody(void)
+{
+	bool done;
+
+	fe_user = NOBODY;
+	done = begin_with(unprivileged, ORDERED);
+	fe_user = 0;
+	return done;
+}
+
+static void any_user_is_told(void)
+{
+	struct fuse_entry_out entry;
+
+	CHECK(begin_as_nobody() && files_change());
+	/* What he may not read he may not watch. */
+	CHECK(fe_file(&fe, "private", SIZE) && barrier());
+	CHECK(!chmod(fe_path(&fe, "private"), 0600) && barrier());
+	CHECK(look_up(FUSE_ROOT_ID, "private", &entry) == 0);
+	CHECK(entry.entry_valid > UNBOUNDED && entry.attr_valid == 1);
+	CHECK(fe_end(&fe) == 0);
+}
+
+#define MARKS "/proc/sys/fs/fanotify/max_user_marks"
+
+static bool set_marks(unsigned int marks)
+{
+	FILE *file = fopen(MARKS, "we");
+	bool done = file && fprintf(file, "%u", marks) > 0;
+
+	return file && fclose(file) == 0 && done;
+}
+
+/* With no more marks than a user may have, it is as with auto for the rest. */
+static void more_files_than_marks(void)
+{
+	unsigned int marks = 0, kept = 0;
+	struct fuse_entry_out entry;
+	FILE *file = fopen(MARKS, "re");
+	char name[16];
+
+	CHECK(file && fscanf(file, "%u", &marks) == 1);
+	fclose(file);
+	CHECK(begin_as_nobody() && set_marks(20));
+	for (unsigned int i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		if (!fe_file(&fe, name, 1) || !barrier() ||
+		    look_up(FUSE_ROOT_ID, name, &entry))
+			break;
+		kept += entry.attr_valid > UNBOUNDED;
+	}
+	CHECK(set_marks(marks) && kept && kept < 40);
+	CHECK(entry.attr_valid == 1 && entry.entry_valid > UNBOUNDED);
+	/* And marks that are given back can be used again. */
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* What the guest has forgotten it is not told of. */
+static void what_is_forgotten(void)
+{
+	uint64_t f, again;
+
+	CHECK(begin());
+	f = fe_make(&fe, "f", SIZE);
+	CHECK(f && fe_lookup(&fe, "f", NULL) == f && barrier());
+	forget(f, 1);
+	CHECK(put("f", "x", O_APPEND) && barrier() && heard_inode(f, 0));
+	forget(f, 1);
+	CHECK(put("f", "x", O_APPEND) && silent());
+	again = fe_lookup(&fe, "f", NULL);
+	CHECK(again && again != f && put("f", "x", O_APPEND) && barrier());
+	CHECK(heard_inode(again, 0) && !heard_inode(f, 0));
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* One that nobody writes to keeps what the guest has of it, if it opens it again. */
+static void data_is_kept_without_writers(void)
+{
+	struct fuse_open_in in = { .flags = O_RDONLY };
+	struct fuse_open_out out;
+	uint64_t f;
+	int fd;
+
+	CHECK(begin());
+	f = fe_make(&fe, "f", SIZE);
+	CHECK(f && barrier());
+#define OPEN() fe_request(&fe, FUSE_OPEN, f, &in, sizeof(in), &out, sizeof(out), NULL)
+	CHECK(OPEN() == 0 && !(out.open_flags & FOPEN_KEEP_CACHE));
+	CHECK(OPEN() == 0 && out.open_flags & FOPEN_KEEP_CACHE);
+	fd = open(fe_path(&fe, "f"), O_RDWR);
+	CHECK(OPEN() == 0 && !(out.open_flags & FOPEN_KEEP_CACHE));
+	close(fd);
+	CHECK(barrier() && heard_inode(f, 0));
+	CHECK(OPEN() == 0 && out.open_flags & FOPEN_KEEP_CACHE);
+	CHECK(put("f", "x", O_APPEND));
+	CHECK(OPEN() == 0 && !(out.open_flags & FOPEN_KEEP_CACHE));
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* kB, of a line in /proc/PID/status. */
+static unsigned long memory(const char *what)
+{
+	unsigned long kb = 0;
+	char path[64], line[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", fe.child);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, what, strlen(what)))
+			kb = strtoul(line + strlen(what) + 1, NULL, 10);
+	if (file)
+		fclose(file);
+	return kb;
+}
+
+#define KNOWN 100000
+
+/* No more than 400 bytes for each, with file handles. */
+static void memory_is_bounded(void)
+{
+	static const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--inode-file-handles", "prefer", NULL
+	};
+	struct fuse_entry_out entry;
+	struct fuse_init_out out;
+	unsigned long before, after;
+	struct timespec start, end;
+	char name[32];
+
+	fe_base = "/dev/shm";
+	CHECK(fe_begin(&fe, args));
+	fe_base = "/tmp";
+	for (unsigned int i = 0; i < KNOWN; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		CHECK(!mknod(fe_path(&fe, name), S_IFREG | 0644, 0));
+	}
+	CHECK(session(ORDERED, &out));
+	before = memory("VmRSS");
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (unsigned int i = 0; i < KNOWN; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		CHECK(look_up(FUSE_ROOT_ID, name, &entry) == 0);
+		CHECK(entry.attr_valid > UNBOUNDED);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	after = memory("VmRSS");
+	printf("# %d files: %lu kB more, %lu bytes each; %lu ns each\n", KNOWN,
+	       after - before, (after - before) * 1024 / KNOWN,
+	       ((end.tv_sec - start.tv_sec) * 1000000000 + end.tv_nsec -
+		start.tv_nsec) / KNOWN);
+	CHECK((after - before) * 1024 / KNOWN < 400);
+	CHECK(fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(answers_may_be_kept),
 	TEST(a_guest_that_does_not_order),
@@ -841,6 +1082,17 @@ static const struct fs_test tests[] = {
 	TEST(nothing_stale_is_kept),
 	TEST(changes_are_seen_in_order),
 	TEST(listings_are_told_again),
+	TEST(what_is_forgotten),
+	TEST(data_is_kept_without_writers),
+	TEST(by_file_handles),
+	TEST(any_user_is_told),
+	TEST(more_files_than_marks),
+	TEST(where_nothing_can_be_watched),
+	TEST(memory_is_bounded),
+	TEST(on_xfs),
+	TEST(on_btrfs),
+	TEST(on_tmpfs),
+	TEST(on_an_overlay),
 };
 
 int main(int argc, char **argv)
