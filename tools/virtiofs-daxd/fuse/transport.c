@@ -535,6 +535,7 @@ static bool catch_reset(const struct request *req)
 
 void transport_serve(struct request *req)
 {
+	request_begin(req);
 	count_request(req->header.opcode);
 	log_trace("guest: request %lu: %s of node %lu, %u bytes",
 		  req->header.unique, count_name(req->header.opcode),

@@ -12,6 +12,7 @@
 #include "host/log.h"
 #include "host/util.h"
 #include "message/notify.h"
+#include "message/notify_name.h"
 
 #define SEEN_BITS 17
 
@@ -90,12 +91,20 @@ static bool is_local(int fd)
 	return false;
 }
 
+static bool wants_events(void)
+{
+	return __atomic_load_n(&coherent.events, __ATOMIC_ACQUIRE);
+}
+
 static int mark(int proc_fd, int path, unsigned int what)
 {
 	uint64_t mask = SEEN_MASK;
 	char name[12];
 	int err;
 
+	/* Who watches a directory wants to know of files that nobody has looked up. */
+	if (what == FAN_MARK_REMOVE || wants_events())
+		mask |= FAN_EVENT_ON_CHILD;
 	snprintf(name, sizeof(name), "%d", path);
 	err = watch_group_mark(what, mask, proc_fd, name);
 	/* What is no directory has no names. */
@@ -246,6 +255,63 @@ static void file_changed(const struct watch_event *event,
 		notify_inval_inode(seen->nodeid, data ? 0 : -1, 0);
 }
 
+/* What the guest watches, by one of the names that it has for it. */
+static void tell_rename(const struct watch_event *event)
+{
+	static uint32_t cookie;
+	struct notify_event moved[2];
+	uint64_t from = known_as(event->from.dir), to = known_as(event->to.dir);
+	uint32_t is_dir = event->mask & FAN_ONDIR;
+	unsigned int n = 0;
+
+	cookie = cookie + 1 ?: 1;
+	if (from)
+		moved[n++] = (struct notify_event){
+			from, FAN_MOVED_FROM | is_dir, cookie, event->from.name,
+		};
+	if (to)
+		moved[n++] = (struct notify_event){
+			to, FAN_MOVED_TO | is_dir, cookie, event->to.name,
+		};
+	notify_events(moved, n);
+}
+
+static void tell_one(const struct watch_event *event, uint32_t bit)
+{
+	uint64_t file = event->file ? known_as(event->file) : 0;
+	uint64_t dir = known_as(event->from.dir);
+	struct notify_event told = {
+		.mask = bit | (event->mask & FAN_ONDIR),
+	};
+
+	if (!(event->mask & bit))
+		return;
+	/* A link more or less: who watches the directory is told of that. */
+	if (bit == FAN_ATTRIB && !event->from.dir)
+		return;
+	told.nodeid = dir;
+	if (bit & FILE_MASK && (file || !event->file))
+		/* That of a directory itself comes as a name in it. */
+		told.nodeid = file ?: dir;
+	else
+		told.name = event->from.name;
+	if (told.nodeid)
+		notify_events(&told, 1);
+}
+
+/* Those of one file may come as one: in the order in which they can have been. */
+static void tell_events(const struct watch_event *event)
+{
+	static const uint32_t order[] = {
+		FAN_CREATE, FAN_MODIFY, FAN_ATTRIB, FAN_CLOSE_WRITE, FAN_DELETE,
+	};
+
+	if (event->mask & FAN_RENAME)
+		tell_rename(event);
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+		tell_one(event, order[i]);
+}
+
 static void take_event(const struct watch_event *event)
 {
 	if (event->mask & FAN_Q_OVERFLOW)
@@ -255,8 +321,9 @@ static void take_event(const struct watch_event *event)
 	pthread_mutex_lock(&coherent.lock);
 	if (event->mask & NAME_MASK)
 		names_changed(event);
-	/* That of a directory itself comes as a name in it. */
 	file_changed(event, event->file ?: event->from.dir);
+	if (wants_events())
+		tell_events(event);
 	pthread_mutex_unlock(&coherent.lock);
 }
 
@@ -308,5 +375,6 @@ bool coherent_begin(bool events)
 void coherent_end(void)
 {
 	__atomic_store_n(&coherent.active, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&coherent.events, false, __ATOMIC_RELEASE);
 	notify_order(NULL);
 }

@@ -2,7 +2,6 @@
 #include "message/notify.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -149,13 +148,14 @@ static void add(const void *data, size_t len)
 	notify.waiting++;
 }
 
-/* Unless it is what waits already. Caller holds the lock. */
-static void add_once(const void *data, size_t len)
+/* Whether it is what waits already. Caller holds the lock. */
+static bool waits(const struct notify_message *msg)
 {
-	for (struct message *msg = notify.first; msg; msg = msg->next)
-		if (msg->len == len && !memcmp(msg->data, data, len))
-			return;
-	add(data, len);
+	for (struct message *other = notify.first; other; other = other->next)
+		if (other->len == msg->len &&
+		    !memcmp(other->data, msg->data, msg->len))
+			return true;
+	return false;
 }
 
 struct inval_inode {
@@ -332,48 +332,19 @@ void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
 	pthread_mutex_unlock(&notify.lock);
 }
 
-static void say_named(int code, const void *arg, size_t arg_len,
-		      const char *name)
+void notify_say(const struct notify_message *msgs, unsigned int count)
 {
-	char msg[NOTIFY_MAX_LEN];
-	struct fuse_out_header header = { .error = code };
-	size_t len = strlen(name) + 1;
-
-	header.len = sizeof(header) + arg_len + len;
 	pthread_mutex_lock(&notify.lock);
-	if (notify.on && header.len > sizeof(msg)) {
-		lose();
-		pump();
-	} else if (notify.on) {
-		memcpy(msg, &header, sizeof(header));
-		memcpy(msg + sizeof(header), arg, arg_len);
-		memcpy(msg + sizeof(header) + arg_len, name, len);
+	for (unsigned int i = 0; notify.on && i < count; i++) {
 		changed();
-		add_once(msg, header.len);
-		pump();
+		if (!msgs[i].data)
+			lose();
+		else if (!msgs[i].once || !waits(&msgs[i]))
+			add(msgs[i].data, msgs[i].len);
 	}
+	if (notify.on)
+		pump();
 	pthread_mutex_unlock(&notify.lock);
-}
-
-void notify_inval_entry(uint64_t parent, const char *name)
-{
-	const struct fuse_notify_inval_entry_out arg = {
-		.parent = parent,
-		.namelen = strlen(name),
-	};
-
-	say_named(FUSE_NOTIFY_INVAL_ENTRY, &arg, sizeof(arg), name);
-}
-
-void notify_delete(uint64_t parent, uint64_t child, const char *name)
-{
-	const struct fuse_notify_delete_out arg = {
-		.parent = parent,
-		.child = child,
-		.namelen = strlen(name),
-	};
-
-	say_named(FUSE_NOTIFY_DELETE, &arg, sizeof(arg), name);
 }
 
 void notify_changed(void)
@@ -388,6 +359,10 @@ void notify_order(void (*drain)(void))
 
 void notify_turn_begin(struct notify_turn *turn)
 {
+	void (*drain)(void) = __atomic_load_n(&notify.drain, __ATOMIC_ACQUIRE);
+
+	if (drain)
+		drain();
 	turn->seen = __atomic_load_n(&notify.changes, __ATOMIC_ACQUIRE);
 }
 

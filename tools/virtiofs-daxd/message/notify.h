@@ -60,19 +60,23 @@ void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len);
 void notify_all_changed(void);
 
 /**
- * notify_inval_entry - a name leads elsewhere, or nowhere
- * @parent: the directory
- * @name: the name
+ * struct notify_message - what is to be said
+ * @data: a fuse_out_header and what follows; NULL if that is too long
+ * @len: bytes, at most NOTIFY_MAX_LEN
+ * @once: it need not be said again if it waits already
  */
-void notify_inval_entry(uint64_t parent, const char *name);
+struct notify_message {
+	const void *data;
+	size_t len;
+	bool once;
+};
 
 /**
- * notify_delete - a name is gone, and what it led to
- * @parent: the directory
- * @child: what it led to
- * @name: the name
+ * notify_say - say something has changed
+ * @msgs: in these words, with nothing else between them
+ * @count: how many
  */
-void notify_delete(uint64_t parent, uint64_t child, const char *name);
+void notify_say(const struct notify_message *msgs, unsigned int count);
 
 /**
  * notify_changed - something has changed of which the guest knows nothing yet
@@ -105,6 +109,8 @@ void notify_order(void (*drain)(void));
 
 /**
  * notify_turn_begin - an answer is begun
+ *
+ * What has changed before is told now, and nothing that was changed meanwhile.
  */
 void notify_turn_begin(struct notify_turn *turn);
 

@@ -110,7 +110,6 @@ struct request *request_take(struct queue *queue)
 		return NULL;
 	if (queue_take(queue, &req->ticket, request_fetch)) {
 		req->taken = clock_us();
-		notify_turn_begin(&req->answer.turn);
 		return req;
 	}
 	request_free(req);
@@ -324,6 +323,11 @@ static uint64_t answer_give(struct notify_turn *turn, bool changed)
 		free(iov[0].iov_base);
 	request_free(req);
 	return again;
+}
+
+void request_begin(struct request *req)
+{
+	notify_turn_begin(&req->answer.turn);
 }
 
 static void request_send(struct request *req, int error,

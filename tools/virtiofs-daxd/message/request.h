@@ -98,6 +98,14 @@ struct request {
 struct request *request_take(struct queue *queue);
 
 /**
+ * request_begin - a request is about to be served
+ * @req: the request
+ *
+ * To be called before anything is looked at for its answer.
+ */
+void request_begin(struct request *req);
+
+/**
  * request_valid - whether header and memory make sense
  * @req: the request
  */
