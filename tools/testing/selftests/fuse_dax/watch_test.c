@@ -70,18 +70,21 @@ FIXTURE_TEARDOWN(watch)
 /* Takes what there is, after all that was done has been told */
 static int take(FIXTURE_DATA(watch) *self)
 {
-	char buf[65536] __attribute__((aligned(8)));
+	static union {
+		struct inotify_event first;
+		char bytes[65536];
+	} buf;
 	const struct inotify_event *event;
 	ssize_t len, pos;
 
 	self->n = 0;
 	barrier(&self->fs);
 	sleep_ms(TOLD_MS);
-	while ((len = read(self->fd, buf, sizeof(buf))) > 0) {
+	while ((len = read(self->fd, &buf, sizeof(buf))) > 0) {
 		for (pos = 0; pos < len; pos += sizeof(*event) + event->len) {
 			struct seen *seen = &self->seen[self->n];
 
-			event = (void *)(buf + pos);
+			event = (void *)(buf.bytes + pos);
 			if (self->n == (int)ARRAY_SIZE(self->seen) - 1)
 				return -1;
 			seen->mask = event->mask;
@@ -257,8 +260,9 @@ TEST_F_TIMEOUT(watch, nonsense, 60)
 		if ((1U << i) & (IN_CREATE | IN_DELETE | IN_MOVE))
 			continue;
 		ASSERT_EQ(0, say(fs, 1, 1U << i, "name", 4));
-		ASSERT_EQ(0, say(fs, 1, IN_CREATE | 1U << (i == 30 ? 0 : i),
-				 "name", 4));
+		/* Two at a time, but for IN_ISDIR */
+		if (1U << i != IN_ISDIR)
+			ASSERT_EQ(0, say(fs, 1, IN_CREATE | 1U << i, "name", 4));
 	}
 	ASSERT_EQ(0, say(fs, 1, ~0U, "name", 4));
 	ASSERT_EQ(0, say(fs, 1, 0, "name", 4));
