@@ -21,7 +21,6 @@
 
 #include "fuse_i.h"
 
-#include <kunit/visibility.h>
 #include <linux/hash.h>
 #include <linux/mm.h>
 #include <linux/stringhash.h>
