@@ -47,6 +47,18 @@ static int own_file(struct dax_fs *fs, const char *name)
 	return ret;
 }
 
+/* Whether the driver has servers tell who watches files */
+static bool told(void)
+{
+	int fd = open(PARAMETER, O_RDONLY | O_CLOEXEC);
+	char value = 0;
+
+	if (read(fd, &value, 1) != 1)
+		value = 0;
+	close(fd);
+	return value == 'Y';
+}
+
 FIXTURE_SETUP(watch)
 {
 	FS_SETUP(&self->fs);
@@ -128,6 +140,8 @@ static void tell(FIXTURE_DATA(watch) *self)
  */
 TEST_F_TIMEOUT(watch, names, 60)
 {
+	if (!told())
+		SKIP(return, "fuse.notify_fsnotify=0");
 	ASSERT_EQ(0, hand_do(&self->hand, "create", "new"));
 	take(self);
 	EXPECT_EQ(1, seen(self, self->dir, IN_CREATE, "new"));
@@ -159,6 +173,8 @@ TEST_F_TIMEOUT(watch, files, 60)
 	char path[PATH_MAX + 8];
 	int file;
 
+	if (!told())
+		SKIP(return, "fuse.notify_fsnotify=0");
 	snprintf(path, sizeof(path), "%s/file", self->fs.dir);
 	file = inotify_add_watch(self->fd, path, WATCHED);
 	ASSERT_LE(0, file);
@@ -176,6 +192,23 @@ TEST_F_TIMEOUT(watch, files, 60)
 	tell(self);
 	EXPECT_EQ(1, seen(self, self->dir, IN_ATTRIB, "file"));
 	EXPECT_EQ(1, seen(self, file, IN_ATTRIB, ""));
+}
+
+/*
+ * Rule: fuse.notify_fsnotify=0 turns that off.
+ * Wrong: something is told all the same; or it is not seen any more what was done.
+ */
+TEST_F_TIMEOUT(watch, off, 60)
+{
+	if (told())
+		SKIP(return, "needs fuse.notify_fsnotify=0");
+	take(self);
+	ASSERT_EQ(0, hand_do(&self->hand, "move", "file"));
+	ASSERT_EQ(0, hand_do(&self->hand, "chmod", "file.moved"));
+	EXPECT_EQ(0, take(self));
+	tell(self);
+	EXPECT_NE(0, faccessat(self->fs.dirfd, "file", F_OK, 0));
+	EXPECT_EQ(0, faccessat(self->fs.dirfd, "file.moved", F_OK, 0));
 }
 
 /* Of what is done here the kernel itself tells */
@@ -241,6 +274,8 @@ TEST_F_TIMEOUT(watch, nonsense, 60)
 	int root, i;
 
 	NEED(fault_server(fs), "the server makes no mistakes");
+	if (!told())
+		SKIP(return, "fuse.notify_fsnotify=0");
 	root = inotify_add_watch(self->fd, fs->mnt, IN_ALL_EVENTS);
 	ASSERT_LE(0, root);
 	ASSERT_EQ(0, say(fs, 1, IN_CREATE, "right", 5));
