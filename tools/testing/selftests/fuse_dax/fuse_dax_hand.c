@@ -18,7 +18,7 @@ int hand_open(struct hand *hand, struct dax_fs *fs)
 	memset(hand, 0, sizeof(*hand));
 	hand->fs = fs;
 	if (!getenv("FUSE_DAX_HOST_HAND")) {
-		errno = ENOSYS;
+		errno = EOPNOTSUPP;
 		return -1;
 	}
 	snprintf(hand->dir, sizeof(hand->dir), "%s/hand.XXXXXX", fs->mnt);

@@ -23,7 +23,7 @@ struct hand {
 	int asked;
 };
 
-/* 0, or -1 with errno: ENOSYS if there is nobody. */
+/* 0, or -1 with errno: EOPNOTSUPP if there is nobody. */
 int hand_open(struct hand *hand, struct dax_fs *fs);
 void hand_close(struct hand *hand);
 

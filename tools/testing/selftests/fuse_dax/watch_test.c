@@ -29,13 +29,26 @@ struct seen {
 	char name[64];
 };
 
-FIXTURE(watch)
-{
+/**
+ * struct watcher - who watches the directory of a test
+ * @fs: the mount
+ * @hand: who does something to it
+ * @fd: of inotify
+ * @dir: the watch of the directory
+ * @seen: what was told last
+ * @n: how much
+ */
+struct watcher {
 	struct dax_fs fs;
 	struct hand hand;
 	int fd, dir;
 	struct seen seen[256];
 	int n;
+};
+
+FIXTURE(watch)
+{
+	struct watcher w;
 };
 
 static int own_file(struct dax_fs *fs, const char *name)
@@ -61,26 +74,26 @@ static bool told(void)
 
 FIXTURE_SETUP(watch)
 {
-	FS_SETUP(&self->fs);
-	if (hand_open(&self->hand, &self->fs))
+	FS_SETUP(&self->w.fs);
+	if (hand_open(&self->w.hand, &self->w.fs))
 		SKIP(return, "nobody on the host (FUSE_DAX_HOST_HAND)");
 	NEED(!access(PARAMETER, F_OK), "the driver tells nobody");
-	ASSERT_EQ(0, own_file(&self->fs, "file"));
-	self->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	ASSERT_LE(0, self->fd);
-	self->dir = inotify_add_watch(self->fd, self->fs.dir, WATCHED);
-	ASSERT_LE(0, self->dir);
+	ASSERT_EQ(0, own_file(&self->w.fs, "file"));
+	self->w.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	ASSERT_LE(0, self->w.fd);
+	self->w.dir = inotify_add_watch(self->w.fd, self->w.fs.dir, WATCHED);
+	ASSERT_LE(0, self->w.dir);
 }
 
 FIXTURE_TEARDOWN(watch)
 {
-	close(self->fd);
-	hand_close(&self->hand);
-	FS_TEARDOWN(&self->fs);
+	close(self->w.fd);
+	hand_close(&self->w.hand);
+	FS_TEARDOWN(&self->w.fs);
 }
 
 /* Takes what there is, after all that was done has been told */
-static int take(FIXTURE_DATA(watch) *self)
+static int take(struct watcher *w)
 {
 	static union {
 		struct inotify_event first;
@@ -89,47 +102,47 @@ static int take(FIXTURE_DATA(watch) *self)
 	const struct inotify_event *event;
 	ssize_t len, pos;
 
-	self->n = 0;
-	barrier(&self->fs);
+	w->n = 0;
+	barrier(&w->fs);
 	sleep_ms(TOLD_MS);
-	while ((len = read(self->fd, &buf, sizeof(buf))) > 0) {
+	while ((len = read(w->fd, &buf, sizeof(buf))) > 0) {
 		for (pos = 0; pos < len; pos += sizeof(*event) + event->len) {
-			struct seen *seen = &self->seen[self->n];
+			struct seen *seen = &w->seen[w->n];
 
 			event = (void *)(buf.bytes + pos);
-			if (self->n == (int)ARRAY_SIZE(self->seen) - 1)
+			if (w->n == (int)ARRAY_SIZE(w->seen) - 1)
 				return -1;
 			seen->mask = event->mask;
 			seen->cookie = event->cookie;
 			seen->wd = event->wd;
 			snprintf(seen->name, sizeof(seen->name), "%s",
 				 event->len ? event->name : "");
-			self->n++;
+			w->n++;
 		}
 	}
-	return self->n;
+	return w->n;
 }
 
 /* How often something of a name was seen, by one watch */
-static int seen(FIXTURE_DATA(watch) *self, int wd, uint32_t mask,
+static int seen(struct watcher *w, int wd, uint32_t mask,
 		const char *name)
 {
 	int i, n = 0;
 
-	for (i = 0; i < self->n; i++)
-		n += self->seen[i].wd == wd && self->seen[i].mask == mask &&
-		     !strcmp(self->seen[i].name, name);
+	for (i = 0; i < w->n; i++)
+		n += w->seen[i].wd == wd && w->seen[i].mask == mask &&
+		     !strcmp(w->seen[i].name, name);
 	return n;
 }
 
-static void tell(FIXTURE_DATA(watch) *self)
+static void tell(struct watcher *w)
 {
 	int i;
 
-	for (i = 0; i < self->n; i++)
+	for (i = 0; i < w->n; i++)
 		fprintf(stderr, "# wd %d mask %x cookie %u %s\n",
-			self->seen[i].wd, self->seen[i].mask,
-			self->seen[i].cookie, self->seen[i].name);
+			w->seen[i].wd, w->seen[i].mask,
+			w->seen[i].cookie, w->seen[i].name);
 }
 
 /*
@@ -142,30 +155,30 @@ TEST_F_TIMEOUT(watch, names, 60)
 {
 	if (!told())
 		SKIP(return, "fuse.notify_fsnotify=0");
-	ASSERT_EQ(0, hand_do(&self->hand, "create", "new"));
-	take(self);
-	EXPECT_EQ(1, seen(self, self->dir, IN_CREATE, "new"));
-	tell(self);
+	ASSERT_EQ(0, hand_do(&self->w.hand, "create", "new"));
+	take(&self->w);
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_CREATE, "new"));
+	tell(&self->w);
 
-	ASSERT_EQ(0, hand_do(&self->hand, "mkdir", "sub"));
-	take(self);
-	EXPECT_EQ(1, seen(self, self->dir, IN_CREATE | IN_ISDIR, "sub"));
-	tell(self);
+	ASSERT_EQ(0, hand_do(&self->w.hand, "mkdir", "sub"));
+	take(&self->w);
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_CREATE | IN_ISDIR, "sub"));
+	tell(&self->w);
 
-	ASSERT_EQ(0, hand_do(&self->hand, "remove", "new"));
-	take(self);
-	EXPECT_EQ(1, seen(self, self->dir, IN_DELETE, "new"));
-	tell(self);
+	ASSERT_EQ(0, hand_do(&self->w.hand, "remove", "new"));
+	take(&self->w);
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_DELETE, "new"));
+	tell(&self->w);
 
-	ASSERT_EQ(0, hand_do(&self->hand, "move", "file"));
-	take(self);
-	tell(self);
-	ASSERT_EQ(2, self->n);
-	EXPECT_EQ(1, seen(self, self->dir, IN_MOVED_FROM, "file"));
-	EXPECT_EQ(1, seen(self, self->dir, IN_MOVED_TO, "file.moved"));
-	EXPECT_NE(0, self->seen[0].cookie);
-	EXPECT_EQ(self->seen[0].cookie, self->seen[1].cookie);
-	EXPECT_EQ(IN_MOVED_FROM, self->seen[0].mask);
+	ASSERT_EQ(0, hand_do(&self->w.hand, "move", "file"));
+	take(&self->w);
+	tell(&self->w);
+	ASSERT_EQ(2, self->w.n);
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_MOVED_FROM, "file"));
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_MOVED_TO, "file.moved"));
+	EXPECT_NE(0, self->w.seen[0].cookie);
+	EXPECT_EQ(self->w.seen[0].cookie, self->w.seen[1].cookie);
+	EXPECT_EQ(IN_MOVED_FROM, self->w.seen[0].mask);
 }
 
 TEST_F_TIMEOUT(watch, files, 60)
@@ -175,23 +188,23 @@ TEST_F_TIMEOUT(watch, files, 60)
 
 	if (!told())
 		SKIP(return, "fuse.notify_fsnotify=0");
-	snprintf(path, sizeof(path), "%s/file", self->fs.dir);
-	file = inotify_add_watch(self->fd, path, WATCHED);
+	snprintf(path, sizeof(path), "%s/file", self->w.fs.dir);
+	file = inotify_add_watch(self->w.fd, path, WATCHED);
 	ASSERT_LE(0, file);
 
-	ASSERT_EQ(0, hand_do(&self->hand, "rewrite", "file"));
-	take(self);
-	tell(self);
-	EXPECT_LE(1, seen(self, self->dir, IN_MODIFY, "file"));
-	EXPECT_EQ(1, seen(self, self->dir, IN_CLOSE_WRITE, "file"));
-	EXPECT_LE(1, seen(self, file, IN_MODIFY, ""));
-	EXPECT_EQ(1, seen(self, file, IN_CLOSE_WRITE, ""));
+	ASSERT_EQ(0, hand_do(&self->w.hand, "rewrite", "file"));
+	take(&self->w);
+	tell(&self->w);
+	EXPECT_LE(1, seen(&self->w, self->w.dir, IN_MODIFY, "file"));
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_CLOSE_WRITE, "file"));
+	EXPECT_LE(1, seen(&self->w, file, IN_MODIFY, ""));
+	EXPECT_EQ(1, seen(&self->w, file, IN_CLOSE_WRITE, ""));
 
-	ASSERT_EQ(0, hand_do(&self->hand, "chmod", "file"));
-	take(self);
-	tell(self);
-	EXPECT_EQ(1, seen(self, self->dir, IN_ATTRIB, "file"));
-	EXPECT_EQ(1, seen(self, file, IN_ATTRIB, ""));
+	ASSERT_EQ(0, hand_do(&self->w.hand, "chmod", "file"));
+	take(&self->w);
+	tell(&self->w);
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_ATTRIB, "file"));
+	EXPECT_EQ(1, seen(&self->w, file, IN_ATTRIB, ""));
 }
 
 /*
@@ -202,33 +215,33 @@ TEST_F_TIMEOUT(watch, off, 60)
 {
 	if (told())
 		SKIP(return, "needs fuse.notify_fsnotify=0");
-	take(self);
-	ASSERT_EQ(0, hand_do(&self->hand, "move", "file"));
-	ASSERT_EQ(0, hand_do(&self->hand, "chmod", "file.moved"));
-	EXPECT_EQ(0, take(self));
-	tell(self);
-	EXPECT_NE(0, faccessat(self->fs.dirfd, "file", F_OK, 0));
-	EXPECT_EQ(0, faccessat(self->fs.dirfd, "file.moved", F_OK, 0));
+	take(&self->w);
+	ASSERT_EQ(0, hand_do(&self->w.hand, "move", "file"));
+	ASSERT_EQ(0, hand_do(&self->w.hand, "chmod", "file.moved"));
+	EXPECT_EQ(0, take(&self->w));
+	tell(&self->w);
+	EXPECT_NE(0, faccessat(self->w.fs.dirfd, "file", F_OK, 0));
+	EXPECT_EQ(0, faccessat(self->w.fs.dirfd, "file.moved", F_OK, 0));
 }
 
 /* Of what is done here the kernel itself tells */
 TEST_F_TIMEOUT(watch, own, 60)
 {
-	take(self);
-	ASSERT_EQ(0, own_file(&self->fs, "own"));
-	ASSERT_EQ(0, renameat(self->fs.dirfd, "own", self->fs.dirfd, "mine"));
-	ASSERT_EQ(0, fchmodat(self->fs.dirfd, "mine", 0600, 0));
-	ASSERT_EQ(0, unlinkat(self->fs.dirfd, "mine", 0));
-	take(self);
-	tell(self);
-	EXPECT_EQ(1, seen(self, self->dir, IN_CREATE, "own"));
-	EXPECT_EQ(1, seen(self, self->dir, IN_MODIFY, "own"));
-	EXPECT_EQ(1, seen(self, self->dir, IN_CLOSE_WRITE, "own"));
-	EXPECT_EQ(1, seen(self, self->dir, IN_MOVED_FROM, "own"));
-	EXPECT_EQ(1, seen(self, self->dir, IN_MOVED_TO, "mine"));
-	EXPECT_EQ(1, seen(self, self->dir, IN_ATTRIB, "mine"));
-	EXPECT_EQ(1, seen(self, self->dir, IN_DELETE, "mine"));
-	EXPECT_EQ(7, self->n);
+	take(&self->w);
+	ASSERT_EQ(0, own_file(&self->w.fs, "own"));
+	ASSERT_EQ(0, renameat(self->w.fs.dirfd, "own", self->w.fs.dirfd, "mine"));
+	ASSERT_EQ(0, fchmodat(self->w.fs.dirfd, "mine", 0600, 0));
+	ASSERT_EQ(0, unlinkat(self->w.fs.dirfd, "mine", 0));
+	take(&self->w);
+	tell(&self->w);
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_CREATE, "own"));
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_MODIFY, "own"));
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_CLOSE_WRITE, "own"));
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_MOVED_FROM, "own"));
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_MOVED_TO, "mine"));
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_ATTRIB, "mine"));
+	EXPECT_EQ(1, seen(&self->w, self->w.dir, IN_DELETE, "mine"));
+	EXPECT_EQ(7, self->w.n);
 }
 
 /* ---- what the server says ---- */
@@ -270,17 +283,17 @@ static int say(const struct dax_fs *fs, uint64_t nodeid, uint32_t mask,
  */
 TEST_F_TIMEOUT(watch, nonsense, 60)
 {
-	struct dax_fs *fs = &self->fs;
+	struct dax_fs *fs = &self->w.fs;
 	int root, i;
 
 	NEED(fault_server(fs), "the server makes no mistakes");
 	if (!told())
 		SKIP(return, "fuse.notify_fsnotify=0");
-	root = inotify_add_watch(self->fd, fs->mnt, IN_ALL_EVENTS);
+	root = inotify_add_watch(self->w.fd, fs->mnt, IN_ALL_EVENTS);
 	ASSERT_LE(0, root);
 	ASSERT_EQ(0, say(fs, 1, IN_CREATE, "right", 5));
-	take(self);
-	EXPECT_EQ(1, seen(self, root, IN_CREATE, "right"));
+	take(&self->w);
+	EXPECT_EQ(1, seen(&self->w, root, IN_CREATE, "right"));
 
 	ASSERT_EQ(0, say(fs, 1, IN_CREATE, "a/b", 3));
 	ASSERT_EQ(0, say(fs, 1, IN_CREATE, "a\0b", 3));
@@ -301,10 +314,10 @@ TEST_F_TIMEOUT(watch, nonsense, 60)
 	}
 	ASSERT_EQ(0, say(fs, 1, ~0U, "name", 4));
 	ASSERT_EQ(0, say(fs, 1, 0, "name", 4));
-	take(self);
-	for (i = 0; i < self->n; i++)
-		EXPECT_EQ(0, self->seen[i].wd == root &&
-			     (self->seen[i].mask & (IN_CREATE | IN_DELETE)));
+	take(&self->w);
+	for (i = 0; i < self->w.n; i++)
+		EXPECT_FALSE(self->w.seen[i].wd == root &&
+			     (self->w.seen[i].mask & (IN_CREATE | IN_DELETE)));
 }
 
 TEST_HARNESS_MAIN
