@@ -48,7 +48,8 @@ int fuse_dax_break(struct inode *inode, loff_t start, loff_t end);
 void fuse_dax_size_set(struct inode *inode, loff_t size);
 void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize, loff_t size);
 void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
-			  struct timespec64 old_mtime);
+			  struct timespec64 old_mtime, unsigned int said);
+unsigned int fuse_dax_notify_said(struct inode *inode);
 
 void fuse_dax_cache_flush(struct inode *inode, loff_t start, loff_t last);
 void fuse_dax_cache_grows(struct inode *inode, loff_t size);
@@ -122,8 +123,14 @@ static inline void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize,
 }
 
 static inline void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
-					struct timespec64 old_mtime)
+					struct timespec64 old_mtime,
+					unsigned int said)
 {
+}
+
+static inline unsigned int fuse_dax_notify_said(struct inode *inode)
+{
+	return 0;
 }
 
 static inline void fuse_dax_cache_flush(struct inode *inode, loff_t start,

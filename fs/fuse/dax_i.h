@@ -139,7 +139,7 @@ enum fuse_dax_small_state {
 /**
  * struct fuse_dax_small - what a small file was before its pages were read
  * @state: of its pages
- * @attr_version: of the inode
+ * @attr_version: of the inode, see fuse_dax_small_version()
  * @size: bytes
  * @mtime: of the file
  * @ctime: of the file
@@ -184,6 +184,7 @@ static inline void fuse_dax_span_add(struct fuse_dax_span *span,
  * @delay: until @work looks again at what is in use, ms
  * @closed: looks in turn for which faults have waited because of what is held
  * @said: how often something was said; READ_ONCE() elsewhere
+ * @learnt: attributes have come that were asked for after that. READ_ONCE()
  * @work: gives it up; nothing before the first use
  */
 struct fuse_dax_notice {
@@ -195,6 +196,7 @@ struct fuse_dax_notice {
 	unsigned int delay;
 	unsigned int closed;
 	unsigned int said;
+	bool learnt;
 	struct delayed_work work;
 };
 
@@ -556,7 +558,6 @@ void fuse_dax_req_put_work(struct work_struct *work);
 int fuse_dax_notify_wait(struct inode *inode);
 void fuse_dax_notify_work(struct work_struct *work);
 bool fuse_dax_notify_pending(const struct inode *inode);
-unsigned int fuse_dax_notify_said(struct inode *inode);
 
 /* dax_plan.c */
 /** enum fuse_dax_want - what a caller of fuse_dax_map_find() needs */

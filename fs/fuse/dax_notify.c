@@ -32,7 +32,7 @@
 /* How many looks in turn that may be, whatever is said meanwhile */
 #define FUSE_DAX_NOTIFY_LOOKS	8
 
-/* How often to ask for attributes at most while others always tell of newer ones */
+/* How often to ask for attributes at most while something here changes them */
 #define FUSE_DAX_NOTIFY_ASKS	100
 
 /* How a look at a file has ended */
@@ -130,6 +130,7 @@ void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last)
 	guard(spinlock)(&di->notice.lock);
 	/* Again: the end of an earlier look may have cleared it */
 	set_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
+	di->notice.learnt = false;
 	/* After the bit: who sees this sees that */
 	smp_store_release(&di->notice.said, di->notice.said + 1);
 	fuse_dax_span_add(&di->notice.told,
@@ -213,11 +214,21 @@ void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize, loff_t size)
 	fuse_dax_notify_drop(inode);
 }
 
+/* What was asked for before something was said is not taken */
+static void fuse_dax_notice_learnt(struct fuse_dax_notice *notice,
+				   unsigned int said)
+{
+	guard(spinlock)(&notice->lock);
+	if (notice->said == said)
+		WRITE_ONCE(notice->learnt, true);
+}
+
 /**
  * fuse_dax_attr_learnt - attributes came from the server
  * @inode: a DAX file, with the new attributes
  * @oldsize: size before, bytes
  * @old_mtime: modification time before
+ * @said: fuse_dax_notify_said() before they were taken
  *
  * What the window shows is the server's own. Cached pages are as old as those of
  * a file without DAX may be.
@@ -225,7 +236,7 @@ void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize, loff_t size)
  * Context: See fuse_dax_size_learnt(). Locks pages.
  */
 void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
-			  struct timespec64 old_mtime)
+			  struct timespec64 old_mtime, unsigned int said)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	struct fuse_conn *fc = get_fuse_conn(inode);
@@ -234,6 +245,8 @@ void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
 	loff_t size = i_size_read(inode);
 
 	fuse_dax_size_learnt(inode, oldsize, size);
+	if (di)
+		fuse_dax_notice_learnt(&di->notice, said);
 	if (!di || size != oldsize || !fc->auto_inval_data)
 		return;
 	if (READ_ONCE(di->teller) == current) {
@@ -298,23 +311,27 @@ fuse_dax_notify_detach(struct inode *inode, struct fuse_dax_inode *di,
 
 /*
  * Asks for the attributes. What they say of the size ends what is mapped past the
- * end. They are not taken if there is word of newer ones since, as of a file that
- * somebody writes to on the host: then they are asked for once more. False if they
- * are not taken because the file is being written to here; the write's answer tells
- * of the size too, and who writes may fault on the file, and wait for us.
+ * end. That there is word of newer ones since, as of a file that somebody writes to
+ * on the host, makes them old, but the size is good enough until data is said to
+ * change. False if they are not taken because the file is being written to here;
+ * the write's answer tells of the size too, and who writes may fault on the file,
+ * and wait for us.
  */
-static bool fuse_dax_notify_ask(struct inode *inode)
+static bool fuse_dax_notify_ask(struct inode *inode,
+				const struct fuse_dax_notice *notice)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
 
 	for (int i = 0; i < FUSE_DAX_NOTIFY_ASKS; i++) {
-		if (fuse_update_attributes(inode, NULL, STATX_BASIC_STATS) ||
-		    !(READ_ONCE(fi->inval_mask) & STATX_SIZE))
+		if (READ_ONCE(notice->learnt))
+			return true;
+		fuse_invalidate_attr_mask(inode, STATX_SIZE);
+		if (fuse_update_attributes(inode, NULL, STATX_BASIC_STATS))
 			return true;
 		if (test_bit(FUSE_I_SIZE_UNSTABLE, &fi->state))
 			break;
 	}
-	return false;
+	return READ_ONCE(notice->learnt);
 }
 
 /* What a look is about: pages that are mapped; and cached pages that were held */
@@ -422,7 +439,7 @@ void fuse_dax_notify_work(struct work_struct *work)
 	fuse_dax_notice_begin(inode, notice, &look);
 	noticed = fuse_dax_notify_detach(inode, di, look.told.first,
 					 look.told.last);
-	if (!fuse_dax_notify_ask(inode))
+	if (!fuse_dax_notify_ask(inode, notice))
 		noticed = max(noticed, FUSE_DAX_NOTICED_LEFT);
 	fuse_dax_look_drop(inode, &look);
 	put = fuse_dax_notice_end(inode, notice, noticed, &look);

@@ -50,11 +50,17 @@ static bool fuse_dax_attr_refresh(struct kiocb *iocb)
 	return fuse_dax_attr_fresh(fi);
 }
 
+/* Another one whenever something has changed here, or the server has said so */
+static u64 fuse_dax_small_version(struct fuse_inode *fi)
+{
+	return READ_ONCE(fi->attr_version) + READ_ONCE(fi->told_version);
+}
+
 /* What the file is known to be before it is asked for */
 static void fuse_dax_small_describe(struct fuse_dax_small *small,
 				    struct inode *inode)
 {
-	small->attr_version = READ_ONCE(get_fuse_inode(inode)->attr_version);
+	small->attr_version = fuse_dax_small_version(get_fuse_inode(inode));
 	small->size = i_size_read(inode);
 	small->mtime = inode_get_mtime(inode);
 	small->ctime = inode_get_ctime(inode);
@@ -74,7 +80,7 @@ static bool fuse_dax_small_same(const struct fuse_dax_small *small,
 	       timespec64_equal(&mtime, &small->mtime) &&
 	       timespec64_equal(&ctime, &small->ctime) &&
 	       (small->settled ||
-		READ_ONCE(fi->attr_version) == small->attr_version);
+		fuse_dax_small_version(fi) == small->attr_version);
 }
 
 /* Whether there may be pages of the file, and all of them are good */

@@ -109,6 +109,44 @@ TEST_F_TIMEOUT(notify, truncated, 60)
 	}
 }
 
+/* Says that attributes have changed, again and again, until it is killed */
+static pid_t keep_saying(int fd)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;; sleep_ms(1))
+		if (fault_host(fd, "inval=-1,0"))
+			_exit(ENDED_WRONG);
+}
+
+/*
+ * Rule: a file may be written to on the host all the time, so that whatever the
+ * server answers is overtaken by word of newer attributes.
+ * Wrong: the size that is believed is one of before it was truncated, and what
+ * lies behind its end shows zeros; or nobody gets on while it is written to.
+ * Right: SIGBUS, and soon; what is left is as it was.
+ */
+TEST_F_TIMEOUT(notify, always_overtaken, 60)
+{
+	pid_t sayer;
+
+	touch_pages(self->file.map, SIZE);
+	ASSERT_EQ(0, fault_set(&self->fs, "op=GETATTR count=0 delay=20"));
+	sayer = keep_saying(self->file.fd);
+	sleep_ms(100);
+	ASSERT_EQ(0, fault_host(self->file.fd, "truncate=%ld inval=%ld,0", MiB,
+				MiB));
+	EXPECT_EQ(ENDED_SIGBUS, load_ends(&self->file, MiB));
+	EXPECT_EQ(ENDED_WELL, load_ends(&self->file, 0));
+	EXPECT_TRUE(goes_on(sayer, 0));
+	EXPECT_LE(0, killed_after(sayer));
+	ASSERT_EQ(0, fault_clear(&self->fs));
+	EXPECT_EQ(MiB, size_of(self->file.fd));
+}
+
 /* Stores to all pages there are, again and again, until it is killed */
 static pid_t keep_storing(char *map)
 {
