@@ -49,24 +49,26 @@ void fuse_watch_answered(struct fuse_conn *fc, u64 flags)
 
 /*
  * The two halves of a rename have the same cookie of the server's. Here they get one
- * that no other rename has.
+ * that no other rename has; and so does one half alone, of a rename to or from where
+ * nothing is known here.
  */
 static u32 fuse_watch_cookie(struct fuse_conn *fc,
 			     const struct fuse_notify_event_out *event)
 {
-	u32 cookie = 0;
+	u32 cookie;
 
-	if (!event->cookie)
+	if (!(event->mask & (FS_MOVED_FROM | FS_MOVED_TO)))
 		return 0;
 	guard(spinlock)(&fc->lock);
+	if (event->mask & FS_MOVED_TO && event->cookie &&
+	    event->cookie == fc->watch_theirs) {
+		fc->watch_theirs = 0;
+		return fc->watch_ours;
+	}
+	cookie = fsnotify_get_cookie();
 	if (event->mask & FS_MOVED_FROM) {
 		fc->watch_theirs = event->cookie;
-		fc->watch_ours = fsnotify_get_cookie();
-		cookie = fc->watch_ours;
-	} else if (event->mask & FS_MOVED_TO &&
-		   event->cookie == fc->watch_theirs) {
-		cookie = fc->watch_ours;
-		fc->watch_theirs = 0;
+		fc->watch_ours = cookie;
 	}
 	return cookie;
 }
@@ -77,9 +79,21 @@ static void fuse_watch_name(struct fuse_conn *fc, struct inode *dir,
 			    const struct qstr *name)
 {
 	u32 mask = event->mask & (FUSE_WATCH_NAME | FS_ISDIR);
+	struct dentry *parent = d_find_alias(dir);
+	struct dentry *child = NULL;
 
-	fsnotify_name(mask, dir, FSNOTIFY_EVENT_INODE, dir, name,
-		      fuse_watch_cookie(fc, event));
+	/*
+	 * What has the name need not be known here, and who audits, for one, is not
+	 * to take something else for it: so it is told of an entry without an inode,
+	 * as of those whose inode is yet to come.
+	 */
+	if (parent)
+		child = d_alloc(parent, name);
+	fsnotify_name(mask, child,
+		      child ? FSNOTIFY_EVENT_DENTRY : FSNOTIFY_EVENT_NONE, dir,
+		      name, fuse_watch_cookie(fc, event));
+	dput(child);
+	dput(parent);
 }
 
 /* Something happened to a file: also who watches its directory is told */
