@@ -188,7 +188,10 @@ static void virtio_fs_note_free(struct virtio_fs_notify *notify,
 	notify->copies--;
 }
 
-/* Leaves a message that takes long to the worker, or that there was something */
+/*
+ * Leaves a message that takes long to the worker. Of one for which there is no room,
+ * that there was something, if it is not as well without.
+ */
 static void virtio_fs_notify_leave(struct virtio_fs_notify *notify,
 				   struct virtio_fs_note *note)
 {
@@ -197,7 +200,7 @@ static void virtio_fs_notify_leave(struct virtio_fs_notify *notify,
 	lockdep_assert_held(&notify->lock);
 	if (copy)
 		list_add_tail(&copy->list, &notify->slow);
-	else
+	else if (fuse_notify_matters(notify->fc, note->code))
 		notify->lost = true;
 	queue_work(system_dfl_long_wq, &notify->slow_work);
 }
@@ -328,6 +331,8 @@ static void virtio_fs_notify_slow_work(struct work_struct *work)
 		virtio_fs_notify_handle(notify, note->code, note->msg,
 					note->len);
 		virtio_fs_note_free(notify, note);
+		/* A server need not stop */
+		cond_resched();
 	}
 	if (virtio_fs_notify_was_lost(notify))
 		virtio_fs_notify_handle(notify, FUSE_NOTIFY_INC_EPOCH,
