@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "fe_main.h"
+#include "slots.h"
 
 #define SIZE 5000
 #define NOBODY 65534
@@ -825,6 +826,90 @@ static void listings_are_told_again(void)
 	CHECK(again == 5 && fe_end(&fe) == 0);
 }
 
+#define AT_ONCE 40
+#define RACES 300
+
+/* Each file becomes longer, at some time. */
+static void *lengthen_all(void *arg)
+{
+	unsigned int *size = arg;
+	char name[16];
+
+	++*size;
+	for (unsigned int i = 0; i < AT_ONCE / 2; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		if (truncate(fe_path(&fe, name), *size))
+			return NULL;
+		usleep(rand() % 20);
+	}
+	return arg;
+}
+
+/* All answers, each in its slot from 1 on, with what is heard meanwhile. */
+static bool all_answered(unsigned int count)
+{
+	for (unsigned int i = 0; i < 20000 && count; i++) {
+		hear(0);
+		for (; fe_pending(&fe, 2); count--)
+			fe_complete(&fe, 2);
+		if (i > 10000)
+			usleep(100);
+	}
+	return !count;
+}
+
+/*
+ * Many are looked up at a time, each twice, while others change them, and forgotten:
+ * no mark comes too late, or goes with the wrong one.
+ */
+static bool look_up_changing(unsigned int *size)
+{
+	struct fuse_entry_out entries[AT_ONCE];
+	pthread_t thread;
+	char name[16];
+	void *done;
+
+	num_notes = 0;
+	CHECK_OR(!pthread_create(&thread, NULL, lengthen_all, size), false);
+	for (unsigned int i = 0; i < AT_ONCE; i++) {
+		snprintf(name, sizeof(name), "f%u", i / 2);
+		slot_ask(&fe, 1 + i, 2, 1, FUSE_LOOKUP, FUSE_ROOT_ID, name,
+			 strlen(name) + 1);
+	}
+	CHECK_OR(all_answered(AT_ONCE), false);
+	pthread_join(thread, &done);
+	slot_ask(&fe, 1 + AT_ONCE, 2, 1, FUSE_STATFS, FUSE_ROOT_ID, "", 0);
+	CHECK_OR(done && all_answered(1), false);
+	hear(0);
+	for (unsigned int i = 0; i < AT_ONCE; i++) {
+		memcpy(&entries[i], slot_body(&fe, 1 + i), sizeof(entries[i]));
+		CHECK_OR(entries[i].nodeid && entries[i].nodeid ==
+			 entries[i & ~1].nodeid, false);
+		CHECK_OR(entries[i].attr.size == *size ||
+			 !entries[i].attr_valid ||
+			 heard_inode(entries[i].nodeid, 0), false);
+	}
+	for (unsigned int i = 0; i < AT_ONCE; i++)
+		forget(entries[i].nodeid, 1);
+	return true;
+}
+
+static void marks_are_in_time(void)
+{
+	unsigned int size = 0;
+	char name[16];
+
+	slots_reset();
+	CHECK(begin());
+	for (unsigned int i = 0; i < AT_ONCE / 2; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		CHECK(fe_file(&fe, name, 0) && barrier());
+	}
+	for (unsigned int i = 0; i < RACES; i++)
+		CHECK(look_up_changing(&size));
+	CHECK(fe_end(&fe) == 0);
+}
+
 static void on_image(const char *type)
 {
 	if (!fe_can_make(type))
@@ -1082,6 +1167,7 @@ static const struct fs_test tests[] = {
 	TEST(nothing_stale_is_kept),
 	TEST(changes_are_seen_in_order),
 	TEST(listings_are_told_again),
+	TEST(marks_are_in_time),
 	TEST(what_is_forgotten),
 	TEST(data_is_kept_without_writers),
 	TEST(by_file_handles),
