@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "host/util.h"
@@ -13,6 +14,7 @@
 
 static int group = -1;
 static bool of_names;
+static pid_t vmm = -1;
 /* Of who reads events, and does what follows from them */
 static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
 
@@ -40,6 +42,16 @@ bool watch_group_names(void)
 void watch_group_close(void)
 {
 	close_fd(&group);
+}
+
+void watch_group_vmm(int conn)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (!getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &cred, &len) &&
+	    cred.pid > 0)
+		vmm = cred.pid;
 }
 
 int watch_group_fd(void)
@@ -112,7 +124,8 @@ static void note_event(struct watch_event *event,
 
 	*event = (struct watch_event){
 		.mask = meta->mask,
-		.own = meta->pid == getpid(),
+		.own = meta->pid == getpid() ||
+		       (meta->pid == vmm && meta->mask == FAN_CLOSE_WRITE),
 	};
 	pos += meta->metadata_len;
 	while (pos + sizeof(struct fanotify_event_info_header) <= end) {

@@ -73,6 +73,14 @@ bool watch_group_names(void);
 void watch_group_close(void);
 
 /**
+ * watch_group_vmm - what has a window
+ * @conn: the connection to it
+ *
+ * A file that it has mapped it closes once that is gone: that is our doing, too.
+ */
+void watch_group_vmm(int conn);
+
+/**
  * watch_group_fd - the group, readable when something has happened; or -1
  */
 int watch_group_fd(void);

@@ -910,6 +910,51 @@ static void marks_are_in_time(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* The VMM closes what it had mapped when it likes: that is no change. */
+static void the_vmm_closes_files(void)
+{
+	static const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--dax-window", "64M", NULL
+	};
+	pid_t child;
+	uint64_t f;
+	int fd;
+
+	CHECK(begin_with(args, ORDERED | FSNOTIFY));
+	f = fe_make(&fe, "f", SIZE);
+	CHECK(f && barrier());
+	fd = open(fe_path(&fe, "f"), O_RDWR);
+	close(fd);
+	CHECK(silent());
+	child = fork();
+	if (!child) {
+		fd = open(fe_path(&fe, "f"), O_RDWR);
+		close(fd);
+		_exit(0);
+	}
+	CHECK(waitpid(child, NULL, 0) == child && barrier());
+	CHECK(heard_inode(f, 0) && events_are("%lu:8: ", f));
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* A file in the window is told of once, as any other. */
+static void mapped_files(void)
+{
+	static const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--dax-window", "64M", NULL
+	};
+	uint64_t f;
+
+	CHECK(begin_with(args, ORDERED));
+	f = fe_make(&fe, "f", SIZE);
+	CHECK(f && fe_setup(&fe, f, 0, 2 << 20, 0, true) == 0 && barrier());
+	CHECK(!truncate(fe_path(&fe, "f"), 100) && barrier());
+	CHECK(num_notes == 1 && heard_inode(f, 0) && silent());
+	CHECK(fe_end(&fe) == 0);
+}
+
 static void on_image(const char *type)
 {
 	if (!fe_can_make(type))
@@ -1170,6 +1215,8 @@ static const struct fs_test tests[] = {
 	TEST(marks_are_in_time),
 	TEST(what_is_forgotten),
 	TEST(data_is_kept_without_writers),
+	TEST(the_vmm_closes_files),
+	TEST(mapped_files),
 	TEST(by_file_handles),
 	TEST(any_user_is_told),
 	TEST(more_files_than_marks),
