@@ -494,7 +494,7 @@ static bool change_more_than_buffers(void)
 	}
 	for (unsigned int i = 0; i < WAITING; i++) {
 		snprintf(name, sizeof(name), "f%u", i);
-		CHECK_OR(put(name, "x", O_APPEND), false);
+		CHECK_OR(!truncate(fe_path(&fe, name), SIZE + 1), false);
 	}
 	return true;
 }
@@ -1193,7 +1193,9 @@ static void memory_is_bounded(void)
 	       after - before, (after - before) * 1024 / KNOWN,
 	       ((end.tv_sec - start.tv_sec) * 1000000000 + end.tv_nsec -
 		start.tv_nsec) / KNOWN);
-	CHECK((after - before) * 1024 / KNOWN < 400);
+	/* What looks for errors takes more. */
+	CHECK((after - before) * 1024 / KNOWN < 400 ||
+	      strstr(fe_daemon, "sanitize"));
 	CHECK(fe_end(&fe) == 0);
 }
 
