@@ -150,13 +150,14 @@ static struct pt_seen *seen_add(int proc_fd, int path)
 	struct pt_seen *seen = NULL;
 	int mount, err;
 
-	err = watch_group_handle(path, &handle, &mount);
+	/* Who does not answer what it is has nobody wait for the lock. */
+	err = is_local(path) ? watch_group_handle(path, &handle, &mount) :
+			       -EREMOTE;
 	if (!err) {
 		pthread_mutex_lock(&coherent.lock);
 		seen = seen_get(&handle.head, mount);
 		if (!seen)
-			err = is_local(path) ?
-			      mark(proc_fd, path, FAN_MARK_ADD) : -EREMOTE;
+			err = mark(proc_fd, path, FAN_MARK_ADD);
 		if (!seen && !err)
 			seen = seen_new(&handle.head, mount);
 		pthread_mutex_unlock(&coherent.lock);
