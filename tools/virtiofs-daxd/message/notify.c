@@ -237,26 +237,34 @@ static void give(struct notify_turn *turn)
 	say_again(turn->give(turn, turn->seen != notify.changes));
 }
 
+static struct notify_turn *first_turn(void)
+{
+	struct notify_turn *turn = notify.turn;
+
+	notify.turn = turn->next;
+	if (!notify.turn)
+		notify.turn_end = &notify.turn;
+	return turn;
+}
+
 /* Says what waits, and gives the answers that have waited for that. */
 static void pump(void)
 {
 	say_all();
-	while (notify.turn && !notify.lost && !notify.first) {
-		struct notify_turn *turn = notify.turn;
-
-		notify.turn = turn->next;
-		if (!notify.turn)
-			notify.turn_end = &notify.turn;
-		give(turn);
-	}
+	while (notify.turn && !notify.lost && !notify.first)
+		give(first_turn());
 }
 
-/* Whoever waits for something to be said waits no more. */
+/* Whoever waits for something to be said waits no more, and nothing new is said. */
 static void forget(void)
 {
 	drop_all();
 	notify.lost = false;
-	pump();
+	while (notify.turn) {
+		struct notify_turn *turn = first_turn();
+
+		turn->give(turn, false);
+	}
 }
 
 /* The guest has given buffers. */
