@@ -226,10 +226,23 @@ static uint64_t known_as(const struct file_handle *handle)
 	return seen ? seen->nodeid : 0;
 }
 
-/* A name leads elsewhere now. */
-static void name_changed(const struct watch_name *name, uint64_t gone)
+/*
+ * Whether the guest has to be told. What it has done itself it knows, but only of the
+ * node by which it was done: of a file on two mounts there are two.
+ */
+static bool is_news(const struct watch_event *event,
+		    const struct file_handle *file)
 {
-	if (!name->dir)
+	struct pt_seen *seen = file ? named(*chain(file), file) : NULL;
+
+	return seen && (!event->own || named(seen->next, file));
+}
+
+/* A name leads elsewhere now. */
+static void name_changed(const struct watch_event *event,
+			 const struct watch_name *name, uint64_t gone)
+{
+	if (!is_news(event, name->dir))
 		return;
 	FOR_EACH_KNOWN(seen, name->dir) {
 		if (gone)
@@ -246,8 +259,10 @@ static void names_changed(const struct watch_event *event)
 	bool gone = (event->mask & (NAME_MASK | FAN_ONDIR)) ==
 		    (FAN_DELETE | FAN_ONDIR);
 
-	name_changed(&event->from, gone ? known_as(event->file) : 0);
-	name_changed(&event->to, 0);
+	/* Of a node that this guest is making just now nothing is to be said. */
+	gone = gone && is_news(event, event->file);
+	name_changed(event, &event->from, gone ? known_as(event->file) : 0);
+	name_changed(event, &event->to, 0);
 }
 
 static void file_changed(const struct watch_event *event,
@@ -255,7 +270,7 @@ static void file_changed(const struct watch_event *event,
 {
 	bool data = event->mask & (FAN_MODIFY | FAN_CLOSE_WRITE);
 
-	if (!file)
+	if (!is_news(event, file))
 		return;
 	FOR_EACH_KNOWN(seen, file)
 		notify_inval_inode(seen->nodeid, data ? 0 : -1, 0);
@@ -324,13 +339,16 @@ static void take_event(const struct watch_event *event)
 		coherent.told = TOLD_MAX + 1;
 	else if (!event->own)
 		coherent.told++;
-	if (event->own || coherent.told > TOLD_MAX)
+	if (coherent.told > TOLD_MAX)
+		return;
+	/* That we, or the VMM, close a file changes nothing. */
+	if (event->own && !(event->mask & ~(uint64_t)(FAN_CLOSE_WRITE | FAN_ONDIR)))
 		return;
 	pthread_mutex_lock(&coherent.lock);
 	if (event->mask & NAME_MASK)
 		names_changed(event);
 	file_changed(event, event->file ?: event->from.dir);
-	if (wants_events())
+	if (!event->own && wants_events())
 		tell_events(event);
 	pthread_mutex_unlock(&coherent.lock);
 }

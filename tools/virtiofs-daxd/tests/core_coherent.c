@@ -481,6 +481,66 @@ static void own_changes_are_silent(void)
 	CHECK(silent() && fe_end(&fe) == 0);
 }
 
+static bool create_in(uint64_t dir, const char *name, struct fuse_entry_out *entry)
+{
+	struct {
+		struct fuse_create_in in;
+		char name[16];
+	} in = { { .flags = O_RDWR, .mode = 0100644 }, "" };
+	struct {
+		struct fuse_entry_out entry;
+		struct fuse_open_out open;
+	} out;
+
+	strcpy(in.name, name);
+	if (fe_request(&fe, FUSE_CREATE, dir, &in, sizeof(in.in) +
+		       strlen(name) + 1, &out, sizeof(out), NULL))
+		return false;
+	*entry = out.entry;
+	return true;
+}
+
+static bool on_two_mounts(void)
+{
+	struct fuse_entry_out entry;
+	uint64_t a, b, one, two;
+
+	a = fe_lookup(&fe, "a", NULL);
+	b = fe_lookup(&fe, "b", NULL);
+	CHECK_OR(a && b && a != b && look_up(a, "f", &entry) == 0, false);
+	one = entry.nodeid;
+	CHECK_OR(look_up(b, "f", &entry) == 0, false);
+	two = entry.nodeid;
+	CHECK_OR(one && two && one != two, false);
+	CHECK_OR(look_up(b, "new", &entry) == 0 && !entry.nodeid && silent(),
+		 false);
+	CHECK_OR(fe_set_size(&fe, one, 3) == 0 && barrier(), false);
+	CHECK_OR(heard_inode(two, 0), false);
+	CHECK_OR(create_in(a, "new", &entry) && barrier(), false);
+	CHECK_OR(heard_entry(b, "new") && heard_inode(b, -1), false);
+	return events_are("");
+}
+
+/* What the guest does by one of two mounts it does not know of the other. */
+static void own_changes_by_another_mount(void)
+{
+	char dir[] = "/tmp/daxd-mounts.XXXXXX", command[256];
+	const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--shared-dir", dir, NULL
+	};
+	bool done;
+
+	CHECK(mkdtemp(dir));
+	snprintf(command, sizeof(command),
+		 "cd %s && mkdir a b && echo text >a/f && mount --bind a b", dir);
+	CHECK(!system(command));
+	done = begin_with(args, ORDERED | FSNOTIFY) && on_two_mounts();
+	done &= fe_end(&fe) == 0;
+	snprintf(command, sizeof(command), "umount %s/b; rm -rf %s", dir, dir);
+	CHECK(!system(command) && done);
+}
+
 #define WAITING 40
 
 /* Without buffers of the guest: more corrections than it has. */
@@ -1212,6 +1272,7 @@ static const struct fs_test tests[] = {
 	TEST(half_of_a_rename),
 	TEST(no_events_for_others),
 	TEST(own_changes_are_silent),
+	TEST(own_changes_by_another_mount),
 	TEST(answers_wait_for_buffers),
 	TEST(a_stop_while_answers_wait),
 	TEST(it_ends_while_answers_wait),
