@@ -395,7 +395,9 @@ void watch_remove(struct watch *watch, int *fd)
 	*link = watch->next;
 	if (watch->due)
 		due_remove(watch);
-	mark(watch->fd, FAN_MARK_REMOVE);
+	/* It may be known again by now, and has but one mark for both. */
+	if (!coherent_active())
+		mark(watch->fd, FAN_MARK_REMOVE);
 	pthread_mutex_unlock(&watches.lock);
 	if (watch->owned)
 		close_fd(&watch->fd);
