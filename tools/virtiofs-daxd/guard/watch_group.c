@@ -141,16 +141,22 @@ static void note_event(struct watch_event *event,
 	}
 }
 
-/* What one buffer holds; returns how many. */
-static unsigned int read_some(void (*take)(const struct watch_event *event))
+/* What one buffer holds; returns how many, or -1 if what there was is lost. */
+static int read_some(void (*take)(const struct watch_event *event))
 {
 	static _Alignas(struct file_handle) char buf[32768];
 	struct fanotify_event_metadata meta;
 	struct watch_event event;
 	const char *pos = buf;
-	unsigned int count = 0;
-	ssize_t left = read(group, buf, sizeof(buf));
+	unsigned int tries = 0;
+	int count = 0;
+	ssize_t left;
 
+	do {
+		left = read(group, buf, sizeof(buf));
+	} while (left < 0 && interrupted(errno, &tries));
+	if (left < 0 && errno != EAGAIN)
+		return -1;
 	while (left >= (ssize_t)sizeof(meta)) {
 		/* They follow each other without being aligned. */
 		memcpy(&meta, pos, sizeof(meta));
@@ -168,11 +174,17 @@ static unsigned int read_some(void (*take)(const struct watch_event *event))
 unsigned int watch_group_read(void (*take)(const struct watch_event *event),
 			      void (*end)(void))
 {
-	unsigned int count = 0, n;
+	static const struct watch_event lost = { .mask = FAN_Q_OVERFLOW };
+	unsigned int count = 0;
+	int n = 0;
 
 	pthread_mutex_lock(&reading);
-	while (count < READ_MAX && (n = read_some(take)))
+	while (count < READ_MAX && (n = read_some(take)) > 0)
 		count += n;
+	if (n < 0) {
+		take(&lost);
+		count++;
+	}
 	if (count && end)
 		end();
 	pthread_mutex_unlock(&reading);
