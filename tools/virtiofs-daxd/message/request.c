@@ -358,10 +358,13 @@ static uint64_t answer_give(struct notify_turn *turn, bool changed)
 	struct answer *answer = &req->answer;
 	struct iovec *iov = answer->iov;
 	const struct fuse_out_header *header = iov[0].iov_base;
+	bool body = answer->count > 1;
 	uint64_t again = 0;
 
-	if (changed && on_change && !header->error && answer->count > 1)
-		again = on_change(req, iov[1].iov_base, iov[1].iov_len);
+	/* The end of a listing has none. */
+	if (changed && on_change && !header->error)
+		again = on_change(req, body ? iov[1].iov_base : NULL,
+				  body ? iov[1].iov_len : 0);
 	queue_give(&req->ticket, iov, answer->count, answer->written);
 	if (iov == answer->copy && header != &answer->bare)
 		copy_free(answer);

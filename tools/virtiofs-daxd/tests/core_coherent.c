@@ -630,6 +630,34 @@ static void it_ends_while_answers_wait(void)
 	CHECK(!fe_pending(&fe, 2) && fe_end(&fe) == 0);
 }
 
+static char listed[4096];
+
+/* Nor is the next guest told what was to be told to that one. */
+static void it_ends_while_a_listing_waits(void)
+{
+	struct fuse_read_in in = { .size = sizeof(listed) };
+	struct fuse_open_in open_in = { 0 };
+	struct fuse_open_out opened;
+	struct fuse_init_out out;
+
+	slots_reset();
+	CHECK(begin() && fe_request(&fe, FUSE_OPENDIR, FUSE_ROOT_ID, &open_in,
+				    sizeof(open_in), &opened, sizeof(opened),
+				    NULL) == 0);
+	in.fh = opened.fh;
+	CHECK(change_more_than_buffers());
+	slot_ask(&fe, 1, 2, 1, FUSE_READDIR, FUSE_ROOT_ID, &in, sizeof(in));
+	slot_ask(&fe, 2, 2, 1, FUSE_STATFS, FUSE_ROOT_ID, "", 0);
+	usleep(100000);
+	CHECK(!fe_pending(&fe, 2) && put("f0", "x", O_APPEND));
+	usleep(100000);
+	CHECK(!fe_pending(&fe, 2) && fe_stop_queues(&fe));
+	fe_reset(&fe);
+	fe_start_queues(&fe, true);
+	CHECK(silent() && session(ORDERED, &out) && silent());
+	CHECK(fe_end(&fe) == 0);
+}
+
 #define STORM 50000
 #define STORM_FILES 50
 
@@ -889,6 +917,36 @@ static void listings_are_told_again(void)
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	CHECK(again == 5 && fe_end(&fe) == 0);
+}
+
+/* So is its end, of which no bytes are told. */
+static void ends_of_listings_are_told_again(void)
+{
+	struct fuse_read_in in = { .size = 4096, .offset = INT64_MAX };
+	struct fuse_open_in open_in = { 0 };
+	struct fuse_open_out out;
+	unsigned int again = 0;
+	pid_t child;
+	size_t got;
+
+	CHECK(begin() && fe_request(&fe, FUSE_OPENDIR, FUSE_ROOT_ID, &open_in,
+				    sizeof(open_in), &out, sizeof(out),
+				    NULL) == 0);
+	in.fh = out.fh;
+	child = fork();
+	while (!child) {
+		put("other", "x", O_CREAT);
+		unlink(fe_path(&fe, "other"));
+	}
+	for (unsigned int i = 0; i < 20000 && again < 3; i++) {
+		CHECK(hear_around(FUSE_READDIR, FUSE_ROOT_ID, &in, sizeof(in),
+				  listed, sizeof(listed), &got) == 0 && !got);
+		hear(0);
+		again += heard_inode(FUSE_ROOT_ID, 0);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	CHECK(again == 3 && fe_end(&fe) == 0);
 }
 
 #define AT_ONCE 40
@@ -1276,10 +1334,12 @@ static const struct fs_test tests[] = {
 	TEST(answers_wait_for_buffers),
 	TEST(a_stop_while_answers_wait),
 	TEST(it_ends_while_answers_wait),
+	TEST(it_ends_while_a_listing_waits),
 	TEST(a_storm_is_one_word),
 	TEST(nothing_stale_is_kept),
 	TEST(changes_are_seen_in_order),
 	TEST(listings_are_told_again),
+	TEST(ends_of_listings_are_told_again),
 	TEST(marks_are_in_time),
 	TEST(what_is_forgotten),
 	TEST(data_is_kept_without_writers),
