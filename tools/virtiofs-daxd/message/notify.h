@@ -4,6 +4,10 @@
  * virtio-fs has for this (VIRTIO 1.3, 5.11.2: queue 1, if VIRTIO_FS_F_NOTIFICATION
  * was negotiated).
  *
+ * If answers are given in order (notify_order()), they wait for buffers of this queue.
+ * So a guest which asks for that (FUSE_NOTIFY_ORDERED) gives a buffer back before it does
+ * anything that may wait for an answer. Of a guest that does not ask nothing waits.
+ *
  * Nobody who says something waits for the guest. What it has no buffer for waits
  * here. That is bounded: what would be too much is said by one message, that the
  * guest has to ask everything anew. So is what a buffer had no room for.
