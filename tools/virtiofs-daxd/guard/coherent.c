@@ -47,6 +47,8 @@ struct pt_seen {
  * @events: it wants to know what happened; atomic
  * @lock: protects what follows. That of message/notify.c is taken within it
  * @heads: by handle
+ * @twins: of how many there was another of the same handle: a file that the guest
+ *	knows by two mounts. Read without the lock, too
  * @told: changes found at once, by who reads them
  */
 static struct {
@@ -55,6 +57,7 @@ static struct {
 	bool events;
 	pthread_mutex_t lock;
 	struct pt_seen **heads;
+	unsigned int twins;
 	unsigned int told;
 } coherent = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -127,6 +130,8 @@ static struct pt_seen *seen_new(const struct file_handle *handle, int mount)
 		return NULL;
 	*seen = (struct pt_seen){ .refs = 1, .mount = mount };
 	memcpy(&seen->handle, handle, sizeof(*handle) + handle->handle_bytes);
+	if (named(*chain(handle), handle))
+		__atomic_add_fetch(&coherent.twins, 1, __ATOMIC_RELAXED);
 	seen->next = *chain(handle);
 	*chain(handle) = seen;
 	return seen;
@@ -189,7 +194,9 @@ static void seen_remove(struct pt_seen *seen, int proc_fd, int path)
 	while (*link != seen)
 		link = &(*link)->next;
 	*link = seen->next;
-	if (path >= 0 && !named(*chain(&seen->handle), &seen->handle))
+	if (named(*chain(&seen->handle), &seen->handle))
+		__atomic_sub_fetch(&coherent.twins, 1, __ATOMIC_RELAXED);
+	else if (path >= 0)
 		mark(proc_fd, path, FAN_MARK_REMOVE);
 	pthread_mutex_unlock(&coherent.lock);
 	free(seen);
@@ -333,22 +340,29 @@ static void tell_events(const struct watch_event *event)
 		tell_one(event, order[i]);
 }
 
+/* Whether the guest may have to be told: is_news() tells. Nobody has the lock. */
+static bool may_be_news(const struct watch_event *event)
+{
+	if (!event->own)
+		return true;
+	/* That we, or the VMM, close a file changes nothing. */
+	return __atomic_load_n(&coherent.twins, __ATOMIC_RELAXED) &&
+	       event->mask & (SEEN_MASK & ~(FAN_CLOSE_WRITE | FAN_ONDIR));
+}
+
 static void take_event(const struct watch_event *event)
 {
 	if (event->mask & FAN_Q_OVERFLOW)
 		coherent.told = TOLD_MAX + 1;
 	else if (!event->own)
 		coherent.told++;
-	if (coherent.told > TOLD_MAX)
-		return;
-	/* That we, or the VMM, close a file changes nothing. */
-	if (event->own && !(event->mask & ~(uint64_t)(FAN_CLOSE_WRITE | FAN_ONDIR)))
+	if (!may_be_news(event) || coherent.told > TOLD_MAX)
 		return;
 	pthread_mutex_lock(&coherent.lock);
 	if (event->mask & NAME_MASK)
 		names_changed(event);
 	file_changed(event, event->file ?: event->from.dir);
-	if (!event->own && wants_events())
+	if (wants_events() && !event->own)
 		tell_events(event);
 	pthread_mutex_unlock(&coherent.lock);
 }

@@ -1078,6 +1078,45 @@ static void mapped_files(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* In a share of its own. */
+static bool own_changes_by_the_other_name(const char *const *args)
+{
+	struct fuse_entry_out one, two;
+	uint64_t d, e;
+
+	CHECK_OR(begin_with(args, ORDERED), false);
+	d = fe_lookup(&fe, "d", NULL);
+	e = fe_lookup(&fe, "e", NULL);
+	CHECK_OR(d && e && d != e, false);
+	CHECK_OR(!look_up(d, "f", &one) && !look_up(e, "f", &two), false);
+	CHECK_OR(one.nodeid != two.nodeid && silent(), false);
+	CHECK_OR(fe_set_size(&fe, one.nodeid, 10) == 0 && barrier(), false);
+	CHECK_OR(heard_inode(two.nodeid, 0), false);
+	forget(two.nodeid, 1);
+	CHECK_OR(fe_set_size(&fe, one.nodeid, 20) == 0 && silent(), false);
+	return true;
+}
+
+/* Which are two files for the guest: what it does to the one happens to the other. */
+static void known_by_two_mounts(void)
+{
+	char dir[] = "/tmp/daxd-twins.XXXXXX", command[256];
+	const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--shared-dir", dir, NULL
+	};
+	bool done;
+
+	CHECK(mkdtemp(dir));
+	snprintf(command, sizeof(command),
+		 "cd %s && mkdir d e && echo >d/f && mount --bind d e", dir);
+	CHECK(!system(command));
+	done = own_changes_by_the_other_name(args);
+	done &= fe_end(&fe) == 0;
+	snprintf(command, sizeof(command), "umount %s/e; rm -r %s", dir, dir);
+	CHECK(!system(command) && done);
+}
+
 static void on_image(const char *type)
 {
 	if (!fe_can_make(type))
@@ -1345,6 +1384,7 @@ static const struct fs_test tests[] = {
 	TEST(data_is_kept_without_writers),
 	TEST(the_vmm_closes_files),
 	TEST(mapped_files),
+	TEST(known_by_two_mounts),
 	TEST(by_file_handles),
 	TEST(any_user_is_told),
 	TEST(more_files_than_marks),
