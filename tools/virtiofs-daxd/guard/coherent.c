@@ -176,6 +176,9 @@ static struct pt_seen *seen_add(int proc_fd, int path)
 static void seen_known(struct pt_seen *seen, uint64_t nodeid)
 {
 	pthread_mutex_lock(&coherent.lock);
+	/* What was told of it until now was told of a node that is gone. */
+	if (seen->nodeid && seen->nodeid != nodeid)
+		notify_changed();
 	seen->nodeid = nodeid;
 	pthread_mutex_unlock(&coherent.lock);
 }

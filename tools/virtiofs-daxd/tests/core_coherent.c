@@ -838,6 +838,49 @@ struct writer {
 	uint64_t size;
 };
 
+static const char *other_than_busy(void)
+{
+	return strcmp(busy, "file0") ? "file0" : "file1";
+}
+
+static void *change_one(void *arg)
+{
+	struct writer *writer = arg;
+	int fd = open(fe_path(&fe, other_than_busy()), O_WRONLY);
+
+	while (!__atomic_load_n(&writer->end, __ATOMIC_ACQUIRE) &&
+	       pwrite(fd, "x", 1, 0) == 1)
+		usleep(50);
+	close(fd);
+	return NULL;
+}
+
+/* What others do to one file is nothing to what is said of another. */
+static void a_busy_file_is_no_other(void)
+{
+	struct fuse_read_in in = { .size = 60000 };
+	struct writer writer = { 0 };
+	static char data[65536];
+	unsigned int kept = 0, again = 0;
+	size_t got;
+
+	CHECK(begin());
+	in.fh = make_many() - 1;
+	CHECK(fe_lookup(&fe, other_than_busy(), NULL) && barrier());
+	CHECK(!pthread_create(&writer.thread, NULL, change_one, &writer));
+	for (unsigned int i = 0; i < 300; i++) {
+		CHECK(hear_around(FUSE_READDIRPLUS, FUSE_ROOT_ID, &in,
+				  sizeof(in), data, sizeof(data), &got) == 0);
+		CHECK(first_file(data, got));
+		kept += first_file(data, got)->entry_out.attr_valid > UNBOUNDED;
+		again += heard_inode(FUSE_ROOT_ID, 0);
+	}
+	__atomic_store_n(&writer.end, true, __ATOMIC_RELEASE);
+	pthread_join(writer.thread, NULL);
+	printf("# %u of 300 listings could be kept\n", kept);
+	CHECK(kept > 270 && again < 30 && fe_end(&fe) == 0);
+}
+
 /* First the one, then the other. */
 static void *change_two(void *arg)
 {
@@ -1376,6 +1419,7 @@ static const struct fs_test tests[] = {
 	TEST(it_ends_while_a_listing_waits),
 	TEST(a_storm_is_one_word),
 	TEST(nothing_stale_is_kept),
+	TEST(a_busy_file_is_no_other),
 	TEST(changes_are_seen_in_order),
 	TEST(listings_are_told_again),
 	TEST(ends_of_listings_are_told_again),
