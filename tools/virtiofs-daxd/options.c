@@ -140,6 +140,10 @@ static int check_options(const struct options *opts)
 		return option_wrong("--modcaps: --inode-file-handles needs dac_read_search");
 	if (opts->cache == PT_CACHE_COHERENT && !opts->notifications)
 		return option_wrong("--cache=coherent needs --notifications");
+	if (opts->cache == PT_CACHE_COHERENT && opts->writeback)
+		return option_wrong("--cache=coherent: not with --writeback, as the guest does not believe us sizes and times then");
+	if (opts->cache == PT_CACHE_COHERENT && opts->killpriv_v2)
+		return option_wrong("--cache=coherent: not with --killpriv-v2, as the guest would keep set-id bits that a write has cleared");
 	if (opts->log_file && opts->syslog)
 		return option_wrong("--log-file and --syslog: the log goes to one of them");
 	return check_window(opts);

@@ -4,6 +4,7 @@
 #include <linux/fuse.h>
 
 #include "dax/dax_map.h"
+#include "message/notify.h"
 
 void fuse_complete_features(struct pt *pt, uint64_t asked, void *out, size_t len)
 {
@@ -134,13 +135,17 @@ static void expire_entry(struct fuse_entry_out *entry)
 	entry->entry_valid_nsec = entry->attr_valid_nsec = 0;
 }
 
-static void expire_readdirplus(char *out, size_t len)
+/* All of it if the names have changed, or the files that have. */
+static void expire_readdirplus(const struct request *req, char *out, size_t len,
+			       bool all)
 {
 	while (len >= FUSE_NAME_OFFSET_DIRENTPLUS) {
 		struct fuse_direntplus *entry = (void *)out;
 		size_t size = FUSE_DIRENTPLUS_SIZE(entry);
 
-		expire_entry(&entry->entry_out);
+		if (all || notify_changed_since(&req->answer.turn,
+						entry->entry_out.nodeid))
+			expire_entry(&entry->entry_out);
 		if (size > len)
 			break;
 		out += size;
@@ -170,11 +175,30 @@ static void expire_attr(uint32_t opcode, void *out)
 	}
 }
 
+/* Whether the file of an answer, or the directory in which it was found, has changed. */
+static bool has_changed(const struct request *req, const void *body, size_t len)
+{
+	const struct notify_turn *turn = &req->answer.turn;
+	const struct fuse_entry_out *entry = body;
+	uint32_t opcode = req->header.opcode;
+
+	if (notify_changed_since(turn, req->header.nodeid))
+		return true;
+	return opcode != FUSE_GETATTR && opcode != FUSE_SETATTR &&
+	       fuse_attr_in(opcode, (void *)body, len) &&
+	       notify_changed_since(turn, entry->nodeid);
+}
+
 uint64_t fuse_expire(const struct request *req, void *body, size_t len)
 {
+	bool changed = has_changed(req, body, len);
 	uint32_t opcode = req->header.opcode;
 	struct fuse_statx_out *statx = body;
 
+	if (opcode == FUSE_READDIRPLUS)
+		expire_readdirplus(req, body, len, changed);
+	if (!changed)
+		return 0;
 	if (fuse_attr_in(opcode, body, len))
 		expire_attr(opcode, body);
 	switch (opcode) {
@@ -189,8 +213,6 @@ uint64_t fuse_expire(const struct request *req, void *body, size_t len)
 			statx->attr_valid = statx->attr_valid_nsec = 0;
 		break;
 	case FUSE_READDIRPLUS:
-		expire_readdirplus(body, len);
-		return req->header.nodeid;
 	case FUSE_READDIR:
 		return req->header.nodeid;
 	}

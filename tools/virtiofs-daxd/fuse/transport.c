@@ -151,7 +151,11 @@ static int check_lost(const struct request *req)
 	return dax_map_lost(transport.direct.map, &key, to) ? -EIO : 0;
 }
 
-/* The guest may keep what it is told, if it looks into its queue before. */
+/*
+ * The guest may keep what it is told, if it looks into its queue before. Only to one that
+ * offers that it is answered: any other one might give a buffer back after it has waited for
+ * an answer, which would wait for the buffer.
+ */
 static void begin_coherent(uint64_t asked, struct iovec *iov)
 {
 	if (!(asked & FUSE_INIT_EXT) || !(asked & FUSE_NOTIFY_ORDERED) ||

@@ -20,9 +20,11 @@
 #define NAME_MASK (FAN_CREATE | FAN_DELETE | FAN_RENAME)
 #define SEEN_MASK (FILE_MASK | NAME_MASK | FAN_ONDIR)
 
-/* More than the kernel keeps for us, so that who changes files all the time does not
- * keep an answer back for ever. */
-#define DRAIN_MAX 65536
+/*
+ * So many changes are told one by one, of those that are found at once. To ask for all
+ * anew is less than to hear of more.
+ */
+#define TOLD_MAX 2048
 
 /**
  * struct pt_seen - a file that the guest knows, or is about to
@@ -45,6 +47,9 @@ struct pt_seen {
  * @events: it wants to know what happened; atomic
  * @lock: protects what follows. That of message/notify.c is taken within it
  * @heads: by handle
+ * @twins: of how many there was another of the same handle: a file that the guest
+ *	knows by two mounts. Read without the lock, too
+ * @told: changes found at once, by who reads them
  */
 static struct {
 	bool usable;
@@ -52,6 +57,8 @@ static struct {
 	bool events;
 	pthread_mutex_t lock;
 	struct pt_seen **heads;
+	unsigned int twins;
+	unsigned int told;
 } coherent = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct pt_seen **chain(const struct file_handle *handle)
@@ -71,15 +78,16 @@ static struct pt_seen *named(struct pt_seen *seen,
 /* ---- files that the guest knows ---- */
 
 /*
- * File systems of this host, whose changes are all made here. What is changed by
- * another host, or by nobody, makes no event.
+ * File systems of this host, whose changes are all made here, and whose names are what
+ * they are called: ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, bcachefs, ZFS, NILFS, ramfs.
+ * What is changed by another host, or by nobody, makes no event; and where case does not
+ * matter, one name has many that are absent.
  */
 static bool is_local(int fd)
 {
 	static const uint32_t types[] = {
 		0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630,
-		0xf2f52010, 0xca451a4e, 0x2fc12fc1, 0x4d44, 0x2011bab0,
-		0x7366746e, 0x3153464a, 0x3434, 0x858458f6,
+		0xf2f52010, 0xca451a4e, 0x2fc12fc1, 0x3434, 0x858458f6,
 	};
 	struct statfs st;
 
@@ -122,6 +130,8 @@ static struct pt_seen *seen_new(const struct file_handle *handle, int mount)
 		return NULL;
 	*seen = (struct pt_seen){ .refs = 1, .mount = mount };
 	memcpy(&seen->handle, handle, sizeof(*handle) + handle->handle_bytes);
+	if (named(*chain(handle), handle))
+		__atomic_add_fetch(&coherent.twins, 1, __ATOMIC_RELAXED);
 	seen->next = *chain(handle);
 	*chain(handle) = seen;
 	return seen;
@@ -145,13 +155,14 @@ static struct pt_seen *seen_add(int proc_fd, int path)
 	struct pt_seen *seen = NULL;
 	int mount, err;
 
-	err = watch_group_handle(path, &handle, &mount);
+	/* Who does not answer what it is has nobody wait for the lock. */
+	err = is_local(path) ? watch_group_handle(path, &handle, &mount) :
+			       -EREMOTE;
 	if (!err) {
 		pthread_mutex_lock(&coherent.lock);
 		seen = seen_get(&handle.head, mount);
 		if (!seen)
-			err = is_local(path) ?
-			      mark(proc_fd, path, FAN_MARK_ADD) : -EREMOTE;
+			err = mark(proc_fd, path, FAN_MARK_ADD);
 		if (!seen && !err)
 			seen = seen_new(&handle.head, mount);
 		pthread_mutex_unlock(&coherent.lock);
@@ -165,6 +176,9 @@ static struct pt_seen *seen_add(int proc_fd, int path)
 static void seen_known(struct pt_seen *seen, uint64_t nodeid)
 {
 	pthread_mutex_lock(&coherent.lock);
+	/* What was told of it until now was told of a node that is gone. */
+	if (seen->nodeid && seen->nodeid != nodeid)
+		notify_changed();
 	seen->nodeid = nodeid;
 	pthread_mutex_unlock(&coherent.lock);
 }
@@ -183,7 +197,9 @@ static void seen_remove(struct pt_seen *seen, int proc_fd, int path)
 	while (*link != seen)
 		link = &(*link)->next;
 	*link = seen->next;
-	if (path >= 0 && !named(*chain(&seen->handle), &seen->handle))
+	if (named(*chain(&seen->handle), &seen->handle))
+		__atomic_sub_fetch(&coherent.twins, 1, __ATOMIC_RELAXED);
+	else if (path >= 0)
 		mark(proc_fd, path, FAN_MARK_REMOVE);
 	pthread_mutex_unlock(&coherent.lock);
 	free(seen);
@@ -220,10 +236,23 @@ static uint64_t known_as(const struct file_handle *handle)
 	return seen ? seen->nodeid : 0;
 }
 
-/* A name leads elsewhere now. */
-static void name_changed(const struct watch_name *name, uint64_t gone)
+/*
+ * Whether the guest has to be told. What it has done itself it knows, but only of the
+ * node by which it was done: of a file on two mounts there are two.
+ */
+static bool is_news(const struct watch_event *event,
+		    const struct file_handle *file)
 {
-	if (!name->dir)
+	struct pt_seen *seen = file ? named(*chain(file), file) : NULL;
+
+	return seen && (!event->own || named(seen->next, file));
+}
+
+/* A name leads elsewhere now. */
+static void name_changed(const struct watch_event *event,
+			 const struct watch_name *name, uint64_t gone)
+{
+	if (!is_news(event, name->dir))
 		return;
 	FOR_EACH_KNOWN(seen, name->dir) {
 		if (gone)
@@ -240,8 +269,10 @@ static void names_changed(const struct watch_event *event)
 	bool gone = (event->mask & (NAME_MASK | FAN_ONDIR)) ==
 		    (FAN_DELETE | FAN_ONDIR);
 
-	name_changed(&event->from, gone ? known_as(event->file) : 0);
-	name_changed(&event->to, 0);
+	/* Of a node that this guest is making just now nothing is to be said. */
+	gone = gone && is_news(event, event->file);
+	name_changed(event, &event->from, gone ? known_as(event->file) : 0);
+	name_changed(event, &event->to, 0);
 }
 
 static void file_changed(const struct watch_event *event,
@@ -249,7 +280,7 @@ static void file_changed(const struct watch_event *event,
 {
 	bool data = event->mask & (FAN_MODIFY | FAN_CLOSE_WRITE);
 
-	if (!file)
+	if (!is_news(event, file))
 		return;
 	FOR_EACH_KNOWN(seen, file)
 		notify_inval_inode(seen->nodeid, data ? 0 : -1, 0);
@@ -312,29 +343,44 @@ static void tell_events(const struct watch_event *event)
 		tell_one(event, order[i]);
 }
 
+/* Whether the guest may have to be told: is_news() tells. Nobody has the lock. */
+static bool may_be_news(const struct watch_event *event)
+{
+	if (!event->own)
+		return true;
+	/* That we, or the VMM, close a file changes nothing. */
+	return __atomic_load_n(&coherent.twins, __ATOMIC_RELAXED) &&
+	       event->mask & (SEEN_MASK & ~(FAN_CLOSE_WRITE | FAN_ONDIR));
+}
+
 static void take_event(const struct watch_event *event)
 {
 	if (event->mask & FAN_Q_OVERFLOW)
-		notify_all_changed();
-	if (event->own)
+		coherent.told = TOLD_MAX + 1;
+	else if (!event->own)
+		coherent.told++;
+	if (!may_be_news(event) || coherent.told > TOLD_MAX)
 		return;
 	pthread_mutex_lock(&coherent.lock);
 	if (event->mask & NAME_MASK)
 		names_changed(event);
 	file_changed(event, event->file ?: event->from.dir);
-	if (wants_events())
+	if (wants_events() && !event->own)
 		tell_events(event);
 	pthread_mutex_unlock(&coherent.lock);
 }
 
+static void took_all(void)
+{
+	if (coherent.told > TOLD_MAX)
+		notify_all_changed();
+	coherent.told = 0;
+}
+
 void coherent_drain(void)
 {
-	unsigned int count = 0, n;
-
-	if (!coherent_active())
-		return;
-	while (count < DRAIN_MAX && (n = watch_group_read(take_event)))
-		count += n;
+	if (coherent_active())
+		watch_group_read(take_event, took_all);
 }
 
 /* ---- sessions ---- */

@@ -198,7 +198,7 @@ static bool take_events(void)
 		return true;
 	}
 	all_own = true;
-	return watch_group_read(take_event) && all_own;
+	return watch_group_read(take_event, NULL) && all_own;
 }
 
 static void *watch_thread(void *arg)
@@ -395,7 +395,9 @@ void watch_remove(struct watch *watch, int *fd)
 	*link = watch->next;
 	if (watch->due)
 		due_remove(watch);
-	mark(watch->fd, FAN_MARK_REMOVE);
+	/* It may be known again by now, and has but one mark for both. */
+	if (!coherent_active())
+		mark(watch->fd, FAN_MARK_REMOVE);
 	pthread_mutex_unlock(&watches.lock);
 	if (watch->owned)
 		close_fd(&watch->fd);

@@ -15,6 +15,9 @@
 /* Buffers filled in one go: as many as wait, and all that a ring may hold. */
 #define PUMP_MAX (NOTIFY_MAX_WAITING + VIRTQ_MAX_SIZE)
 
+/* So many changes are told apart by who asks whether a file has changed. */
+#define CHANGED_MAX 256
+
 /**
  * struct message - a message that waits for a buffer of the guest
  * @next: the one to be said after it
@@ -35,6 +38,7 @@ struct message {
  * @waiting: their number
  * @lost: something could not be said: one message for all is what waits
  * @changes: how often something was to be said; read without the lock, too
+ * @changed: of which node, of the last ones; 0 may have been any
  * @drain: finds out what is to be said before an answer; atomic
  * @turn: answers that wait until all this is said
  * @turn_end: where the next one goes
@@ -48,6 +52,7 @@ static struct {
 	unsigned int waiting;
 	bool lost;
 	uint64_t changes;
+	uint64_t changed[CHANGED_MAX];
 	void (*drain)(void);
 	struct notify_turn *turn;
 	struct notify_turn **turn_end;
@@ -69,14 +74,16 @@ static void drop_all(void)
 	notify.waiting = 0;
 }
 
-static void changed(void)
+/* Caller holds the lock. */
+static void changed(uint64_t nodeid)
 {
+	notify.changed[notify.changes % CHANGED_MAX] = nodeid;
 	__atomic_add_fetch(&notify.changes, 1, __ATOMIC_RELEASE);
 }
 
 static void lose(void)
 {
-	changed();
+	changed(0);
 	drop_all();
 	notify.lost = true;
 }
@@ -237,26 +244,34 @@ static void give(struct notify_turn *turn)
 	say_again(turn->give(turn, turn->seen != notify.changes));
 }
 
+static struct notify_turn *first_turn(void)
+{
+	struct notify_turn *turn = notify.turn;
+
+	notify.turn = turn->next;
+	if (!notify.turn)
+		notify.turn_end = &notify.turn;
+	return turn;
+}
+
 /* Says what waits, and gives the answers that have waited for that. */
 static void pump(void)
 {
 	say_all();
-	while (notify.turn && !notify.lost && !notify.first) {
-		struct notify_turn *turn = notify.turn;
-
-		notify.turn = turn->next;
-		if (!notify.turn)
-			notify.turn_end = &notify.turn;
-		give(turn);
-	}
+	while (notify.turn && !notify.lost && !notify.first)
+		give(first_turn());
 }
 
-/* Whoever waits for something to be said waits no more. */
+/* Whoever waits for something to be said waits no more, and nothing new is said. */
 static void forget(void)
 {
 	drop_all();
 	notify.lost = false;
-	pump();
+	while (notify.turn) {
+		struct notify_turn *turn = first_turn();
+
+		turn->give(turn, false);
+	}
 }
 
 /* The guest has given buffers. */
@@ -325,7 +340,7 @@ void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
 {
 	pthread_mutex_lock(&notify.lock);
 	if (notify.on) {
-		changed();
+		changed(nodeid);
 		add_inval(nodeid, offset, len);
 		pump();
 	}
@@ -336,7 +351,7 @@ void notify_say(const struct notify_message *msgs, unsigned int count)
 {
 	pthread_mutex_lock(&notify.lock);
 	for (unsigned int i = 0; notify.on && i < count; i++) {
-		changed();
+		changed(msgs[i].nodeid);
 		if (!msgs[i].data)
 			lose();
 		else if (!msgs[i].once || !waits(&msgs[i]))
@@ -349,7 +364,22 @@ void notify_say(const struct notify_message *msgs, unsigned int count)
 
 void notify_changed(void)
 {
-	changed();
+	pthread_mutex_lock(&notify.lock);
+	changed(0);
+	pthread_mutex_unlock(&notify.lock);
+}
+
+bool notify_changed_since(const struct notify_turn *turn, uint64_t nodeid)
+{
+	if (notify.changes - turn->seen > CHANGED_MAX)
+		return true;
+	for (uint64_t i = turn->seen; i < notify.changes; i++) {
+		uint64_t which = notify.changed[i % CHANGED_MAX];
+
+		if (!which || which == nodeid)
+			return true;
+	}
+	return false;
 }
 
 void notify_order(void (*drain)(void))

@@ -30,15 +30,18 @@ static struct notify_message compose(struct text *text, int code,
 {
 	struct fuse_out_header header = { .error = code };
 	size_t len = name ? strlen(name) + 1 : 0;
+	uint64_t nodeid;
 
+	/* All begin with it. */
+	memcpy(&nodeid, arg, sizeof(nodeid));
 	header.len = sizeof(header) + arg_len + len;
 	if (header.len > sizeof(text->data))
-		return (struct notify_message){ 0 };
+		return (struct notify_message){ .nodeid = nodeid };
 	memcpy(text->data, &header, sizeof(header));
 	memcpy(text->data + sizeof(header), arg, arg_len);
 	if (name)
 		memcpy(text->data + sizeof(header) + arg_len, name, len);
-	return (struct notify_message){ text->data, header.len, true };
+	return (struct notify_message){ text->data, header.len, nodeid, true };
 }
 
 void notify_inval_entry(uint64_t parent, const char *name)

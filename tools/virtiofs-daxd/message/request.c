@@ -18,6 +18,12 @@
 /* Longest reply of more than one piece: what libfuse sends. */
 #define REQUEST_REPLY_PIECES 16
 
+/*
+ * Answers that wait for buffers of the guest are copies. What a guest may ask for any
+ * number of times, and as much as it likes, takes no more than this.
+ */
+#define REQUEST_MAX_KEPT (16 << 20)
+
 /* How many of those not in use are kept. */
 #define REQUEST_SPARES 64
 
@@ -282,6 +288,44 @@ static struct request *answered(struct notify_turn *turn)
 	return container_of(answer, struct request, answer);
 }
 
+/* What is held in copies of answers; protected by who gives turns. */
+static size_t kept_bytes;
+
+/* Whether all that is lost with an answer is what it says. */
+static bool may_be_asked_again(const struct request *req)
+{
+	switch (req->header.opcode) {
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS:
+	case FUSE_READLINK:
+	case FUSE_GETXATTR:
+	case FUSE_LISTXATTR:
+		return true;
+	}
+	return false;
+}
+
+/* NULL if there is no memory, or too much is held already. */
+static void *copy_new(struct request *req, size_t len)
+{
+	void *data;
+
+	if (kept_bytes + len > REQUEST_MAX_KEPT && may_be_asked_again(req))
+		return NULL;
+	data = malloc(len);
+	if (!data)
+		return NULL;
+	req->answer.kept = len;
+	kept_bytes += len;
+	return data;
+}
+
+static void copy_free(struct answer *answer)
+{
+	kept_bytes -= answer->kept;
+	free(answer->copy[0].iov_base);
+}
+
 /* An error for want of memory, if it must be. */
 static void answer_keep(struct notify_turn *turn)
 {
@@ -289,7 +333,7 @@ static void answer_keep(struct notify_turn *turn)
 	struct answer *answer = &req->answer;
 	struct fuse_out_header *header;
 	size_t len = iov_size(answer->iov, answer->count);
-	char *data = malloc(len);
+	char *data = copy_new(req, len);
 
 	/* It is in place, but who stops the queue is not to wait for our turn. */
 	request_suspend(req);
@@ -314,13 +358,16 @@ static uint64_t answer_give(struct notify_turn *turn, bool changed)
 	struct answer *answer = &req->answer;
 	struct iovec *iov = answer->iov;
 	const struct fuse_out_header *header = iov[0].iov_base;
+	bool body = answer->count > 1;
 	uint64_t again = 0;
 
-	if (changed && on_change && !header->error && answer->count > 1)
-		again = on_change(req, iov[1].iov_base, iov[1].iov_len);
+	/* The end of a listing has none. */
+	if (changed && on_change && !header->error)
+		again = on_change(req, body ? iov[1].iov_base : NULL,
+				  body ? iov[1].iov_len : 0);
 	queue_give(&req->ticket, iov, answer->count, answer->written);
 	if (iov == answer->copy && header != &answer->bare)
-		free(iov[0].iov_base);
+		copy_free(answer);
 	request_free(req);
 	return again;
 }

@@ -31,6 +31,7 @@
  * @written: bytes that are in place behind these
  * @copy: what @iov is then
  * @bare: for want of memory, all there is of it
+ * @kept: bytes of that copy
  */
 struct answer {
 	struct notify_turn turn;
@@ -39,6 +40,7 @@ struct answer {
 	size_t written;
 	struct iovec copy[2];
 	struct fuse_out_header bare;
+	size_t kept;
 };
 
 /**

@@ -375,6 +375,11 @@ static int node_of(struct pt *pt, int fd, struct fhandle *fhandle,
 		node = ret ? NULL : fresh;
 	}
 	pthread_mutex_unlock(&pt->lock);
+	if (node != fresh) {
+		/* While there is a descriptor: by a handle it would be opened again. */
+		unwatch(pt, seen, fd);
+		fresh->seen = NULL;
+	}
 	/* Until now it has kept the file, so that its number was its own. */
 	if (fhandle)
 		close(fd);
