@@ -161,10 +161,10 @@ static vm_fault_t fuse_dax_fault_cached(struct vm_fault *vmf,
 
 /*
  * Inserts the entry. -EAGAIN of the iomap operations says that the mapping does
- * not serve: the fault is repeated.
+ * not serve: the fault is repeated, and the file has not been modified.
  */
 static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
-					unsigned int order)
+					unsigned int order, bool write)
 {
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
 	vm_fault_t ret;
@@ -175,11 +175,14 @@ static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
 		return VM_FAULT_NOPAGE;
 	filemap_invalidate_lock_shared(mapping);
 	/* What is put into page tables after this look is taken out again */
-	if (fuse_dax_notify_pending(mapping->host))
+	if (fuse_dax_notify_pending(mapping->host)) {
 		ret = VM_FAULT_NOPAGE;
-	else
+	} else {
 		ret = dax_iomap_fault(vmf, order, NULL, &err,
 				      &fuse_dax_iomap_ops);
+		if (write && !err && (ret & VM_FAULT_NOPAGE))
+			fuse_dax_touch(mapping->host);
+	}
 	filemap_invalidate_unlock_shared(mapping);
 	return err == -EAGAIN ? VM_FAULT_NOPAGE : ret;
 }
@@ -234,11 +237,9 @@ static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order,
 
 	if (write)
 		sb_start_pagefault(sb);
-	ret = fuse_dax_fault_insert(vmf, order);
-	if (write) {
-		fuse_dax_touch(file_inode(vma->vm_file));
+	ret = fuse_dax_fault_insert(vmf, order, write);
+	if (write)
 		sb_end_pagefault(sb);
-	}
 	fuse_dax_map_put(map);
 	return ret;
 }
