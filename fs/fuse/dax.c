@@ -101,8 +101,10 @@
  *   dax_req.c       the two requests
  *   dax_sysfs.c     the counters
  *   dax_dump.c      what the window is used for, in debugfs
+ *   dax_piece.c     the pages of the window, by pieces
  *   dax_lru.c       whose turn it is to give a mapping up
  *   dax_window.c    the ranges: who has, gives back and waits for one
+ *   dax_grow.c      which ranges have pages
  *   dax_limit.c     how many mappings the server can hold
  *   dax_times.c     mtime and ctime of stores
  *

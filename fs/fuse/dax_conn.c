@@ -5,7 +5,7 @@
 #include "dax_i.h"
 
 #include <linux/dax.h>
-#include <linux/memremap.h>
+#include <linux/memory_hotplug.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
@@ -203,6 +203,30 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 }
 
 /**
+ * fuse_dax_conn_by_pieces - let the window get its pages as it needs them
+ * @fc: the connection, which nobody uses yet
+ * @node: of the device, which has given it none
+ *
+ * Return: 0 or -errno.
+ */
+int fuse_dax_conn_by_pieces(struct fuse_conn *fc, int node)
+{
+	unsigned long pfn;
+	void *kaddr;
+	long nr;
+	int id;
+
+	if (!fc->dax)
+		return 0;
+	id = dax_read_lock();
+	nr = dax_direct_access(fc->dax->dev, 0, 1, DAX_ACCESS, &kaddr, &pfn);
+	dax_read_unlock(id);
+	if (nr <= 0)
+		return -ENXIO;
+	return fuse_dax_piece_init(fc->dax, pfn, node);
+}
+
+/**
  * fuse_dax_conn_alignment_ok - whether the driver can do what the server needs
  * @fc: the connection
  * @alignment: map_alignment of the server, log2 of bytes
@@ -232,6 +256,7 @@ void fuse_dax_conn_stop(struct fuse_conn *fc)
 	cancel_work_sync(&fc->dax->disable_work);
 	cancel_delayed_work_sync(&fc->dax->retry_work);
 	cancel_work_sync(&fc->dax->remove_work);
+	fuse_dax_piece_stop(fc->dax);
 	fuse_dax_sysfs_del(fc->dax);
 	fuse_dax_dump_del(fc->dax);
 }
@@ -257,19 +282,26 @@ EXPORT_SYMBOL_GPL(fuse_dax_conn_drained);
  *
  * The device is not trusted: a window may be of any size, anywhere. One that does
  * not start with a range is not used: the server counts from its start, and no
- * huge page could be mapped there.
+ * huge page could be mapped there. Nor is one that the kernel has no addresses for.
  *
  * Return: false if nothing is left.
  */
 bool fuse_dax_conn_fit(u64 start, u64 *len)
 {
+	struct range range = mhp_get_pluggable_range(true);
 	u64 end;
 
 	if (check_add_overflow(start, *len, &end) ||
 	    !IS_ALIGNED(start, FUSE_DAX_RANGE_SIZE))
 		return false;
 	*len = round_down(*len, FUSE_DAX_RANGE_SIZE);
-	return *len;
+	if (!*len)
+		return false;
+	if (start >= range.start && start + *len - 1 <= range.end)
+		return true;
+	pr_warn("DAX window at 0x%llx, of 0x%llx bytes, is beyond what memory may be: it ends at 0x%llx\n",
+		start, *len, range.end);
+	return false;
 }
 EXPORT_SYMBOL_GPL(fuse_dax_conn_fit);
 
@@ -282,6 +314,7 @@ void fuse_dax_conn_free(struct fuse_conn *fc)
 	if (!fc->dax)
 		return;
 	fuse_dax_conn_stop(fc);
+	fuse_dax_conn_emptied(fc);
 	destroy_workqueue(fc->dax->notices);
 	fuse_dax_window_free(fc->dax);
 	fc->dax = NULL;

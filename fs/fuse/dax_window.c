@@ -94,6 +94,7 @@ struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
 	win->known_runs = UINT_MAX;
 	win->probe_at = jiffies;
 	win->starved = jiffies;
+	win->grow_at = jiffies;
 	spin_lock_init(&win->lock);
 	INIT_LIST_HEAD(&win->lru);
 	INIT_LIST_HEAD(&win->dying);
@@ -127,6 +128,7 @@ void fuse_dax_window_free(struct fuse_dax_window *win)
 		fuse_dax_window_drop(&win->dying);
 		fuse_dax_window_drop(&win->bad);
 	}
+	kvfree(win->pieces);
 	free_percpu(win->stats);
 	free_page((unsigned long)win->entries);
 	kvfree(win->maps);
@@ -216,12 +218,15 @@ int fuse_dax_window_take(struct fuse_dax_window *win, unsigned int want,
 		return -EAGAIN;
 
 	nr = fuse_dax_window_hole(win, want, &first);
-	if (nr < min)
+	if (nr < min) {
+		fuse_dax_window_ahead(win, want, 0);
 		return -EAGAIN;
+	}
 
 	bitmap_set(win->used, first, nr);
 	win->nr_free -= nr;
 	win->nr_runs++;
+	fuse_dax_window_ahead(win, want, nr);
 	*run = (struct fuse_dax_run) { .first = first, .nr = nr };
 	return 0;
 }
@@ -441,12 +446,13 @@ void fuse_dax_window_disable(struct fuse_dax_window *win)
  * fuse_dax_window_pressed - whether a range would be taken from somebody
  * @win: the window
  *
- * Return: true if there are no free ranges, or the server holds as many mappings
- * as it can, or somebody waits. A hint.
+ * Return: true if there are no free ranges, or somebody waits, and no more get pages;
+ * or the server holds as many mappings as it can. A hint.
  */
 bool fuse_dax_window_pressed(struct fuse_dax_window *win)
 {
-	return !READ_ONCE(win->nr_free) || READ_ONCE(win->nr_waiters) ||
+	return ((!READ_ONCE(win->nr_free) || READ_ONCE(win->nr_waiters)) &&
+		!fuse_dax_window_can_grow(win)) ||
 	       (READ_ONCE(win->nr_runs) >= READ_ONCE(win->max_runs) &&
 		time_before(jiffies, READ_ONCE(win->probe_at)));
 }
