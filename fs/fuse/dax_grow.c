@@ -17,7 +17,7 @@
  * How long pages may take to come. Whoever waits may hold what makes them take longer,
  * by way of others: then he has to take a range that is there.
  */
-#define FUSE_DAX_GROW_TIME	(HZ / 10)
+#define FUSE_DAX_GROW_TIME	(HZ / 4)
 
 static void fuse_dax_window_kick(struct fuse_dax_window *win)
 {
@@ -65,14 +65,19 @@ void fuse_dax_window_ahead(struct fuse_dax_window *win, unsigned int want,
 /**
  * fuse_dax_window_grows - whether ranges that have none get pages in a moment
  * @win: the window
+ * @want: free ranges that are wanted
  *
- * Return: true if it is better to wait for these than to take what others have. A
- * hint.
+ * Return: true if there are fewer, and it is better to take what there is, or to wait
+ * if that is nothing, than to take what others have. A hint.
  */
-bool fuse_dax_window_grows(const struct fuse_dax_window *win)
+bool fuse_dax_window_grows(const struct fuse_dax_window *win, unsigned int want)
 {
-	return READ_ONCE(win->growing) &&
-	       time_before(jiffies, READ_ONCE(win->grow_until));
+	unsigned int free = READ_ONCE(win->nr_free);
+
+	if (free >= want || !fuse_dax_window_can_grow(win))
+		return false;
+	return free || (READ_ONCE(win->growing) &&
+			time_before(jiffies, READ_ONCE(win->grow_until)));
 }
 
 /**

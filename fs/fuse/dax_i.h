@@ -622,7 +622,7 @@ int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 void fuse_dax_window_grow(struct fuse_dax_window *win);
 void fuse_dax_window_ahead(struct fuse_dax_window *win, unsigned int want,
 			   unsigned int nr);
-bool fuse_dax_window_grows(const struct fuse_dax_window *win);
+bool fuse_dax_window_grows(const struct fuse_dax_window *win, unsigned int want);
 bool fuse_dax_window_lacks(struct fuse_dax_window *win);
 void fuse_dax_window_stuck(struct fuse_dax_window *win, unsigned long wait);
 void fuse_dax_window_show(struct fuse_dax_window *win,

@@ -199,8 +199,7 @@ static int fuse_dax_reclaim_try(void *data)
 		return err;
 	if (READ_ONCE(rc->win->stopped))
 		return -ENOTCONN;
-	if (READ_ONCE(rc->win->nr_free) < least &&
-	    fuse_dax_window_grows(rc->win))
+	if (fuse_dax_window_grows(rc->win, least))
 		return fuse_dax_window_take(rc->win, want, 1, rc->run);
 	rc->tries = FUSE_DAX_RECLAIM_TRIES;
 	rc->spares = min(READ_ONCE(rc->win->nr_live), FUSE_DAX_RECLAIM_SPARES);
