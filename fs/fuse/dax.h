@@ -74,6 +74,7 @@ void fuse_dax_conn_cut(struct fuse_conn *fc);
 void fuse_dax_conn_unplug(struct fuse_conn *fc);
 void fuse_dax_conn_emptied(struct fuse_conn *fc);
 bool fuse_dax_conn_fit(u64 start, u64 *len);
+bool fuse_dax_conn_reaches(u64 start, u64 len);
 void fuse_dax_conn_free(struct fuse_conn *fc);
 const char *fuse_dax_conn_option(const struct fuse_conn *fc);
 bool fuse_dax_conn_has_mode(const struct fuse_conn *fc,
@@ -219,6 +220,11 @@ static inline void fuse_dax_conn_emptied(struct fuse_conn *fc)
 }
 
 static inline bool fuse_dax_conn_fit(u64 start, u64 *len)
+{
+	return false;
+}
+
+static inline bool fuse_dax_conn_reaches(u64 start, u64 len)
 {
 	return false;
 }

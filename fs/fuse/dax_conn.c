@@ -282,28 +282,36 @@ EXPORT_SYMBOL_GPL(fuse_dax_conn_drained);
  *
  * The device is not trusted: a window may be of any size, anywhere. One that does
  * not start with a range is not used: the server counts from its start, and no
- * huge page could be mapped there. Nor is one that the kernel has no addresses for.
+ * huge page could be mapped there.
  *
  * Return: false if nothing is left.
  */
 bool fuse_dax_conn_fit(u64 start, u64 *len)
 {
-	struct range range = mhp_get_pluggable_range(true);
 	u64 end;
 
 	if (check_add_overflow(start, *len, &end) ||
 	    !IS_ALIGNED(start, FUSE_DAX_RANGE_SIZE))
 		return false;
 	*len = round_down(*len, FUSE_DAX_RANGE_SIZE);
-	if (!*len)
-		return false;
-	if (start >= range.start && start + *len - 1 <= range.end)
-		return true;
-	pr_warn("DAX window at 0x%llx, of 0x%llx bytes, is beyond what memory may be: it ends at 0x%llx\n",
-		start, *len, range.end);
-	return false;
+	return *len;
 }
 EXPORT_SYMBOL_GPL(fuse_dax_conn_fit);
+
+/**
+ * fuse_dax_conn_reaches - whether the kernel has addresses for a window
+ * @start: address of the memory, bytes
+ * @len: bytes, at least 1
+ *
+ * Return: false if it is beyond what the direct map may have.
+ */
+bool fuse_dax_conn_reaches(u64 start, u64 len)
+{
+	struct range range = mhp_get_pluggable_range(true);
+
+	return start >= range.start && start + len - 1 <= range.end;
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_reaches);
 
 /**
  * fuse_dax_conn_free - free the window of a connection

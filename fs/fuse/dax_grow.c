@@ -30,18 +30,6 @@ static void fuse_dax_window_kick(struct fuse_dax_window *win)
 }
 
 /**
- * fuse_dax_window_grow - have ranges get pages
- * @win: the window
- *
- * Context: Takes &fuse_dax_window.lock.
- */
-void fuse_dax_window_grow(struct fuse_dax_window *win)
-{
-	guard(spinlock)(&win->lock);
-	fuse_dax_window_kick(win);
-}
-
-/**
  * fuse_dax_window_ahead - have ranges get pages before they are needed
  * @win: the window
  * @want: ranges that were wanted

@@ -619,7 +619,6 @@ int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 			 int (*try)(void *data), void *data);
 
 /* dax_grow.c */
-void fuse_dax_window_grow(struct fuse_dax_window *win);
 void fuse_dax_window_ahead(struct fuse_dax_window *win, unsigned int want,
 			   unsigned int nr);
 bool fuse_dax_window_grows(const struct fuse_dax_window *win, unsigned int want);
@@ -838,6 +837,8 @@ extern const struct vm_operations_struct fuse_dax_vm_ops;
 int fuse_dax_piece_map(struct fuse_dax_piece *piece, int node);
 void fuse_dax_piece_unmap(struct fuse_dax_piece *piece);
 bool fuse_dax_piece_pinned(struct fuse_dax_piece *piece);
+void fuse_dax_piece_grow(struct fuse_dax_window *win);
+void fuse_dax_piece_shrink(struct fuse_dax_window *win);
 int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 			unsigned int want);
 int fuse_dax_detach_zap(struct fuse_dax_map *map, unsigned int first,

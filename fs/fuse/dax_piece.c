@@ -223,10 +223,10 @@ static void fuse_dax_piece_free(struct fuse_dax_window *win,
 	kfree(piece);
 }
 
-static void fuse_dax_piece_grow_work(struct work_struct *work)
+/* Gives pages to as many pieces as are to have some */
+VISIBLE_IF_KUNIT
+void fuse_dax_piece_grow(struct fuse_dax_window *win)
 {
-	struct fuse_dax_window *win = container_of(work, typeof(*win),
-						   grow_work);
 	int err = 0;
 
 	while (!err && fuse_dax_window_lacks(win))
@@ -236,6 +236,14 @@ static void fuse_dax_piece_grow_work(struct work_struct *work)
 							   FUSE_DAX_PIECE_RETRY);
 	queue_delayed_work(system_dfl_long_wq, &win->pieces->shrink_work,
 			   FUSE_DAX_PIECE_LOOK);
+}
+
+static void fuse_dax_piece_grow_work(struct work_struct *work)
+{
+	struct fuse_dax_window *win = container_of(work, typeof(*win),
+						   grow_work);
+
+	fuse_dax_piece_grow(win);
 }
 
 static struct fuse_dax_piece *
@@ -287,7 +295,8 @@ static bool fuse_dax_piece_cold(struct fuse_dax_window *win, unsigned int i,
 }
 
 /* The last go first: the first are the next to be used */
-static void fuse_dax_piece_shrink(struct fuse_dax_window *win)
+VISIBLE_IF_KUNIT
+void fuse_dax_piece_shrink(struct fuse_dax_window *win)
 {
 	bool urgent = xchg(&win->pieces->urgent, false);
 	unsigned int i;
@@ -389,8 +398,8 @@ int fuse_dax_piece_init(struct fuse_dax_window *win, unsigned long pfn,
 	INIT_WORK(&win->grow_work, fuse_dax_piece_grow_work);
 	fuse_dax_window_hide(win, &all);
 	shrinker_register(win->pieces->shrinker);
-	fuse_dax_window_grow(win);
-	flush_work(&win->grow_work);
+	win->growing = true;
+	fuse_dax_piece_grow(win);
 	return 0;
 }
 
