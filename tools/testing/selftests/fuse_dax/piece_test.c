@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A window that is much larger than the guest could have struct pages for: these come
+ * by pieces of 128 MiB when files are mapped, and go when nothing is.
+ *
+ * Rule: a window of 64 GiB costs what is used of it.
+ * Wrong: the guest does not boot, has less memory than what it maps makes necessary,
+ * does not get that back, or reads what another file has.
+ * Right: 2 MiB while no more than 128 MiB are mapped, 17 MiB for 1 GiB.
+ * in-tree 7.3: a guest of 1 GiB panics when it finds the device.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "kselftest_harness.h"
+#include "fuse_dax_common.h"
+
+#define GiB		(1024 * MiB)
+#define SEED		71
+#define RW		(PROT_READ | PROT_WRITE)
+#define PIECE		64
+/* A piece goes when it has shown nothing for three looks, one each 10 s */
+#define GONE_MS		60000
+#define PROCS		16
+#define STRESS_MS	(env_number("FUSE_DAX_PIECE_SECS", 20) * 1000)
+
+FIXTURE(piece)
+{
+	struct dax_fs fs;
+	int fd;
+};
+
+FIXTURE_SETUP(piece)
+{
+	self->fd = -1;
+	FS_SETUP(&self->fs);
+	NEED_DAX(&self->fs);
+	NEED(counter(&self->fs, "ranges_ready") >= 0,
+	     "the driver has all pages of the window");
+	NEED(window_ranges(&self->fs) >= 2048, "the window is small");
+	/* Nothing is mapped, and no more than a piece is there */
+	ASSERT_EQ(0, fs_remount(&self->fs, fs_first_options()));
+}
+
+FIXTURE_TEARDOWN(piece)
+{
+	close(self->fd);
+	FS_TEARDOWN(&self->fs);
+}
+
+static long meminfo_kib(const char *name)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[128];
+	long kib = -1;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, strlen(name)))
+			kib = atol(line + strlen(name) + 1);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+static long free_kib(void)
+{
+	drop_caches(3);
+	sleep_ms(300);
+	return meminfo_kib("MemFree");
+}
+
+/* A file of holes, as it is mapped where it is only read */
+static int file_of_holes(struct dax_fs *fs, const char *name, off_t size)
+{
+	int fd = openat(fs->dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+	if (fd >= 0 && ftruncate(fd, size)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int touch_ranges(const char *map, size_t len)
+{
+	size_t pos;
+
+	for (pos = 0; pos < len; pos += RANGE)
+		if (touch_read(map + pos))
+			return -1;
+	return 0;
+}
+
+static bool ready_within(struct dax_fs *fs, long ranges, long ms)
+{
+	long until = now_ms() + ms;
+
+	while (counter(fs, "ranges_ready") > ranges) {
+		if (now_ms() > until)
+			return false;
+		sleep_ms(500);
+	}
+	return true;
+}
+
+/* Until something is mapped there is one piece */
+TEST_F(piece, idle)
+{
+	EXPECT_EQ(PIECE, counter(&self->fs, "ranges_ready"));
+	EXPECT_EQ(PIECE * 512 * 64, counter(&self->fs, "memmap_bytes"));
+	EXPECT_EQ(window_ranges(&self->fs), counter(&self->fs, "ranges_free"));
+}
+
+/*
+ * Rule: 1 GiB of a file that is mapped takes its struct pages, and little more, and
+ * no mapping has to go for another; a minute after the files have gone from the caches
+ * that memory is free again.
+ */
+TEST_F_TIMEOUT(piece, grows_and_shrinks, 600)
+{
+	long before, used, back;
+	char *map;
+
+	close(file_of_holes(&self->fs, "file", GiB));
+	self->fd = openat(self->fs.dirfd, "file", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, self->fd);
+	before = free_kib();
+	map = map_file(self->fd, GiB, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, touch_ranges(map, GiB));
+	used = before - meminfo_kib("MemFree");
+	TH_LOG("1 GiB mapped takes %ld KiB, memmap is %ld KiB", used,
+	       counter(&self->fs, "memmap_bytes") / 1024);
+	EXPECT_GE(17 * 1024, used);
+	EXPECT_LE(512, counter(&self->fs, "ranges_ready"));
+	EXPECT_GE(9 * PIECE, counter(&self->fs, "ranges_ready"));
+	EXPECT_EQ(0, counter(&self->fs, "reclaimed"));
+
+	EXPECT_EQ(0, munmap(map, GiB));
+	close(self->fd);
+	self->fd = -1;
+	drop_caches(3);
+	EXPECT_TRUE(ready_within(&self->fs, PIECE, GONE_MS));
+	back = free_kib();
+	EXPECT_GE(1024, before - back);
+}
+
+/*
+ * Rule: data is where it belongs, whatever piece shows it, also after these have gone
+ * and come again.
+ */
+TEST_F_TIMEOUT(piece, contents, 600)
+{
+	size_t size = scaled(400 * MiB) / RANGE * RANGE;
+	int i;
+
+	self->fd = file_make(&self->fs, "file", size, SEED);
+	ASSERT_LE(0, self->fd);
+	for (i = 0; i < 2; i++) {
+		char *map = map_file(self->fd, size, PROT_READ, MAP_SHARED);
+
+		ASSERT_NE(MAP_FAILED, map);
+		EXPECT_EQ(0, mem_is_pattern(map, 0, size, SEED));
+		EXPECT_EQ(0, munmap(map, size));
+		EXPECT_EQ(0, file_is_pattern(self->fd, 0, size, SEED));
+		close(self->fd);
+		drop_caches(3);
+		EXPECT_TRUE(ready_within(&self->fs, 2 * PIECE, GONE_MS));
+		self->fd = openat(self->fs.dirfd, "file", O_RDWR | O_CLOEXEC);
+		ASSERT_LE(0, self->fd);
+	}
+}
+
+/*
+ * Rule: a piece of which somebody has pinned a page stays, and so does what is in the
+ * page; the others go.
+ */
+TEST_F_TIMEOUT(piece, pinned, 600)
+{
+	char page[PAGE], *map;
+	int pipefd[2];
+
+	self->fd = file_of_holes(&self->fs, "file", 512 * MiB);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, file_write(self->fd, 500 * MiB, PAGE, SEED));
+	map = map_file(self->fd, 512 * MiB, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, touch_ranges(map, 500 * MiB));
+	ASSERT_EQ(0, pin_page(map + 500 * MiB, pipefd));
+	EXPECT_EQ(0, munmap(map, 512 * MiB));
+	drop_caches(3);
+	sleep_ms(40000);
+	EXPECT_EQ(PAGE, read(pipefd[0], page, PAGE));
+	EXPECT_EQ(0, mem_is_pattern(page, 500 * MiB, PAGE, SEED));
+	close(pipefd[0]);
+	close(pipefd[1]);
+
+	close(self->fd);
+	self->fd = -1;
+	drop_caches(3);
+	EXPECT_TRUE(ready_within(&self->fs, PIECE, GONE_MS));
+}
+
+/* A page of a process's own file, which says whose it is and where */
+static int stamp_page(char *map, unsigned int proc, size_t pos, bool first)
+{
+	unsigned long *word = (unsigned long *)(map + pos);
+	unsigned long stamp = pos + proc + 1;
+
+	if (!first && *word != stamp)
+		return -1;
+	*word = stamp;
+	return 0;
+}
+
+/* Maps a file of its own, over and over, and looks at what it has stored there */
+static int stress_proc(struct dax_fs *fs, unsigned int proc, long until)
+{
+	size_t size = (24 + 16 * proc) * MiB, pos;
+	bool first = true;
+	char name[16];
+	int fd, err = 0;
+
+	snprintf(name, sizeof(name), "own%u", proc);
+	fd = file_of_holes(fs, name, size);
+	if (fd < 0)
+		return 1;
+	while (!err && now_ms() < until) {
+		char *map = map_file(fd, size, RW, MAP_SHARED);
+
+		if (map == MAP_FAILED)
+			return 2;
+		for (pos = proc * PAGE; pos < size && !err; pos += RANGE)
+			err = stamp_page(map, proc, pos, first);
+		munmap(map, size);
+		first = false;
+		if (proc % 2) {
+			close(fd);
+			sleep_ms(proc * 20);
+			fd = openat(fs->dirfd, name, O_RDWR | O_CLOEXEC);
+			if (fd < 0)
+				return 3;
+		}
+	}
+	close(fd);
+	return err ? 4 : 0;
+}
+
+/* Takes most of the memory and gives it back, so that reclaim looks for some */
+static void press(void)
+{
+	size_t size = meminfo_kib("MemAvailable") * 1024 * 9 / 10;
+	char *mem = mmap(NULL, size, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (mem == MAP_FAILED)
+		return;
+	memset(mem, 1, size);
+	munmap(mem, size);
+}
+
+/*
+ * Rule: pieces come and go while processes map files, files leave the caches and
+ * memory is short, and each process finds what it has stored.
+ */
+TEST_F_TIMEOUT(piece, stress, 600)
+{
+	long until = now_ms() + STRESS_MS, most = 0, least = LONG_MAX, ready;
+	pid_t pids[PROCS];
+	unsigned int i;
+
+	for (i = 0; i < PROCS; i++) {
+		pids[i] = fork();
+		ASSERT_LE(0, pids[i]);
+		if (!pids[i])
+			_exit(stress_proc(&self->fs, i, until));
+	}
+	while (now_ms() < until) {
+		ready = counter(&self->fs, "ranges_ready");
+		most = ready > most ? ready : most;
+		least = ready < least ? ready : least;
+		press();
+		drop_caches(2);
+		sleep_ms(100);
+	}
+	for (i = 0; i < PROCS; i++)
+		EXPECT_EQ(0, wait_within(pids[i], 60000));
+	TH_LOG("%ld to %ld ranges were ready", least, most);
+	EXPECT_LT(PIECE, most);
+}
+
+TEST_HARNESS_MAIN
