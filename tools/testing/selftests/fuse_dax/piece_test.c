@@ -203,49 +203,52 @@ TEST_F_TIMEOUT(piece, pinned, 600)
 	EXPECT_TRUE(ready_within(&self->fs, PIECE, GONE_MS));
 }
 
-/* A page of a process's own file, which says whose it is and where */
-static int stamp_page(char *map, unsigned int proc, size_t pos, bool first)
+/* One word in each range of a process's own file says whose it is, and where */
+static unsigned long stamp(unsigned int proc, size_t pos)
 {
-	unsigned long *word = (unsigned long *)(map + pos);
-	unsigned long stamp = pos + proc + 1;
-
-	if (!first && *word != stamp)
-		return -1;
-	*word = stamp;
-	return 0;
+	return pos + proc + 1;
 }
 
-/* Maps a file of its own, over and over, and looks at what it has stored there */
+static int stress_make(struct dax_fs *fs, const char *name, unsigned int proc,
+		       size_t size)
+{
+	int fd = file_of_holes(fs, name, size), err = fd < 0;
+	size_t pos;
+
+	for (pos = 0; pos < size && !err; pos += RANGE) {
+		unsigned long word = stamp(proc, pos);
+
+		err = pwrite(fd, &word, sizeof(word), pos) != sizeof(word);
+	}
+	close(fd);
+	return err;
+}
+
+/* Maps a file of its own, over and over, and looks at what it has written there */
 static int stress_proc(struct dax_fs *fs, unsigned int proc, long until)
 {
 	size_t size = (24 + 16 * proc) * MiB, pos;
-	bool first = true;
 	char name[16];
-	int fd, err = 0;
 
 	snprintf(name, sizeof(name), "own%u", proc);
-	fd = file_of_holes(fs, name, size);
-	if (fd < 0)
+	if (stress_make(fs, name, proc, size))
 		return 1;
-	while (!err && now_ms() < until) {
-		char *map = map_file(fd, size, RW, MAP_SHARED);
+	while (now_ms() < until) {
+		int fd = openat(fs->dirfd, name, O_RDONLY | O_CLOEXEC), err = 0;
+		char *map = map_file(fd, size, PROT_READ, MAP_SHARED);
 
-		if (map == MAP_FAILED)
+		if (fd < 0 || map == MAP_FAILED)
 			return 2;
-		for (pos = proc * PAGE; pos < size && !err; pos += RANGE)
-			err = stamp_page(map, proc, pos, first);
+		for (pos = 0; pos < size && !err; pos += RANGE)
+			err = *(unsigned long *)(map + pos) != stamp(proc, pos);
 		munmap(map, size);
-		first = false;
-		if (proc % 2) {
-			close(fd);
+		close(fd);
+		if (err)
+			return 3;
+		if (proc % 2)
 			sleep_ms(proc * 20);
-			fd = openat(fs->dirfd, name, O_RDWR | O_CLOEXEC);
-			if (fd < 0)
-				return 3;
-		}
 	}
-	close(fd);
-	return err ? 4 : 0;
+	return 0;
 }
 
 /* Takes most of the memory and gives it back, so that reclaim looks for some */
