@@ -247,7 +247,7 @@ EXPORT_SYMBOL_GPL(fuse_dax_conn_unplug);
 
 /**
  * fuse_dax_conn_emptied - the memory of the window is used by nobody any more
- * @fc: the connection, after fuse_dax_conn_unplug(), or which is not mounted any more
+ * @fc: the connection, after fuse_dax_conn_unplug(), or without inodes
  *
  * Context: Sleeps.
  */

@@ -24,7 +24,7 @@
 /* How long until more pages are asked for again when there were none to be had */
 #define FUSE_DAX_PIECE_RETRY	(5 * HZ)
 
-/* The same where the last mount has the piece, and is about to end */
+/* The same where the last mount has the piece, and is about to end; until it shrinks */
 #define FUSE_DAX_PIECE_SOON	(HZ / 10)
 
 /* How often it is looked for pieces that show nothing, and how often in vain */
@@ -316,8 +316,8 @@ static void fuse_dax_piece_shrink_work(struct work_struct *work)
 
 	fuse_dax_piece_shrink(win);
 	/* Growing begins it anew */
-	if (READ_ONCE(pieces->nr_pages) >
-	    fuse_dax_range_to_page(FUSE_DAX_PIECE_RANGES))
+	if (!READ_ONCE(win->stopped) &&
+	    READ_ONCE(pieces->nr_pages) > FUSE_DAX_PIECE_PAGES)
 		queue_delayed_work(system_dfl_long_wq, &pieces->shrink_work,
 				   FUSE_DAX_PIECE_LOOK);
 }
@@ -341,7 +341,7 @@ static unsigned long fuse_dax_piece_scan(struct shrinker *shrinker,
 
 	if (!xchg(&win->pieces->urgent, true) && !READ_ONCE(win->stopped))
 		mod_delayed_work(system_dfl_long_wq, &win->pieces->shrink_work,
-				 1);
+				 FUSE_DAX_PIECE_SOON);
 	return SHRINK_STOP;
 }
 
