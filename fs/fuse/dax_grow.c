@@ -56,12 +56,16 @@ void fuse_dax_window_ahead(struct fuse_dax_window *win, unsigned int want,
  * @want: free ranges that are wanted
  *
  * Return: true if there are fewer, and it is better to take what there is, or to wait
- * if that is nothing, than to take what others have. A hint.
+ * if that is nothing, than to take what others have. False where the server can hold no
+ * more mappings. A hint.
  */
 bool fuse_dax_window_grows(const struct fuse_dax_window *win, unsigned int want)
 {
 	unsigned int free = READ_ONCE(win->nr_free);
 
+	/* Then pages do not help: what others have needs no other mapping */
+	if (READ_ONCE(win->nr_runs) >= READ_ONCE(win->max_runs))
+		return false;
 	if (free >= want || !fuse_dax_window_can_grow(win))
 		return false;
 	return free || (READ_ONCE(win->growing) &&

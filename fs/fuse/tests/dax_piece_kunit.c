@@ -248,6 +248,27 @@ static void piece_late(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, fuse_dax_window_grows(pt->win, PIECE_WINDOW));
 }
 
+/* While the server can hold no more mappings ranges are taken from others */
+static void piece_budget(struct kunit *test)
+{
+	struct piece_test *pt = test->priv;
+	struct fuse_dax_window *win;
+	struct fuse_dax_run run, none;
+
+	piece_make(test, PIECE_WINDOW, PIECE_PFN);
+	win = pt->win;
+	run = piece_take(test, PIECE_FIRST - 1);
+	win->max_runs = win->nr_runs;
+	win->known_runs = win->nr_runs;
+	win->probe_at = jiffies + HZ;
+	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_window_take(win, 4, 2, &none));
+	KUNIT_EXPECT_TRUE(test, fuse_dax_window_can_grow(win));
+	KUNIT_EXPECT_FALSE(test, fuse_dax_window_grows(win, 2));
+	win->max_runs++;
+	KUNIT_EXPECT_TRUE(test, fuse_dax_window_grows(win, 2));
+	fuse_dax_window_give(win, &run);
+}
+
 /* Where there is no memory it goes on with what there is, and is tried after a while */
 static void piece_no_memory(struct kunit *test)
 {
@@ -446,6 +467,7 @@ static struct kunit_case fuse_dax_piece_cases[] = {
 	KUNIT_CASE(piece_ahead),
 	KUNIT_CASE(piece_wanted),
 	KUNIT_CASE(piece_late),
+	KUNIT_CASE(piece_budget),
 	KUNIT_CASE(piece_no_memory),
 	KUNIT_CASE(piece_late_first),
 	KUNIT_CASE(piece_limit),
