@@ -19,10 +19,12 @@
  */
 #define FUSE_DAX_GROW_TIME	(HZ / 4)
 
+/* Tries also if there is no hope: things change of which nobody tells */
 static void fuse_dax_window_kick(struct fuse_dax_window *win)
 {
 	lockdep_assert_held(&win->lock);
-	if (win->growing || win->stopped || !fuse_dax_window_can_grow(win))
+	if (win->growing || win->stopped || !win->nr_absent ||
+	    time_before(jiffies, win->grow_at))
 		return;
 	WRITE_ONCE(win->growing, true);
 	WRITE_ONCE(win->grow_until, jiffies + FUSE_DAX_GROW_TIME);
@@ -95,6 +97,8 @@ bool fuse_dax_window_lacks(struct fuse_dax_window *win)
  * @win: the window
  * @wait: how long it is not tried again, jiffies
  *
+ * Until one try has gone well nobody counts on more.
+ *
  * Context: Takes &fuse_dax_window.lock. The worker only. Wakes those who wait, who
  * take ranges from others.
  */
@@ -102,6 +106,7 @@ void fuse_dax_window_stuck(struct fuse_dax_window *win, unsigned long wait)
 {
 	guard(spinlock)(&win->lock);
 	win->nr_wanted = 0;
+	WRITE_ONCE(win->nr_hoped, 0);
 	WRITE_ONCE(win->grow_at, jiffies + wait);
 	WRITE_ONCE(win->growing, false);
 	if (win->nr_waiters)
@@ -121,10 +126,24 @@ void fuse_dax_window_show(struct fuse_dax_window *win,
 	guard(spinlock)(&win->lock);
 	bitmap_clear(win->used, run->first, run->nr);
 	WRITE_ONCE(win->nr_absent, win->nr_absent - run->nr);
+	WRITE_ONCE(win->nr_hoped, min(win->nr_hoped, win->nr_absent));
 	WRITE_ONCE(win->nr_free, win->nr_free + run->nr);
 	WRITE_ONCE(win->grow_until, jiffies + FUSE_DAX_GROW_TIME);
 	if (win->nr_waiters)
 		wake_up(&win->wait);
+}
+
+/**
+ * fuse_dax_window_hope - say how many ranges more may get pages
+ * @win: the window
+ * @nr: how many, as far as the limit is concerned
+ *
+ * Context: Takes &fuse_dax_window.lock.
+ */
+void fuse_dax_window_hope(struct fuse_dax_window *win, unsigned int nr)
+{
+	guard(spinlock)(&win->lock);
+	WRITE_ONCE(win->nr_hoped, min(nr, win->nr_absent));
 }
 
 static bool fuse_dax_window_unused(const struct fuse_dax_window *win,

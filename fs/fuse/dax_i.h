@@ -358,6 +358,8 @@ struct fuse_dax_pieces {
  * @maps: that mapping
  * @nr_free: clear bits in @used
  * @nr_absent: ranges that have no pages; READ_ONCE() elsewhere
+ * @nr_hoped: how many of these may get some, for all that is known: 0 when the last
+ *	try was in vain. READ_ONCE() elsewhere
  * @nr_wanted: ranges that were wanted and not there since pages came last
  * @growing: @grow_work is queued or runs; READ_ONCE() elsewhere
  * @grow_until: how long who needs a range waits for pages, before it takes one from
@@ -415,6 +417,7 @@ struct fuse_dax_window {
 	struct fuse_dax_map **maps;
 	unsigned int nr_free;
 	unsigned int nr_absent;
+	unsigned int nr_hoped;
 	unsigned int nr_wanted;
 	bool growing;
 	unsigned long grow_until;
@@ -515,11 +518,12 @@ static inline bool fuse_dax_window_has_pages(const struct fuse_dax_window *win,
  * fuse_dax_window_can_grow - whether ranges may get pages, so that others keep theirs
  * @win: the window
  *
- * Return: false if all have, or there was no memory for more. A hint.
+ * Return: false if all have, or there may be no more, or there was no memory for
+ * more. A hint.
  */
 static inline bool fuse_dax_window_can_grow(const struct fuse_dax_window *win)
 {
-	return READ_ONCE(win->nr_absent) &&
+	return READ_ONCE(win->nr_hoped) &&
 	       !time_before(jiffies, READ_ONCE(win->grow_at));
 }
 
@@ -527,13 +531,13 @@ static inline bool fuse_dax_window_can_grow(const struct fuse_dax_window *win)
  * fuse_dax_window_room - how many ranges nobody would have to give up
  * @win: the window
  *
- * Return: free ranges, those included that have no pages yet. A hint.
+ * Return: free ranges, those included that may still get pages. A hint.
  */
 static inline unsigned int
 fuse_dax_window_room(const struct fuse_dax_window *win)
 {
 	return READ_ONCE(win->nr_free) +
-	       (fuse_dax_window_can_grow(win) ? READ_ONCE(win->nr_absent) : 0);
+	       (fuse_dax_window_can_grow(win) ? READ_ONCE(win->nr_hoped) : 0);
 }
 
 static inline void fuse_dax_count(struct fuse_dax_window *win,
@@ -626,6 +630,7 @@ bool fuse_dax_window_lacks(struct fuse_dax_window *win);
 void fuse_dax_window_stuck(struct fuse_dax_window *win, unsigned long wait);
 void fuse_dax_window_show(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run);
+void fuse_dax_window_hope(struct fuse_dax_window *win, unsigned int nr);
 bool fuse_dax_window_idle(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run);
 bool fuse_dax_window_hide(struct fuse_dax_window *win,

@@ -97,6 +97,19 @@ static bool fuse_dax_piece_allowed(const struct fuse_dax_window *win,
 	return !win->pieces->nr_pages || fuse_dax_piece_pages + nr <= max;
 }
 
+/* How many ranges the share leaves for a window: whole pieces, as there are no others */
+static unsigned int fuse_dax_piece_left(const struct fuse_dax_window *win)
+{
+	u64 max = fuse_dax_range_to_page(fuse_dax_piece_limit());
+	u64 left = max - min(max, fuse_dax_piece_pages);
+
+	lockdep_assert_held(&fuse_dax_piece_mutex);
+	left = round_down(left, FUSE_DAX_PIECE_PAGES);
+	if (!win->pieces->nr_pages)
+		left = max(left, FUSE_DAX_PIECE_PAGES);
+	return min_t(u64, fuse_dax_page_to_range(left), UINT_MAX);
+}
+
 static void fuse_dax_piece_charge(struct fuse_dax_window *win, long nr)
 {
 	lockdep_assert_held(&fuse_dax_piece_mutex);
@@ -211,6 +224,7 @@ static int fuse_dax_piece_add(struct fuse_dax_window *win)
 	fuse_dax_piece_charge(win, fuse_dax_piece_len(piece));
 	rcu_assign_pointer(pieces->piece[i], piece);
 	fuse_dax_window_show(win, &run);
+	fuse_dax_window_hope(win, fuse_dax_piece_left(win));
 	return 0;
 }
 
@@ -276,6 +290,7 @@ static void fuse_dax_piece_take(struct fuse_dax_window *win, unsigned int i)
 		return;
 	}
 	fuse_dax_piece_free(win, piece);
+	fuse_dax_window_hope(win, fuse_dax_piece_left(win));
 }
 
 /* Whether a piece has shown nothing for as long as it takes */

@@ -293,7 +293,11 @@ static void piece_no_memory(struct kunit *test)
 
 	win->grow_at = jiffies;
 	pt->error = 0;
+	KUNIT_EXPECT_TRUE(test, fuse_dax_window_pressed(win));
 	KUNIT_EXPECT_EQ(test, -EAGAIN, fuse_dax_window_take(win, 1, 1, &none));
+	/* It is tried, and nobody waits for that */
+	KUNIT_EXPECT_TRUE(test, win->growing);
+	KUNIT_EXPECT_FALSE(test, fuse_dax_window_grows(win, 1));
 	piece_grow(pt);
 	KUNIT_EXPECT_EQ(test, pt->nr, 2);
 	KUNIT_EXPECT_EQ(test, win->nr_free, 64);
@@ -332,6 +336,9 @@ static void piece_limit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pt->win->max_run, min_t(u64, nr,
 			bytes / (fuse_dax_range_to_page(1) *
 				 sizeof(struct page))) / 2);
+	/* What may not come is not room */
+	KUNIT_EXPECT_EQ(test, fuse_dax_window_room(pt->win),
+			max * FUSE_DAX_PIECE_RANGES);
 	while (pt->win->nr_free) {
 		taken += piece_take(test, nr).nr;
 		piece_grow(pt);
@@ -340,6 +347,17 @@ static void piece_limit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, taken, max * FUSE_DAX_PIECE_RANGES);
 	KUNIT_EXPECT_LE(test, fuse_dax_piece_bytes(pt->win), bytes);
 	KUNIT_EXPECT_TRUE(test, fuse_dax_window_pressed(pt->win));
+
+	/* Nor does anybody count on more, though it is tried */
+	pt->win->grow_at = jiffies;
+	KUNIT_EXPECT_EQ(test, fuse_dax_window_room(pt->win), 0);
+	KUNIT_EXPECT_TRUE(test, fuse_dax_window_pressed(pt->win));
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			fuse_dax_window_take(pt->win, 1, 1, &run));
+	KUNIT_EXPECT_TRUE(test, pt->win->growing);
+	KUNIT_EXPECT_FALSE(test, fuse_dax_window_grows(pt->win, 1));
+	piece_grow(pt);
+	KUNIT_EXPECT_EQ(test, pt->nr, max);
 
 	run = (struct fuse_dax_run) { .nr = taken };
 	fuse_dax_window_give(pt->win, &run);
