@@ -528,6 +528,18 @@ static inline bool fuse_dax_window_can_grow(const struct fuse_dax_window *win)
 }
 
 /**
+ * fuse_dax_window_bare - whether none of the window has pages
+ * @win: the window
+ *
+ * Return: true if there is nothing that anybody could give up, so that pages are all
+ * there is to wait for. A hint.
+ */
+static inline bool fuse_dax_window_bare(const struct fuse_dax_window *win)
+{
+	return READ_ONCE(win->nr_absent) == win->nr_ranges;
+}
+
+/**
  * fuse_dax_window_room - how many ranges nobody would have to give up
  * @win: the window
  *

@@ -479,8 +479,10 @@ static void fuse_dax_window_del_waiter(struct fuse_dax_window *win)
 static long fuse_dax_window_patience(struct fuse_dax_window *win,
 				     unsigned int want)
 {
+	/* Who holds mmap_lock may be in the way of those who bring pages */
 	if (!(want & FUSE_DAX_WANT_BRIEF))
-		return MAX_SCHEDULE_TIMEOUT;
+		return fuse_dax_window_bare(win) ? FUSE_DAX_BRIEF :
+						   MAX_SCHEDULE_TIMEOUT;
 	/* Who has no other way now comes back at once */
 	if (!(want & FUSE_DAX_WANT_MAPPED) &&
 	    time_before(jiffies, READ_ONCE(win->starved)))
@@ -509,7 +511,7 @@ static int fuse_dax_window_given_up(struct fuse_dax_window *win)
  * Context: May sleep. No lock that reclaim needs may be held: neither
  * invalidate_lock nor &fuse_dax_inode.sem.
  * Return: what @try returned, -EINTR, or -ENOTCONN if the window was stopped.
- * -EAGAIN if the wait was a brief one.
+ * -EAGAIN if the wait was a brief one, as each is while the window has no pages.
  */
 int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 			 int (*try)(void *data), void *data)
