@@ -318,7 +318,7 @@ struct fuse_dax_piece {
  * @shrinker: sets that; NULL once the window was stopped
  * @shrink_work: looks for pieces to be given up
  * @piece: NULL for one without pages. Who looks for pages holds the RCU read lock,
- *	or a range of the piece, or knows that the window was stopped
+ *	or a range of the piece, or comes after fuse_dax_piece_stop()
  *
  * A mutex of dax_piece.c protects what is not constant.
  */

@@ -316,7 +316,7 @@ void fuse_dax_piece_shrink(struct fuse_dax_window *win)
 	bool urgent = xchg(&win->pieces->urgent, false);
 	unsigned int i;
 
-	for (i = win->pieces->nr; i-- && !READ_ONCE(win->stopped);) {
+	for (i = win->pieces->nr; i--;) {
 		guard(mutex)(&fuse_dax_piece_mutex);
 		if (fuse_dax_piece_cold(win, i, urgent))
 			fuse_dax_piece_take(win, i);
@@ -330,9 +330,8 @@ static void fuse_dax_piece_shrink_work(struct work_struct *work)
 	struct fuse_dax_window *win = pieces->win;
 
 	fuse_dax_piece_shrink(win);
-	/* Growing begins it anew */
-	if (!READ_ONCE(win->stopped) &&
-	    READ_ONCE(pieces->nr_pages) > FUSE_DAX_PIECE_PAGES)
+	/* Growing begins it anew. One that was stopped has no use for what it has */
+	if (READ_ONCE(pieces->nr_pages) > FUSE_DAX_PIECE_PAGES)
 		queue_delayed_work(system_dfl_long_wq, &pieces->shrink_work,
 				   FUSE_DAX_PIECE_LOOK);
 }
@@ -354,7 +353,7 @@ static unsigned long fuse_dax_piece_scan(struct shrinker *shrinker,
 {
 	struct fuse_dax_window *win = shrinker->private_data;
 
-	if (!xchg(&win->pieces->urgent, true) && !READ_ONCE(win->stopped))
+	if (!xchg(&win->pieces->urgent, true))
 		mod_delayed_work(system_dfl_long_wq, &win->pieces->shrink_work,
 				 FUSE_DAX_PIECE_SOON);
 	return SHRINK_STOP;

@@ -478,6 +478,20 @@ static void piece_stopped(struct kunit *test)
 	fuse_dax_window_give(pt->win, &run);
 }
 
+/* But it gives back what it has */
+static void piece_stopped_shrinks(struct kunit *test)
+{
+	struct piece_test *pt = test->priv;
+	int i;
+
+	piece_make(test, PIECE_WINDOW, PIECE_PFN);
+	piece_grow_all(test);
+	fuse_dax_window_stop(pt->win);
+	for (i = 0; i < 3; i++)
+		fuse_dax_piece_shrink(pt->win);
+	KUNIT_EXPECT_EQ(test, pt->nr, 1);
+}
+
 static struct kunit_case fuse_dax_piece_cases[] = {
 	KUNIT_CASE(piece_first),
 	KUNIT_CASE(piece_sections),
@@ -495,6 +509,7 @@ static struct kunit_case fuse_dax_piece_cases[] = {
 	KUNIT_CASE(piece_kept),
 	KUNIT_CASE(piece_needed),
 	KUNIT_CASE(piece_stopped),
+	KUNIT_CASE(piece_stopped_shrinks),
 	{}
 };
 
