@@ -300,10 +300,12 @@ struct fuse_dax_stats {
  * struct fuse_dax_piece - a piece of the window that has its pages
  * @pgmap: these
  * @looks: how often in turn it was found to show nothing
+ * @since: when it was for the first time of these, jiffies
  */
 struct fuse_dax_piece {
 	struct dev_pagemap pgmap;
 	unsigned int looks;
+	unsigned long since;
 };
 
 /**
@@ -314,7 +316,7 @@ struct fuse_dax_piece {
  * @skew: ranges by which the window begins behind the start of a piece. Constant
  * @nr: number of pieces, the first and the last may be in part. Constant
  * @nr_pages: pages of the window that are there; READ_ONCE() elsewhere
- * @urgent: memory is short: what shows nothing now is to go. Racy hint
+ * @urgent: memory is short: what shows nothing is to go sooner. Racy hint
  * @shrinker: sets that; NULL once the window was stopped
  * @shrink_work: looks for pieces to be given up
  * @piece: NULL for one without pages. Who looks for pages holds the RCU read lock,

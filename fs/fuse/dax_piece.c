@@ -293,7 +293,11 @@ static void fuse_dax_piece_take(struct fuse_dax_window *win, unsigned int i)
 	fuse_dax_window_hope(win, fuse_dax_piece_left(win));
 }
 
-/* Whether a piece has shown nothing for as long as it takes */
+/*
+ * Whether a piece has shown nothing for as long as it takes. Never at the first look,
+ * however short memory is: who has dropped the last reference to a page may have been
+ * preempted before he was done with it.
+ */
 static bool fuse_dax_piece_cold(struct fuse_dax_window *win, unsigned int i,
 				bool urgent)
 {
@@ -306,7 +310,15 @@ static bool fuse_dax_piece_cold(struct fuse_dax_window *win, unsigned int i,
 		piece->looks = 0;
 		return false;
 	}
-	return piece->looks++ >= FUSE_DAX_PIECE_LOOKS || urgent;
+	if (!piece->looks) {
+		piece->looks = 1;
+		piece->since = jiffies;
+		return false;
+	}
+	if (urgent)
+		return time_after_eq(jiffies,
+				     piece->since + FUSE_DAX_PIECE_LOOK);
+	return piece->looks++ >= FUSE_DAX_PIECE_LOOKS;
 }
 
 /* The last go first: the first are the next to be used */

@@ -384,15 +384,40 @@ static void piece_shrinks(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, fuse_dax_window_has_pages(win, PIECE_FIRST));
 }
 
-/* When memory is short it goes at once */
+/* As if all pieces had been seen to show nothing so long ago, and memory were short */
+static void piece_press(struct piece_test *pt, unsigned long ago)
+{
+	struct fuse_dax_pieces *pieces = pt->win->pieces;
+	struct fuse_dax_piece *piece;
+	unsigned int i;
+
+	for (i = 0; i < pieces->nr; i++) {
+		piece = rcu_dereference_protected(pieces->piece[i], true);
+		if (!piece)
+			continue;
+		piece->looks = 1;
+		piece->since = jiffies - ago;
+	}
+	pieces->urgent = true;
+	fuse_dax_piece_shrink(pt->win);
+}
+
+/* When memory is short it goes sooner, but not at once */
 static void piece_urgent(struct kunit *test)
 {
 	struct piece_test *pt = test->priv;
+	int i;
 
 	piece_make(test, PIECE_WINDOW, PIECE_PFN);
 	piece_grow_all(test);
-	pt->win->pieces->urgent = true;
-	fuse_dax_piece_shrink(pt->win);
+	for (i = 0; i < 5; i++) {
+		pt->win->pieces->urgent = true;
+		fuse_dax_piece_shrink(pt->win);
+		KUNIT_EXPECT_EQ(test, pt->nr, 3);
+	}
+	piece_press(pt, 9 * HZ);
+	KUNIT_EXPECT_EQ(test, pt->nr, 3);
+	piece_press(pt, 10 * HZ);
 	KUNIT_EXPECT_EQ(test, pt->nr, 1);
 	KUNIT_EXPECT_FALSE(test, pt->win->pieces->urgent);
 }
@@ -430,8 +455,7 @@ static void piece_kept(struct kunit *test)
 	piece_make(test, PIECE_WINDOW, PIECE_PFN);
 	piece_grow_all(test);
 	pt->pinned = true;
-	pt->win->pieces->urgent = true;
-	fuse_dax_piece_shrink(pt->win);
+	piece_press(pt, 10 * HZ);
 	KUNIT_EXPECT_EQ(test, pt->nr, 3);
 	KUNIT_EXPECT_EQ(test, pt->win->nr_free, PIECE_WINDOW);
 	KUNIT_EXPECT_EQ(test, pt->win->nr_absent, 0);
@@ -450,14 +474,12 @@ static void piece_needed(struct kunit *test)
 	win = pt->win;
 	piece_grow_all(test);
 	win->nr_waiters = 1;
-	win->pieces->urgent = true;
-	fuse_dax_piece_shrink(win);
+	piece_press(pt, 10 * HZ);
 	win->nr_waiters = 0;
 	KUNIT_EXPECT_EQ(test, pt->nr, 3);
 
 	run = piece_take(test, PIECE_FIRST + 40);
-	win->pieces->urgent = true;
-	fuse_dax_piece_shrink(win);
+	piece_press(pt, 10 * HZ);
 	/* 62 are free: without the last piece 24 would be */
 	KUNIT_EXPECT_EQ(test, pt->nr, 3);
 	fuse_dax_window_give(win, &run);
