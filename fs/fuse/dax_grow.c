@@ -10,6 +10,9 @@
 /* Free ranges below which more get pages, so that they are there in time */
 #define FUSE_DAX_AHEAD		16U
 
+/* Free ranges that are left when others lose their pages: more do not come at once */
+#define FUSE_DAX_KEEP		(2 * FUSE_DAX_AHEAD)
+
 /* More than these, for who wants many: two pieces, so that few come in vain */
 #define FUSE_DAX_AHEAD_MAX	(2 * FUSE_DAX_PIECE_RANGES)
 
@@ -155,6 +158,34 @@ static bool fuse_dax_window_unused(const struct fuse_dax_window *win,
 	return find_next_bit(win->used, end, run->first) >= end;
 }
 
+static bool fuse_dax_window_spares(const struct fuse_dax_window *win,
+				   const struct fuse_dax_run *run)
+{
+	return !win->growing && fuse_dax_window_unused(win, run) &&
+	       win->nr_free >= run->nr + FUSE_DAX_KEEP;
+}
+
+static void fuse_dax_window_remove(struct fuse_dax_window *win,
+				   const struct fuse_dax_run *run)
+{
+	lockdep_assert_held(&win->lock);
+	bitmap_set(win->used, run->first, run->nr);
+	WRITE_ONCE(win->nr_free, win->nr_free - run->nr);
+	WRITE_ONCE(win->nr_absent, win->nr_absent + run->nr);
+}
+
+/**
+ * fuse_dax_window_strip - none of the window has pages
+ * @win: the window, not used yet
+ */
+void fuse_dax_window_strip(struct fuse_dax_window *win)
+{
+	struct fuse_dax_run all = { .nr = win->nr_ranges };
+
+	guard(spinlock)(&win->lock);
+	fuse_dax_window_remove(win, &all);
+}
+
 /**
  * fuse_dax_window_idle - whether ranges can do without pages
  * @win: the window
@@ -167,8 +198,7 @@ bool fuse_dax_window_idle(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run)
 {
 	guard(spinlock)(&win->lock);
-	return !win->growing && fuse_dax_window_unused(win, run) &&
-	       win->nr_free >= run->nr + 2 * FUSE_DAX_AHEAD;
+	return fuse_dax_window_spares(win, run);
 }
 
 /**
@@ -177,16 +207,14 @@ bool fuse_dax_window_idle(struct fuse_dax_window *win,
  * @run: the ranges
  *
  * Context: Takes &fuse_dax_window.lock.
- * Return: false if somebody has one of them, or waits for one.
+ * Return: false if somebody has one of them, or waits for one, or few would be left.
  */
 bool fuse_dax_window_hide(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run)
 {
 	guard(spinlock)(&win->lock);
-	if (win->nr_waiters || !fuse_dax_window_unused(win, run))
+	if (win->nr_waiters || !fuse_dax_window_spares(win, run))
 		return false;
-	bitmap_set(win->used, run->first, run->nr);
-	WRITE_ONCE(win->nr_free, win->nr_free - run->nr);
-	WRITE_ONCE(win->nr_absent, win->nr_absent + run->nr);
+	fuse_dax_window_remove(win, run);
 	return true;
 }

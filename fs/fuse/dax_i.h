@@ -645,6 +645,7 @@ void fuse_dax_window_stuck(struct fuse_dax_window *win, unsigned long wait);
 void fuse_dax_window_show(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run);
 void fuse_dax_window_hope(struct fuse_dax_window *win, unsigned int nr);
+void fuse_dax_window_strip(struct fuse_dax_window *win);
 bool fuse_dax_window_idle(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run);
 bool fuse_dax_window_hide(struct fuse_dax_window *win,

@@ -414,15 +414,13 @@ static struct fuse_dax_pieces *fuse_dax_pieces_new(struct fuse_dax_window *win,
 int fuse_dax_piece_init(struct fuse_dax_window *win, unsigned long pfn,
 			int node)
 {
-	struct fuse_dax_run all = { .nr = win->nr_ranges };
-
 	win->pieces = fuse_dax_pieces_new(win, pfn, node);
 	if (!win->pieces)
 		return -ENOMEM;
 	/* A file's share of what there can be */
 	win->max_run = max(min(win->nr_ranges, fuse_dax_piece_limit()) / 2, 1U);
 	INIT_WORK(&win->grow_work, fuse_dax_piece_grow_work);
-	fuse_dax_window_hide(win, &all);
+	fuse_dax_window_strip(win);
 	shrinker_register(win->pieces->shrinker);
 	win->growing = true;
 	fuse_dax_piece_grow(win);

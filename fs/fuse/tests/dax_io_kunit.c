@@ -369,7 +369,7 @@ static void io_bare(struct fuse_dax_window *win, bool bare)
 	struct fuse_dax_run all = { .nr = win->nr_ranges };
 
 	if (bare) {
-		fuse_dax_window_hide(win, &all);
+		fuse_dax_window_strip(win);
 		win->growing = true;
 	} else {
 		fuse_dax_window_show(win, &all);

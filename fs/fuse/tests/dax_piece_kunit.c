@@ -468,7 +468,7 @@ static void piece_needed(struct kunit *test)
 {
 	struct piece_test *pt = test->priv;
 	struct fuse_dax_window *win;
-	struct fuse_dax_run run;
+	struct fuse_dax_run run, first, last;
 
 	piece_make(test, PIECE_WINDOW, PIECE_PFN);
 	win = pt->win;
@@ -483,6 +483,19 @@ static void piece_needed(struct kunit *test)
 	/* 62 are free: without the last piece 24 would be */
 	KUNIT_EXPECT_EQ(test, pt->nr, 3);
 	fuse_dax_window_give(win, &run);
+
+	/* Somebody may have taken some since it was looked at */
+	run = (struct fuse_dax_run) { .first = PIECE_FIRST, .nr = 64 };
+	KUNIT_EXPECT_TRUE(test, fuse_dax_window_idle(win, &run));
+	first = piece_take(test, PIECE_FIRST);
+	KUNIT_EXPECT_TRUE(test, fuse_dax_window_idle(win, &run));
+	last = (struct fuse_dax_run) { .first = PIECE_FIRST + 64, .nr = 7 };
+	bitmap_set(win->used, last.first, last.nr);
+	win->nr_free -= last.nr;
+	win->nr_runs++;
+	KUNIT_EXPECT_FALSE(test, fuse_dax_window_hide(win, &run));
+	fuse_dax_window_give(win, &first);
+	fuse_dax_window_give(win, &last);
 }
 
 /* A window that was stopped gets no pages */
