@@ -80,7 +80,8 @@ static unsigned long fuse_dax_piece_memmap(unsigned long nr)
 /* How many ranges there may be by the share of the guest's memory, at least a piece */
 static unsigned int fuse_dax_piece_limit(void)
 {
-	u64 share = (u64)totalram_pages() * READ_ONCE(fuse_dax_memmap_percent);
+	u64 share = (u64)totalram_pages() *
+		    min(READ_ONCE(fuse_dax_memmap_percent), 100U);
 	u64 nr = div_u64(share << PAGE_SHIFT, 100) /
 		 fuse_dax_piece_memmap(fuse_dax_range_to_page(1));
 
