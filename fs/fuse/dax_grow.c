@@ -187,6 +187,19 @@ void fuse_dax_window_strip(struct fuse_dax_window *win)
 }
 
 /**
+ * fuse_dax_window_spare - how many ranges nobody would miss
+ * @win: the window
+ *
+ * Return: free ranges beyond those that are left when others lose their pages. A hint.
+ */
+unsigned int fuse_dax_window_spare(const struct fuse_dax_window *win)
+{
+	unsigned int free = READ_ONCE(win->nr_free);
+
+	return free - min(free, FUSE_DAX_KEEP);
+}
+
+/**
  * fuse_dax_window_idle - whether ranges can do without pages
  * @win: the window
  * @run: the ranges, which have some

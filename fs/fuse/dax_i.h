@@ -646,6 +646,7 @@ void fuse_dax_window_show(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run);
 void fuse_dax_window_hope(struct fuse_dax_window *win, unsigned int nr);
 void fuse_dax_window_strip(struct fuse_dax_window *win);
+unsigned int fuse_dax_window_spare(const struct fuse_dax_window *win);
 bool fuse_dax_window_idle(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run);
 bool fuse_dax_window_hide(struct fuse_dax_window *win,

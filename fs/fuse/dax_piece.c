@@ -354,8 +354,11 @@ static unsigned long fuse_dax_piece_count(struct shrinker *shrinker,
 					  struct shrink_control *sc)
 {
 	struct fuse_dax_window *win = shrinker->private_data;
-	unsigned int nr = READ_ONCE(win->nr_free) / FUSE_DAX_PIECE_RANGES;
+	unsigned int nr = fuse_dax_window_spare(win) / FUSE_DAX_PIECE_RANGES;
 
+	/* The last one stays */
+	if (READ_ONCE(win->pieces->nr_pages) <= FUSE_DAX_PIECE_PAGES)
+		return SHRINK_EMPTY;
 	return nr ? nr * fuse_dax_piece_memmap(FUSE_DAX_PIECE_PAGES) >> PAGE_SHIFT :
 		    SHRINK_EMPTY;
 }
