@@ -65,7 +65,7 @@ void fuse_dax_dontcache(struct inode *inode, unsigned int flags);
 int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 		       struct dax_device *dev, struct kobject *parent);
 int fuse_dax_conn_by_pieces(struct fuse_conn *fc, int node);
-bool fuse_dax_piece_able(void);
+bool fuse_dax_conn_needs_pages(void);
 bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc, unsigned int alignment);
 void fuse_dax_conn_answered(struct fuse_conn *fc, u64 flags);
 void fuse_dax_conn_stop(struct fuse_conn *fc);
@@ -184,9 +184,9 @@ static inline int fuse_dax_conn_by_pieces(struct fuse_conn *fc, int node)
 	return 0;
 }
 
-static inline bool fuse_dax_piece_able(void)
+static inline bool fuse_dax_conn_needs_pages(void)
 {
-	return false;
+	return true;
 }
 
 static inline bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc,

@@ -203,6 +203,18 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 }
 
 /**
+ * fuse_dax_conn_needs_pages - whether a window has to have pages to be used
+ *
+ * Return: true if it is to be given all of them when its device is found; else see
+ * fuse_dax_conn_by_pieces().
+ */
+bool fuse_dax_conn_needs_pages(void)
+{
+	return !fuse_dax_piece_able();
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_needs_pages);
+
+/**
  * fuse_dax_conn_by_pieces - let the window get its pages as it needs them
  * @fc: the connection, which nobody uses yet
  * @node: of the device, which has given it none

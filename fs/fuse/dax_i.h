@@ -653,6 +653,7 @@ bool fuse_dax_window_hide(struct fuse_dax_window *win,
 			  const struct fuse_dax_run *run);
 
 /* dax_piece.c */
+bool fuse_dax_piece_able(void);
 int fuse_dax_piece_init(struct fuse_dax_window *win, unsigned long pfn,
 			int node);
 void fuse_dax_piece_stop(struct fuse_dax_window *win);

@@ -50,14 +50,13 @@ static unsigned long fuse_dax_piece_pages;
  *
  * Elsewhere it has not been tried.
  *
- * Return: false if a window is to be given all of them when its device is found.
+ * Return: false if they have to have all of them from the start.
  */
 bool fuse_dax_piece_able(void)
 {
 	return IS_ENABLED(CONFIG_X86_64) &&
 	       READ_ONCE(fuse_dax_memmap_percent);
 }
-EXPORT_SYMBOL_GPL(fuse_dax_piece_able);
 
 /* The ranges of a piece */
 static struct fuse_dax_run fuse_dax_piece_run(const struct fuse_dax_window *win,
