@@ -858,6 +858,7 @@ extern const struct vm_operations_struct fuse_dax_vm_ops;
 #if IS_ENABLED(CONFIG_KUNIT)
 int fuse_dax_piece_map(struct fuse_dax_piece *piece, int node);
 void fuse_dax_piece_unmap(struct fuse_dax_piece *piece);
+bool fuse_dax_piece_fits(int node);
 bool fuse_dax_piece_pinned(struct fuse_dax_piece *piece);
 void fuse_dax_piece_grow(struct fuse_dax_window *win);
 void fuse_dax_piece_shrink(struct fuse_dax_window *win);

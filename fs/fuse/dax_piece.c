@@ -14,6 +14,7 @@
 #include <kunit/visibility.h>
 #include <linux/bitmap.h>
 #include <linux/dax.h>
+#include <linux/gfp.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -152,6 +153,25 @@ void fuse_dax_piece_unmap(struct fuse_dax_piece *piece)
 	memunmap_pages(&piece->pgmap);
 }
 
+/*
+ * Whether there is a huge page for the pages of a piece. With the locks of memory
+ * hotplug held that would be tried over and over, and base pages be taken in the end,
+ * of which there are few by then. It may be gone when it is needed; as a rule it is not.
+ */
+VISIBLE_IF_KUNIT
+bool fuse_dax_piece_fits(int node)
+{
+	const gfp_t gfp = GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
+	unsigned int order = get_order(fuse_dax_piece_memmap(FUSE_DAX_PIECE_PAGES));
+	struct page *page;
+
+	KUNIT_STATIC_STUB_REDIRECT(fuse_dax_piece_fits, node);
+	page = alloc_pages_node(node, gfp, order);
+	if (page)
+		__free_pages(page, order);
+	return page;
+}
+
 /* Whether somebody holds a page, though no mapping shows it */
 VISIBLE_IF_KUNIT
 bool fuse_dax_piece_pinned(struct fuse_dax_piece *piece)
@@ -213,6 +233,9 @@ static int fuse_dax_piece_add(struct fuse_dax_window *win)
 	run = fuse_dax_piece_run(win, i);
 	if (!fuse_dax_piece_allowed(win, fuse_dax_range_to_page(run.nr)))
 		return -ENOSPC;
+	/* Without the first there is nothing, and no memory has gone to others yet */
+	if (pieces->nr_pages && !fuse_dax_piece_fits(pieces->node))
+		return -ENOMEM;
 	piece = fuse_dax_piece_new(win, &run);
 	if (!piece)
 		return -ENOMEM;

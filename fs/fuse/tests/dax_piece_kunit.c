@@ -25,6 +25,7 @@
  * @start: address of the last ones
  * @len: bytes of them
  * @pinned: somebody holds a page
+ * @full: there is no huge page
  */
 struct piece_test {
 	struct fuse_dax_window *win;
@@ -35,6 +36,7 @@ struct piece_test {
 	u64 start;
 	u64 len;
 	bool pinned;
+	bool full;
 };
 
 static int piece_map(struct fuse_dax_piece *piece, int node)
@@ -64,6 +66,13 @@ static bool piece_pinned(struct fuse_dax_piece *piece)
 	return pt->pinned;
 }
 
+static bool piece_fits(int node)
+{
+	struct piece_test *pt = kunit_get_current_test()->priv;
+
+	return !pt->full;
+}
+
 /* The test does it itself */
 static void piece_work(struct work_struct *work)
 {
@@ -87,6 +96,7 @@ static int piece_init(struct kunit *test)
 	kunit_activate_static_stub(test, fuse_dax_piece_map, piece_map);
 	kunit_activate_static_stub(test, fuse_dax_piece_unmap, piece_unmap);
 	kunit_activate_static_stub(test, fuse_dax_piece_pinned, piece_pinned);
+	kunit_activate_static_stub(test, fuse_dax_piece_fits, piece_fits);
 	return 0;
 }
 
@@ -302,6 +312,23 @@ static void piece_no_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pt->nr, 2);
 	KUNIT_EXPECT_EQ(test, win->nr_free, 64);
 	fuse_dax_window_give(win, &run);
+}
+
+/* Only the first piece is tried for where there is no huge page */
+static void piece_no_huge(struct kunit *test)
+{
+	struct piece_test *pt = test->priv;
+	struct fuse_dax_run run;
+
+	pt->full = true;
+	piece_make(test, PIECE_WINDOW, PIECE_PFN);
+	KUNIT_EXPECT_EQ(test, pt->nr, 1);
+	run = piece_take(test, PIECE_FIRST);
+	KUNIT_EXPECT_TRUE(test, pt->win->growing);
+	piece_grow(pt);
+	KUNIT_EXPECT_EQ(test, pt->maps, 1);
+	KUNIT_EXPECT_FALSE(test, fuse_dax_window_can_grow(pt->win));
+	fuse_dax_window_give(pt->win, &run);
 }
 
 /* A window that has none at first gets some with the first that wants one */
@@ -536,6 +563,7 @@ static struct kunit_case fuse_dax_piece_cases[] = {
 	KUNIT_CASE(piece_late),
 	KUNIT_CASE(piece_budget),
 	KUNIT_CASE(piece_no_memory),
+	KUNIT_CASE(piece_no_huge),
 	KUNIT_CASE(piece_late_first),
 	KUNIT_CASE(piece_limit),
 	KUNIT_CASE(piece_shrinks),
