@@ -25,7 +25,11 @@
 /* How long until more pages are asked for again when there were none to be had */
 #define FUSE_DAX_PIECE_RETRY	(5 * HZ)
 
-/* The same where the last mount has the piece, and is about to end; until it shrinks */
+/*
+ * The same where the last mount has the piece, and is about to end: somebody has a
+ * reference to its connection. Nobody but who needs a range tries again, so that a mount
+ * may have no piece until then. Also until it shrinks
+ */
 #define FUSE_DAX_PIECE_SOON	(HZ / 10)
 
 /* How often it is looked for pieces that show nothing, and how often in vain */
