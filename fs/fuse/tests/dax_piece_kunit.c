@@ -7,6 +7,7 @@
 #include "dax_kunit.h"
 
 #include <kunit/static_stub.h>
+#include <linux/shrinker.h>
 
 /* The window begins within a piece: 48 ranges, 64, and 38 */
 #define PIECE_SKEW	16
@@ -86,6 +87,10 @@ static void piece_make(struct kunit *test, unsigned int nr_ranges,
 	pt->win = fuse_dax_kunit_window(nr_ranges);
 	KUNIT_ASSERT_NOT_NULL(test, pt->win);
 	KUNIT_ASSERT_EQ(test, 0, fuse_dax_piece_init(pt->win, pfn, 0));
+	/* Others would not find the stubs */
+	shrinker_free(xchg(&pt->win->pieces->shrinker, NULL));
+	cancel_delayed_work_sync(&pt->win->pieces->shrink_work);
+	INIT_DEFERRABLE_WORK(&pt->win->pieces->shrink_work, piece_work);
 	INIT_WORK(&pt->win->grow_work, piece_work);
 }
 
