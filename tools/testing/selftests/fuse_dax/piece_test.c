@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "kselftest_harness.h"
 #include "fuse_dax_common.h"
@@ -83,13 +84,28 @@ static int file_of_holes(struct dax_fs *fs, const char *name, off_t size)
 	return fd;
 }
 
-static int touch_ranges(const char *map, size_t len)
+static long now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000L + ts.tv_nsec / 1000;
+}
+
+/* A fault in each range; the longest took *@us */
+static int touch_ranges(const char *map, size_t len, long *us)
 {
 	size_t pos;
 
-	for (pos = 0; pos < len; pos += RANGE)
+	*us = 0;
+	for (pos = 0; pos < len; pos += RANGE) {
+		long start = now_us(), took;
+
 		if (touch_read(map + pos))
 			return -1;
+		took = now_us() - start;
+		*us = took > *us ? took : *us;
+	}
 	return 0;
 }
 
@@ -120,7 +136,7 @@ TEST_F(piece, idle)
  */
 TEST_F_TIMEOUT(piece, grows_and_shrinks, 600)
 {
-	long before, used, back;
+	long before, used, back, us;
 	char *map;
 
 	close(file_of_holes(&self->fs, "file", GiB));
@@ -129,14 +145,27 @@ TEST_F_TIMEOUT(piece, grows_and_shrinks, 600)
 	before = free_kib();
 	map = map_file(self->fd, GiB, PROT_READ, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, map);
-	EXPECT_EQ(0, touch_ranges(map, GiB));
+	EXPECT_EQ(0, touch_ranges(map, GiB, &us));
 	used = before - meminfo_kib("MemFree");
+	TH_LOG("of %lu faults %ld waited, the longest took %ld us", GiB / RANGE,
+	       counter(&self->fs, "waits"), us);
 	TH_LOG("1 GiB mapped takes %ld KiB, memmap is %ld KiB", used,
 	       counter(&self->fs, "memmap_bytes") / 1024);
 	EXPECT_GE(17 * 1024, used);
 	EXPECT_LE(512, counter(&self->fs, "ranges_ready"));
 	EXPECT_GE(9 * PIECE, counter(&self->fs, "ranges_ready"));
 	EXPECT_EQ(0, counter(&self->fs, "reclaimed"));
+
+	/* The same with pages that are there */
+	EXPECT_EQ(0, munmap(map, GiB));
+	close(self->fd);
+	drop_caches(3);
+	sleep_ms(1000);
+	self->fd = openat(self->fs.dirfd, "file", O_RDONLY | O_CLOEXEC);
+	map = map_file(self->fd, GiB, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, touch_ranges(map, GiB, &us));
+	TH_LOG("with pages that are there the longest took %ld us", us);
 
 	EXPECT_EQ(0, munmap(map, GiB));
 	close(self->fd);
@@ -181,13 +210,14 @@ TEST_F_TIMEOUT(piece, pinned, 600)
 {
 	char page[PAGE], *map;
 	int pipefd[2];
+	long us;
 
 	self->fd = file_of_holes(&self->fs, "file", 512 * MiB);
 	ASSERT_LE(0, self->fd);
 	ASSERT_EQ(0, file_write(self->fd, 500 * MiB, PAGE, SEED));
 	map = map_file(self->fd, 512 * MiB, PROT_READ, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, map);
-	EXPECT_EQ(0, touch_ranges(map, 500 * MiB));
+	EXPECT_EQ(0, touch_ranges(map, 500 * MiB, &us));
 	ASSERT_EQ(0, pin_page(map + 500 * MiB, pipefd));
 	EXPECT_EQ(0, munmap(map, 512 * MiB));
 	drop_caches(3);
