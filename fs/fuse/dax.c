@@ -140,8 +140,9 @@
  * - fuse_dax_window.lock: spinlock; ranges and lists of the window. Under it
  *   tasks are woken and work is queued.
  * - The mutex of dax_piece.c: which pieces have pages. Taken by workers, and at mount
- *   and unmount; around the locks of memory hotplug, under which memory reclaim is
- *   entered. Nobody who has a lock that is above waits for it.
+ *   and unmount, with s_umount held, and the mutex of virtio_fs.c at mount; around the
+ *   locks of memory hotplug, under which memory reclaim is entered. Nobody who has one
+ *   of the locks above waits for it.
  * - fuse_dax_notice.lock: spinlock; what the server has said of a file's data.
  *   Taken with inode->i_lock held, by who queues work for the file.
  *
