@@ -297,8 +297,8 @@ static void io_iomap_end(struct kunit *test)
 }
 
 /*
- * @bare: the window has no pages; @own: the vma is private; @direct: the server wants nothing cached; @cached: the
- * page cache is to serve the fault
+ * @own: the vma is private; @direct: the server wants nothing cached; @cached: the
+ * page cache is to serve the fault; @bare: the window has no pages
  */
 struct fault_case {
 	const char *name;
