@@ -63,7 +63,7 @@ static void wrong_values(void)
 	REFUSED(2, "--tag takes 1 to 36 bytes, not ''", "--tag", "");
 	REFUSED(2, "--cache takes auto, coherent, always, metadata or never, not 'yes'",
 		"--cache", "yes");
-	REFUSED(2, "--dax-window takes a size, as in 512M or 1G, not '1Z'",
+	REFUSED(2, "--dax-window takes a size, as in 512M or 1G, or auto, not '1Z'",
 		"--dax-window", "1Z");
 	REFUSED(2, "--dax-attr takes none, all or a size, as in 64K, not '?'",
 		"--dax-attr", "?");

@@ -124,6 +124,20 @@ static void short_options(void)
 	fe_end(&fe);
 }
 
+/* As large as one likes: a machine of today can address that, or it is said. */
+static void auto_window(void)
+{
+	bool begun;
+
+	fe_window_socket = true;
+	begun = fe_begin(&fe, OPTIONS("--log-level", "info", "--dax-window", "auto"));
+	fe_window_socket = false;
+	CHECK(begun);
+	CHECK(fe_said(&fe, "with a window of 65536 MiB") ||
+	      fe_said(&fe, "bits of address have room for"));
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* ---- the process ---- */
 
 #define CAP(name) (UINT64_C(1) << CAP_##name)
@@ -501,6 +515,7 @@ static const struct fs_test tests[] = {
 	TEST(socket_group_of_others),
 	TEST(print_capabilities),
 	TEST(short_options),
+	TEST(auto_window),
 	TEST(modcaps),
 	TEST(modcaps_without_users),
 	TEST(modcaps_beyond_what_there_is),
