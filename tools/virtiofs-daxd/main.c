@@ -35,6 +35,7 @@
 #include "guard/coherent.h"
 #include "guard/guard.h"
 #include "guard/watch.h"
+#include "guard/watch_group.h"
 #include "host/isolation.h"
 #include "host/log.h"
 #include "host/ready.h"
@@ -569,6 +570,8 @@ static int connect_front_end(struct daemon *daemon)
 		return EXIT_DONE;
 	if (failed("accept", min(daemon->conn, 0)))
 		return EXIT_FAILED;
+	if (daemon->opts.window)
+		watch_group_vmm(daemon->conn);
 	return connect_library(daemon) ? -1 : EXIT_DONE;
 }
 

@@ -20,9 +20,11 @@
 #define NAME_MASK (FAN_CREATE | FAN_DELETE | FAN_RENAME)
 #define SEEN_MASK (FILE_MASK | NAME_MASK | FAN_ONDIR)
 
-/* More than the kernel keeps for us, so that who changes files all the time does not
- * keep an answer back for ever. */
-#define DRAIN_MAX 65536
+/*
+ * So many changes are told one by one, of those that are found at once. To ask for all
+ * anew is less than to hear of more.
+ */
+#define TOLD_MAX 2048
 
 /**
  * struct pt_seen - a file that the guest knows, or is about to
@@ -45,6 +47,9 @@ struct pt_seen {
  * @events: it wants to know what happened; atomic
  * @lock: protects what follows. That of message/notify.c is taken within it
  * @heads: by handle
+ * @twins: of how many there was another of the same handle: a file that the guest
+ *	knows by two mounts. Read without the lock, too
+ * @told: changes found at once, by who reads them
  */
 static struct {
 	bool usable;
@@ -52,6 +57,8 @@ static struct {
 	bool events;
 	pthread_mutex_t lock;
 	struct pt_seen **heads;
+	unsigned int twins;
+	unsigned int told;
 } coherent = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct pt_seen **chain(const struct file_handle *handle)
@@ -71,15 +78,16 @@ static struct pt_seen *named(struct pt_seen *seen,
 /* ---- files that the guest knows ---- */
 
 /*
- * File systems of this host, whose changes are all made here. What is changed by
- * another host, or by nobody, makes no event.
+ * File systems of this host, whose changes are all made here, and whose names are what
+ * they are called: ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, bcachefs, ZFS, NILFS, ramfs.
+ * What is changed by another host, or by nobody, makes no event; and where case does not
+ * matter, one name has many that are absent.
  */
 static bool is_local(int fd)
 {
 	static const uint32_t types[] = {
 		0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630,
-		0xf2f52010, 0xca451a4e, 0x2fc12fc1, 0x4d44, 0x2011bab0,
-		0x7366746e, 0x3153464a, 0x3434, 0x858458f6,
+		0xf2f52010, 0xca451a4e, 0x2fc12fc1, 0x3434, 0x858458f6,
 	};
 	struct statfs st;
 
@@ -122,6 +130,8 @@ static struct pt_seen *seen_new(const struct file_handle *handle, int mount)
 		return NULL;
 	*seen = (struct pt_seen){ .refs = 1, .mount = mount };
 	memcpy(&seen->handle, handle, sizeof(*handle) + handle->handle_bytes);
+	if (named(*chain(handle), handle))
+		__atomic_add_fetch(&coherent.twins, 1, __ATOMIC_RELAXED);
 	seen->next = *chain(handle);
 	*chain(handle) = seen;
 	return seen;
@@ -183,7 +193,9 @@ static void seen_remove(struct pt_seen *seen, int proc_fd, int path)
 	while (*link != seen)
 		link = &(*link)->next;
 	*link = seen->next;
-	if (path >= 0 && !named(*chain(&seen->handle), &seen->handle))
+	if (named(*chain(&seen->handle), &seen->handle))
+		__atomic_sub_fetch(&coherent.twins, 1, __ATOMIC_RELAXED);
+	else if (path >= 0)
 		mark(proc_fd, path, FAN_MARK_REMOVE);
 	pthread_mutex_unlock(&coherent.lock);
 	free(seen);
@@ -312,29 +324,59 @@ static void tell_events(const struct watch_event *event)
 		tell_one(event, order[i]);
 }
 
+/* Of what the guest knows by two mounts it does not know that it is one. */
+static bool has_twin(const struct file_handle *handle)
+{
+	const struct pt_seen *seen = handle ? named(*chain(handle), handle) :
+					      NULL;
+
+	return seen && named(seen->next, handle);
+}
+
+static bool is_news(const struct watch_event *event)
+{
+	bool news;
+
+	if (!event->own || !__atomic_load_n(&coherent.twins, __ATOMIC_RELAXED))
+		return !event->own;
+	pthread_mutex_lock(&coherent.lock);
+	news = has_twin(event->file);
+	if (event->mask & NAME_MASK || !event->file)
+		news |= has_twin(event->from.dir) || has_twin(event->to.dir);
+	pthread_mutex_unlock(&coherent.lock);
+	return news;
+}
+
 static void take_event(const struct watch_event *event)
 {
+	bool news = is_news(event);
+
 	if (event->mask & FAN_Q_OVERFLOW)
-		notify_all_changed();
-	if (event->own)
+		coherent.told = TOLD_MAX + 1;
+	else if (news)
+		coherent.told++;
+	if (!news || coherent.told > TOLD_MAX)
 		return;
 	pthread_mutex_lock(&coherent.lock);
 	if (event->mask & NAME_MASK)
 		names_changed(event);
 	file_changed(event, event->file ?: event->from.dir);
-	if (wants_events())
+	if (wants_events() && !event->own)
 		tell_events(event);
 	pthread_mutex_unlock(&coherent.lock);
 }
 
+static void took_all(void)
+{
+	if (coherent.told > TOLD_MAX)
+		notify_all_changed();
+	coherent.told = 0;
+}
+
 void coherent_drain(void)
 {
-	unsigned int count = 0, n;
-
-	if (!coherent_active())
-		return;
-	while (count < DRAIN_MAX && (n = watch_group_read(take_event)))
-		count += n;
+	if (coherent_active())
+		watch_group_read(take_event, took_all);
 }
 
 /* ---- sessions ---- */

@@ -198,7 +198,7 @@ static bool take_events(void)
 		return true;
 	}
 	all_own = true;
-	return watch_group_read(take_event) && all_own;
+	return watch_group_read(take_event, NULL) && all_own;
 }
 
 static void *watch_thread(void *arg)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "host/util.h"
@@ -11,8 +12,12 @@
 /* AT_HANDLE_FID, which older headers do not know: a handle to compare only */
 #define HANDLE_FID 0x200
 
+/* More than the kernel keeps for us. */
+#define READ_MAX 65536
+
 static int group = -1;
 static bool of_names;
+static pid_t vmm = -1;
 /* Of who reads events, and does what follows from them */
 static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
 
@@ -40,6 +45,16 @@ bool watch_group_names(void)
 void watch_group_close(void)
 {
 	close_fd(&group);
+}
+
+void watch_group_vmm(int conn)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (!getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &cred, &len) &&
+	    cred.pid > 0)
+		vmm = cred.pid;
 }
 
 int watch_group_fd(void)
@@ -112,7 +127,8 @@ static void note_event(struct watch_event *event,
 
 	*event = (struct watch_event){
 		.mask = meta->mask,
-		.own = meta->pid == getpid(),
+		.own = meta->pid == getpid() ||
+		       (meta->pid == vmm && meta->mask == FAN_CLOSE_WRITE),
 	};
 	pos += meta->metadata_len;
 	while (pos + sizeof(struct fanotify_event_info_header) <= end) {
@@ -125,17 +141,16 @@ static void note_event(struct watch_event *event,
 	}
 }
 
-unsigned int watch_group_read(void (*take)(const struct watch_event *event))
+/* What one buffer holds; returns how many. */
+static unsigned int read_some(void (*take)(const struct watch_event *event))
 {
 	static _Alignas(struct file_handle) char buf[32768];
 	struct fanotify_event_metadata meta;
 	struct watch_event event;
 	const char *pos = buf;
 	unsigned int count = 0;
-	ssize_t left;
+	ssize_t left = read(group, buf, sizeof(buf));
 
-	pthread_mutex_lock(&reading);
-	left = read(group, buf, sizeof(buf));
 	while (left >= (ssize_t)sizeof(meta)) {
 		/* They follow each other without being aligned. */
 		memcpy(&meta, pos, sizeof(meta));
@@ -147,6 +162,19 @@ unsigned int watch_group_read(void (*take)(const struct watch_event *event))
 		pos += meta.event_len;
 		left -= meta.event_len;
 	}
+	return count;
+}
+
+unsigned int watch_group_read(void (*take)(const struct watch_event *event),
+			      void (*end)(void))
+{
+	unsigned int count = 0, n;
+
+	pthread_mutex_lock(&reading);
+	while (count < READ_MAX && (n = read_some(take)))
+		count += n;
+	if (count && end)
+		end();
 	pthread_mutex_unlock(&reading);
 	return count;
 }

@@ -73,6 +73,14 @@ bool watch_group_names(void);
 void watch_group_close(void);
 
 /**
+ * watch_group_vmm - what has a window
+ * @conn: the connection to it
+ *
+ * A file that it has mapped it closes once that is gone: that is our doing, too.
+ */
+void watch_group_vmm(int conn);
+
+/**
  * watch_group_fd - the group, readable when something has happened; or -1
  */
 int watch_group_fd(void);
@@ -100,13 +108,16 @@ bool watch_handle_same(const struct file_handle *a, const struct file_handle *b)
 uint32_t watch_handle_hash(const struct file_handle *handle);
 
 /**
- * watch_group_read - take what has happened, as much as one buffer holds
+ * watch_group_read - take all that has happened
  * @take: called for each, in order
+ * @end: called after the last one, or NULL
  *
- * Of several callers each finds done what another has read before.
+ * Of several callers each finds done what another has read before. Who changes files
+ * all the time does not keep one here for ever.
  *
- * Return: how many; 0 if there is nothing now.
+ * Return: how many.
  */
-unsigned int watch_group_read(void (*take)(const struct watch_event *event));
+unsigned int watch_group_read(void (*take)(const struct watch_event *event),
+			      void (*end)(void));
 
 #endif

@@ -232,6 +232,9 @@ static int create_existing(struct pt *pt, struct node *dir, const char *name,
 	node_put(pt, node);
 	if (fd < 0)
 		node_forget(pt, e->ino, 1);
+	/* It was larger before. */
+	if (flags & O_TRUNC)
+		e->attr_timeout = 0;
 	return fd;
 }
 

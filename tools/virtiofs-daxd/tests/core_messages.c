@@ -67,6 +67,7 @@ static void wrong_values(void)
 		"--dax-window", "1Z");
 	REFUSED(2, "--dax-attr takes none, all or a size, as in 64K, not '?'",
 		"--dax-attr", "?");
+	REFUSED(2, "--cache=coherent needs --notifications", "--cache=coherent");
 	REFUSED(2, "--guard takes none or truncate, not 'all'", "--guard", "all");
 	REFUSED(2, "--guard needs --dax-window and --notifications",
 		"--guard=truncate", "--dax-window", "64M");

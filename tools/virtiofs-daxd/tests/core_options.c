@@ -478,7 +478,24 @@ static void compat_comes_last(void)
 	CHECK(says("debug: ") && fe_end(&fe) == 0);
 }
 
+/* Which take a capability, by which files without writers are known. */
+static void coherent_keeps_leases(void)
+{
+	const uint64_t lease = UINT64_C(1) << CAP_LEASE;
+
+	CHECK(fe_begin(&fe, OPTIONS("--cache", "coherent", "--notifications")));
+	CHECK(fe_said(&fe, "with no window (--dax-window), --cache=coherent"));
+	CHECK(status_of("CapEff", 16) & lease);
+	CHECK(fe_end(&fe) == 0);
+	CHECK(fe_begin(&fe, OPTIONS("--cache", "coherent", "--notifications",
+				    "--modcaps=-lease")));
+	CHECK(!(status_of("CapEff", 16) & lease) && fe_end(&fe) == 0);
+	CHECK(fe_begin(&fe, OPTIONS("--notifications")));
+	CHECK(!(status_of("CapEff", 16) & lease) && fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
+	TEST(coherent_keeps_leases),
 	TEST(inherited_socket),
 	TEST(socket_group),
 	TEST(socket_group_of_others),
