@@ -14,7 +14,8 @@
  * whether the answer that is corrected was used already, or is on its way, or makes
  * an inode that was not there when the correction came.
  *
- * Things that share a slot are asked for once more than need be. When all slots are
+ * Things that share a slot are asked for once more than need be, and pages of a file
+ * whose slot is also that of one that changes all the time are not kept. When all slots are
  * written, by as many changes at once, everything is asked for once.
  */
 #include "coherent.h"
@@ -22,8 +23,9 @@
 #include "fuse_i.h"
 
 #include <linux/hash.h>
-#include <linux/mm.h>
+#include <linux/slab.h>
 #include <linux/stringhash.h>
+#include <linux/xattr.h>
 
 #define FUSE_COHERENT_BITS	14
 
@@ -297,7 +299,6 @@ int fuse_coherent_xattr_absent(struct inode *inode, const char *name)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
 	struct fuse_conn *fc = get_fuse_conn(inode);
-
 	u8 bit;
 
 	if (!fc->notify_ordered || !READ_ONCE(fi->xattr_absent))
