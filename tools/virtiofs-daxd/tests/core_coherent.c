@@ -636,6 +636,7 @@ static void it_ends_while_a_listing_waits(void)
 	struct fuse_read_in in = { .size = 100 };
 	struct fuse_open_in open_in = { 0 };
 	struct fuse_open_out opened;
+	unsigned int left = 3;
 	const struct fuse_init_in init = {
 		.major = FUSE_KERNEL_VERSION,
 		.minor = FUSE_KERNEL_MINOR_VERSION,
@@ -649,15 +650,20 @@ static void it_ends_while_a_listing_waits(void)
 				    NULL) == 0);
 	in.fh = opened.fh;
 	CHECK(change_more_than_buffers());
-	slot_ask(&fe, 1, 2, 1, FUSE_READDIR, FUSE_ROOT_ID, &in, sizeof(in));
+	slot_ask(&fe, 1, 2, 1, FUSE_READDIR, FUSE_ROOT_ID, &in,
+		 sizeof(in));
 	slot_ask(&fe, 2, 2, 1, FUSE_STATFS, FUSE_ROOT_ID, "", 0);
 	usleep(100000);
 	CHECK(!fe_pending(&fe, 2) && put("new", "x", O_CREAT));
 	usleep(100000);
 	CHECK(!fe_pending(&fe, 2));
 	slot_ask(&fe, 3, 2, 1, FUSE_INIT, 0, &init, sizeof(init));
-	CHECK(slot_wait(&fe, 3, 5000) == 0);
-	CHECK(slots_count(&fe, 1, 4, 0) == 3 && fe_end(&fe) == 0);
+	for (unsigned int i = 0; i < 500 && left; i++) {
+		usleep(10000);
+		for (; fe_pending(&fe, 2); left--)
+			fe_complete(&fe, 2);
+	}
+	CHECK(!left && fe_end(&fe) == 0);
 }
 
 #define STORM 50000
