@@ -187,6 +187,7 @@ TEST_F_TIMEOUT(piece, grows_and_shrinks, 600)
 TEST_F_TIMEOUT(piece, contents, 600)
 {
 	size_t size = scaled(400 * MiB) / RANGE * RANGE;
+	char *store;
 	int i;
 
 	self->fd = file_make(&self->fs, "file", size, SEED);
@@ -204,6 +205,11 @@ TEST_F_TIMEOUT(piece, contents, 600)
 		self->fd = openat(self->fs.dirfd, "file", O_RDWR | O_CLOEXEC);
 		ASSERT_LE(0, self->fd);
 	}
+	store = map_file(self->fd, RANGE, RW, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, store);
+	EXPECT_EQ(0, touch_write(store, 1));
+	EXPECT_EQ(1, touch_read(store));
+	EXPECT_EQ(0, munmap(store, RANGE));
 }
 
 /*
