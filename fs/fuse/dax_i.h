@@ -861,6 +861,7 @@ int fuse_dax_piece_map(struct fuse_dax_piece *piece, int node);
 void fuse_dax_piece_unmap(struct fuse_dax_piece *piece);
 bool fuse_dax_piece_fits(int node);
 bool fuse_dax_piece_pinned(struct fuse_dax_piece *piece);
+extern unsigned int fuse_dax_memmap_percent;
 void fuse_dax_piece_grow(struct fuse_dax_window *win);
 void fuse_dax_piece_shrink(struct fuse_dax_window *win);
 int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,

@@ -94,10 +94,15 @@ static void piece_make(struct kunit *test, unsigned int nr_ranges,
 	INIT_WORK(&pt->win->grow_work, piece_work);
 }
 
+/* What the parameter was */
+static unsigned int percent;
+
 static int piece_init(struct kunit *test)
 {
 	test->priv = kunit_kzalloc(test, sizeof(struct piece_test), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, test->priv);
+	percent = fuse_dax_memmap_percent;
+	fuse_dax_memmap_percent = 6;
 	kunit_activate_static_stub(test, fuse_dax_piece_map, piece_map);
 	kunit_activate_static_stub(test, fuse_dax_piece_unmap, piece_unmap);
 	kunit_activate_static_stub(test, fuse_dax_piece_pinned, piece_pinned);
@@ -109,6 +114,8 @@ static void piece_exit(struct kunit *test)
 {
 	struct piece_test *pt = test->priv;
 
+	if (pt)
+		fuse_dax_memmap_percent = percent;
 	if (!pt || !pt->win)
 		return;
 	fuse_dax_window_stop(pt->win);
@@ -353,7 +360,7 @@ static void piece_late_first(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pt->win->nr_free, PIECE_FIRST);
 }
 
-/* Pages take no more of the memory than they may: 6 % by default */
+/* Pages take no more of the memory than they may */
 static void piece_limit(struct kunit *test)
 {
 	unsigned long bytes = (u64)totalram_pages() * PAGE_SIZE * 6 / 100;
@@ -361,13 +368,13 @@ static void piece_limit(struct kunit *test)
 	unsigned int taken = 0, nr = (max + 4) * FUSE_DAX_PIECE_RANGES;
 	struct piece_test *pt = test->priv;
 	struct fuse_dax_run run;
+	u64 share;
 
 	if (max < 2)
 		kunit_skip(test, "too little memory");
 	piece_make(test, nr, BIT(40 - PAGE_SHIFT));
-	KUNIT_EXPECT_EQ(test, pt->win->max_run, min_t(u64, nr,
-			bytes / (fuse_dax_range_to_page(1) *
-				 sizeof(struct page))) / 2);
+	share = bytes / (fuse_dax_range_to_page(1) * sizeof(struct page));
+	KUNIT_EXPECT_EQ(test, pt->win->max_run, min_t(u64, nr, share) / 2);
 	/* What may not come is not room */
 	KUNIT_EXPECT_EQ(test, fuse_dax_window_room(pt->win),
 			max * FUSE_DAX_PIECE_RANGES);

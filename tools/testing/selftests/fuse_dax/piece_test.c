@@ -155,7 +155,8 @@ TEST_F_TIMEOUT(piece, grows_and_shrinks, 600)
 	TH_LOG("1 GiB mapped takes %ld KiB, memmap is %ld KiB", used,
 	       counter(&self->fs, "memmap_bytes") / 1024);
 	EXPECT_GE(17 * 1024, used);
-	EXPECT_LE(8 * 1024, used);
+	/* Other memory may have become free meanwhile */
+	EXPECT_LE(16 * MiB, counter(&self->fs, "memmap_bytes"));
 	EXPECT_LE(512, counter(&self->fs, "ranges_ready"));
 	EXPECT_GE(9 * PIECE, counter(&self->fs, "ranges_ready"));
 	EXPECT_EQ(0, counter(&self->fs, "reclaimed"));
