@@ -6,7 +6,7 @@
 MIN_WINDOW=$((16 << 20))
 # A machine of 1 TiB of addresses, as TCG's, has no place for a larger one.
 MAX_WINDOW=$((256 << 30))
-# What the guest needs beside the window's struct pages.
+# What the guest needs beside the struct pages of a window that has all of them.
 MIN_MEM=$((128 << 20))
 # QEMU's processors have numbers of 8 bits here, of which one means all.
 MAX_SMP=255
@@ -32,7 +32,8 @@ in_words() {
 # machine_mem: bytes of memory that this machine has
 machine_mem() { echo $(($(awk '$1 == "MemTotal:" {print $2}' /proc/meminfo) * 1024)); }
 
-# window_limit MEM: the largest window for a guest with so much memory, or 0
+# window_limit MEM: the largest window with all struct pages for a guest with so much
+# memory, or 0
 window_limit() {
 	local w=0 next=$MIN_WINDOW
 	while [ $next -le $MAX_WINDOW ] && [ $((next / 64 + MIN_MEM)) -le "$1" ]; do
@@ -51,7 +52,7 @@ check_window() {
 		die "--window $window: 256G is the largest that has a place among the guest's addresses"
 }
 
-# check_mem BYTES WINDOW-BYTES
+# check_mem BYTES WINDOW-BYTES: of windows that get all struct pages at once
 check_mem() {
 	local need=$(($2 / 64 + MIN_MEM)) have
 	have=$(machine_mem)

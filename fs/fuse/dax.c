@@ -21,7 +21,8 @@
  * that shows a run of one file; it is made by one FUSE_SETUPMAPPING, the
  * *setup*, and removed by FUSE_REMOVEMAPPING, the *remove*. *Reclaim*
  * takes a mapping from an inode for reuse. *Break* is dax_break_layout().
- * *Fallback* is to serve a read or write with FUSE_READ or FUSE_WRITE.
+ * *Fallback* is to serve a read or write with FUSE_READ or FUSE_WRITE. A *piece* is
+ * 64 ranges, aligned in memory, that get their struct pages together.
  *
  * Mappings
  * --------
@@ -51,6 +52,12 @@
  * spared is also taken out of page tables, because the next use through them is
  * seen only if it faults. The mapping that gets the range is *fleeting*: the next
  * to be taken, so that what is used once does not drive out the rest.
+ *
+ * Not all of the window has pages. Who takes one of the last free ranges that have some
+ * wakes a worker, which gives a piece its pages, see dax_grow.c and dax_piece.c; ranges
+ * without are taken in &fuse_dax_window.used, so that nothing else has to know of them.
+ * Nobody gives a range up while more may get pages, but for who has waited a moment for
+ * that. A piece that has shown nothing for a while loses them.
  *
  * What is not mapped may be a *cached page*: in the page cache, as without DAX,
  * until memory is short or its range is mapped, see dax_cache.c. That are all pages
@@ -101,8 +108,10 @@
  *   dax_req.c       the two requests
  *   dax_sysfs.c     the counters
  *   dax_dump.c      what the window is used for, in debugfs
+ *   dax_piece.c     the pages of the window, by pieces
  *   dax_lru.c       whose turn it is to give a mapping up
  *   dax_window.c    the ranges: who has, gives back and waits for one
+ *   dax_grow.c      which ranges have pages
  *   dax_limit.c     how many mappings the server can hold
  *   dax_times.c     mtime and ctime of stores
  *
@@ -130,6 +139,10 @@
  *   may lead to: there is none with it held.
  * - fuse_dax_window.lock: spinlock; ranges and lists of the window. Under it
  *   tasks are woken and work is queued.
+ * - The mutex of dax_piece.c: which pieces have pages. Taken by workers, and at mount
+ *   and unmount, with s_umount held, and the mutex of virtio_fs.c at mount; around the
+ *   locks of memory hotplug, under which memory reclaim is entered. Nobody who has one
+ *   of the locks above waits for it.
  * - fuse_dax_notice.lock: spinlock; what the server has said of a file's data.
  *   Taken with inode->i_lock held, by who queues work for the file.
  *

@@ -65,13 +65,17 @@ void fuse_dax_dontcache(struct inode *inode, unsigned int flags);
 
 int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 		       struct dax_device *dev, struct kobject *parent);
+int fuse_dax_conn_by_pieces(struct fuse_conn *fc, int node);
+bool fuse_dax_conn_needs_pages(void);
 bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc, unsigned int alignment);
 void fuse_dax_conn_answered(struct fuse_conn *fc, u64 flags);
 void fuse_dax_conn_stop(struct fuse_conn *fc);
 void fuse_dax_conn_drained(struct fuse_conn *fc);
 void fuse_dax_conn_cut(struct fuse_conn *fc);
 void fuse_dax_conn_unplug(struct fuse_conn *fc);
+void fuse_dax_conn_emptied(struct fuse_conn *fc);
 bool fuse_dax_conn_fit(u64 start, u64 *len);
+bool fuse_dax_conn_reaches(u64 start, u64 len);
 void fuse_dax_conn_free(struct fuse_conn *fc);
 const char *fuse_dax_conn_option(const struct fuse_conn *fc);
 bool fuse_dax_conn_has_mode(const struct fuse_conn *fc,
@@ -182,6 +186,16 @@ static inline int fuse_dax_conn_init(struct fuse_conn *fc,
 	return 0;
 }
 
+static inline int fuse_dax_conn_by_pieces(struct fuse_conn *fc, int node)
+{
+	return 0;
+}
+
+static inline bool fuse_dax_conn_needs_pages(void)
+{
+	return true;
+}
+
 static inline bool fuse_dax_conn_alignment_ok(struct fuse_conn *fc,
 					      unsigned int alignment)
 {
@@ -208,7 +222,16 @@ static inline void fuse_dax_conn_unplug(struct fuse_conn *fc)
 {
 }
 
+static inline void fuse_dax_conn_emptied(struct fuse_conn *fc)
+{
+}
+
 static inline bool fuse_dax_conn_fit(u64 start, u64 *len)
+{
+	return false;
+}
+
+static inline bool fuse_dax_conn_reaches(u64 start, u64 len)
 {
 	return false;
 }

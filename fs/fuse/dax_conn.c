@@ -5,7 +5,7 @@
 #include "dax_i.h"
 
 #include <linux/dax.h>
-#include <linux/memremap.h>
+#include <linux/memory_hotplug.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
@@ -203,6 +203,42 @@ int fuse_dax_conn_init(struct fuse_conn *fc, enum fuse_dax_mode mode,
 }
 
 /**
+ * fuse_dax_conn_needs_pages - whether a window has to have pages to be used
+ *
+ * Return: true if it is to be given all of them when its device is found; else see
+ * fuse_dax_conn_by_pieces().
+ */
+bool fuse_dax_conn_needs_pages(void)
+{
+	return !fuse_dax_piece_able();
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_needs_pages);
+
+/**
+ * fuse_dax_conn_by_pieces - let the window get its pages as it needs them
+ * @fc: the connection, which nobody uses yet
+ * @node: of the device, which has given it none
+ *
+ * Return: 0 or -errno.
+ */
+int fuse_dax_conn_by_pieces(struct fuse_conn *fc, int node)
+{
+	unsigned long pfn;
+	void *kaddr;
+	long nr;
+	int id;
+
+	if (!fc->dax)
+		return 0;
+	id = dax_read_lock();
+	nr = dax_direct_access(fc->dax->dev, 0, 1, DAX_ACCESS, &kaddr, &pfn);
+	dax_read_unlock(id);
+	if (nr <= 0)
+		return -ENXIO;
+	return fuse_dax_piece_init(fc->dax, pfn, node);
+}
+
+/**
  * fuse_dax_conn_alignment_ok - whether the driver can do what the server needs
  * @fc: the connection
  * @alignment: map_alignment of the server, log2 of bytes
@@ -232,6 +268,7 @@ void fuse_dax_conn_stop(struct fuse_conn *fc)
 	cancel_work_sync(&fc->dax->disable_work);
 	cancel_delayed_work_sync(&fc->dax->retry_work);
 	cancel_work_sync(&fc->dax->remove_work);
+	fuse_dax_piece_stop(fc->dax);
 	fuse_dax_sysfs_del(fc->dax);
 	fuse_dax_dump_del(fc->dax);
 }
@@ -274,6 +311,21 @@ bool fuse_dax_conn_fit(u64 start, u64 *len)
 EXPORT_SYMBOL_GPL(fuse_dax_conn_fit);
 
 /**
+ * fuse_dax_conn_reaches - whether the kernel has addresses for a window
+ * @start: address of the memory, bytes
+ * @len: bytes, at least 1
+ *
+ * Return: false if it is beyond what the direct map may have.
+ */
+bool fuse_dax_conn_reaches(u64 start, u64 len)
+{
+	struct range range = mhp_get_pluggable_range(true);
+
+	return start >= range.start && start + len - 1 <= range.end;
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_reaches);
+
+/**
  * fuse_dax_conn_free - free the window of a connection
  * @fc: the connection, with no inode left
  */
@@ -282,6 +334,7 @@ void fuse_dax_conn_free(struct fuse_conn *fc)
 	if (!fc->dax)
 		return;
 	fuse_dax_conn_stop(fc);
+	fuse_dax_conn_emptied(fc);
 	destroy_workqueue(fc->dax->notices);
 	fuse_dax_window_free(fc->dax);
 	fc->dax = NULL;

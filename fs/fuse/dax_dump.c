@@ -63,27 +63,38 @@ static bool fuse_dax_dump_pinned(struct page *page)
 	return pinned;
 }
 
-/* Pages of a run that are pinned. While one is looked at it seems to be, too */
-static unsigned int fuse_dax_dump_pins(struct fuse_dax_window *win,
-				       const struct fuse_dax_run *run)
+/* Pages of a range that are pinned. While one is looked at it seems to be, too */
+static unsigned int fuse_dax_dump_range(struct fuse_dax_window *win,
+					unsigned int range)
 {
-	long nr = fuse_dax_range_to_page(run->nr), i;
+	unsigned long nr = fuse_dax_range_to_page(1), i;
 	unsigned int pins = 0;
 	unsigned long pfn;
 	void *kaddr;
 	int id;
 
-	if (!win->dev)
-		return 0;
 	id = dax_read_lock();
-	nr = min(nr, dax_direct_access(win->dev,
-				       fuse_dax_range_to_page(run->first), nr,
-				       DAX_ACCESS, &kaddr, &pfn));
+	nr = dax_direct_access(win->dev, fuse_dax_range_to_page(range), nr,
+			       DAX_ACCESS, &kaddr, &pfn);
 	dax_read_unlock(id);
-	for (i = 0; i < nr; i++) {
+
+	/* Nobody may have the range any more: its pages stay for so long */
+	guard(rcu)();
+	if ((long)nr <= 0 || !fuse_dax_window_has_pages(win, range))
+		return 0;
+	for (i = 0; i < nr; i++)
 		pins += fuse_dax_dump_pinned(pfn_to_page(pfn + i));
-		if (!(i % 512))
-			cond_resched();
+	return pins;
+}
+
+static unsigned int fuse_dax_dump_pins(struct fuse_dax_window *win,
+				       const struct fuse_dax_run *run)
+{
+	unsigned int pins = 0, i;
+
+	for (i = 0; win->dev && i < run->nr; i++) {
+		pins += fuse_dax_dump_range(win, run->first + i);
+		cond_resched();
 	}
 	return pins;
 }
@@ -92,14 +103,16 @@ static void fuse_dax_dump_window(struct seq_file *m,
 				 struct fuse_dax_window *win)
 {
 	spin_lock(&win->lock);
-	seq_printf(m, "ranges %u free %u dying %u bad %u runs %u max %u known %u live %u waiters %u",
-		   win->nr_ranges, win->nr_free, win->nr_dying, win->nr_bad,
+	seq_printf(m, "ranges %u ready %u free %u dying %u bad %u runs %u max %u known %u live %u waiters %u",
+		   win->nr_ranges, win->nr_ranges - win->nr_absent,
+		   win->nr_free, win->nr_dying, win->nr_bad,
 		   win->nr_runs, min(win->max_runs, win->nr_ranges),
 		   min(win->known_runs, win->nr_ranges), win->nr_live,
 		   win->nr_waiters);
 	spin_unlock(&win->lock);
-	seq_printf(m, "%s%s%s%s\n", win->replaces ? " replaces" : "",
+	seq_printf(m, "%s%s%s%s%s\n", win->replaces ? " replaces" : "",
 		   win->removes_parts ? " removes_parts" : "",
+		   READ_ONCE(win->growing) ? " growing" : "",
 		   READ_ONCE(win->stopped) ? " stopped" : "",
 		   READ_ONCE(win->disabled) ? " disabled" : "");
 }

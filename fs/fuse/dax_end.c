@@ -173,10 +173,15 @@ static bool fuse_dax_conn_pinned(struct fuse_dax_window *win,
 	id = dax_read_lock();
 	nr = dax_direct_access(win->dev, 0, nr, DAX_ACCESS, &kaddr, &pfn);
 	dax_read_unlock(id);
-	for (; *from < nr; ++*from) {
+	while (*from < nr) {
+		if (!fuse_dax_window_has_pages(win,
+					       fuse_dax_page_to_range(*from))) {
+			*from += fuse_dax_range_to_page(1);
+			continue;
+		}
 		if (page_ref_count(pfn_to_page(pfn + *from)))
 			return true;
-		if (!(*from % fuse_dax_range_to_page(1)))
+		if (!(++*from % fuse_dax_range_to_page(1)))
 			cond_resched();
 	}
 	return false;
@@ -224,6 +229,7 @@ void fuse_dax_conn_unplug(struct fuse_conn *fc)
 
 	if (!fc->dax)
 		return;
+	fuse_dax_piece_stop(fc->dax);
 	while (!fuse_dax_conn_each(fc, fuse_dax_inode_unplug) ||
 	       fuse_dax_conn_entries(fc->dax) ||
 	       fuse_dax_conn_pinned(fc->dax, &free)) {
@@ -238,3 +244,18 @@ void fuse_dax_conn_unplug(struct fuse_conn *fc)
 	fuse_dax_dump_del(fc->dax);
 }
 EXPORT_SYMBOL_GPL(fuse_dax_conn_unplug);
+
+/**
+ * fuse_dax_conn_emptied - the memory of the window is used by nobody any more
+ * @fc: the connection, after fuse_dax_conn_unplug(), or without inodes
+ *
+ * Context: Sleeps.
+ */
+void fuse_dax_conn_emptied(struct fuse_conn *fc)
+{
+	if (!fc->dax)
+		return;
+	fuse_dax_piece_stop(fc->dax);
+	fuse_dax_piece_drop(fc->dax);
+}
+EXPORT_SYMBOL_GPL(fuse_dax_conn_emptied);

@@ -101,6 +101,16 @@ static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
 	return VM_FAULT_RETRY;
 }
 
+/* No range has pages yet. The fault is repeated, and who adds some may come between */
+static vm_fault_t fuse_dax_fault_bare(struct vm_fault *vmf, bool may_unlock)
+{
+	if (!may_unlock || !(vmf->flags & FAULT_FLAG_ALLOW_RETRY) ||
+	    (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
+		return VM_FAULT_NOPAGE;
+	release_fault_lock(vmf);
+	return VM_FAULT_RETRY;
+}
+
 /*
  * Gets the mapping for a fault, with a reference in *@map, or NULL if the page
  * cache is to serve it: then 0, else what the fault is to return.
@@ -113,6 +123,7 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 			      bool may_unlock, struct fuse_dax_map **map)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
+	bool bare;
 	int err;
 
 	if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
@@ -139,11 +150,14 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 	/* What was refused before may have been to write */
 	if (vmf->flags & FAULT_FLAG_TRIED)
 		want |= FUSE_DAX_WANT_ONCE | FUSE_DAX_WANT_LEAST;
+	bare = fuse_dax_window_bare(fuse_dax_window_of(inode));
 	*map = fuse_dax_map_find(inode, vmf->pgoff, want);
 	if (!IS_ERR(*map))
 		return 0;
 	err = PTR_ERR(*map);
 	*map = NULL;
+	if (err == -EAGAIN && bare && !(want & FUSE_DAX_WANT_BRIEF))
+		return fuse_dax_fault_bare(vmf, may_unlock);
 	return fuse_dax_fault_unmapped(vmf, want, err);
 }
 
@@ -161,10 +175,10 @@ static vm_fault_t fuse_dax_fault_cached(struct vm_fault *vmf,
 
 /*
  * Inserts the entry. -EAGAIN of the iomap operations says that the mapping does
- * not serve: the fault is repeated.
+ * not serve: the fault is repeated, and the file has not been modified.
  */
 static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
-					unsigned int order)
+					unsigned int order, bool write)
 {
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
 	vm_fault_t ret;
@@ -175,11 +189,14 @@ static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
 		return VM_FAULT_NOPAGE;
 	filemap_invalidate_lock_shared(mapping);
 	/* What is put into page tables after this look is taken out again */
-	if (fuse_dax_notify_pending(mapping->host))
+	if (fuse_dax_notify_pending(mapping->host)) {
 		ret = VM_FAULT_NOPAGE;
-	else
+	} else {
 		ret = dax_iomap_fault(vmf, order, NULL, &err,
 				      &fuse_dax_iomap_ops);
+		if (write && !err && (ret & VM_FAULT_NOPAGE))
+			fuse_dax_touch(mapping->host);
+	}
 	filemap_invalidate_unlock_shared(mapping);
 	return err == -EAGAIN ? VM_FAULT_NOPAGE : ret;
 }
@@ -234,11 +251,9 @@ static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order,
 
 	if (write)
 		sb_start_pagefault(sb);
-	ret = fuse_dax_fault_insert(vmf, order);
-	if (write) {
-		fuse_dax_touch(file_inode(vma->vm_file));
+	ret = fuse_dax_fault_insert(vmf, order, write);
+	if (write)
 		sb_end_pagefault(sb);
-	}
 	fuse_dax_map_put(map);
 	return ret;
 }

@@ -11,6 +11,7 @@
 #include <linux/kobject.h>
 #include <linux/list.h>
 #include <linux/llist.h>
+#include <linux/memremap.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
@@ -29,6 +30,13 @@
 #define FUSE_DAX_RANGE_SHIFT	21
 #define FUSE_DAX_RANGE_SIZE	BIT(FUSE_DAX_RANGE_SHIFT)
 #define FUSE_DAX_RANGE_PAGE_SHIFT (FUSE_DAX_RANGE_SHIFT - PAGE_SHIFT)
+
+/*
+ * The ranges of a piece get their pages together: 128 MiB, aligned as memory is. On
+ * x86-64 that is a section of memory, and its pages take one huge page.
+ */
+#define FUSE_DAX_PIECE_RANGES	64U
+#define FUSE_DAX_PIECE_PAGES	fuse_dax_range_to_page(FUSE_DAX_PIECE_RANGES)
 
 /* Largest file that is cached whole when it is read, bytes */
 #define FUSE_DAX_SMALL_MAX	SZ_64K
@@ -291,6 +299,47 @@ struct fuse_dax_stats {
 };
 
 /**
+ * struct fuse_dax_piece - a piece of the window that has its pages
+ * @pgmap: these
+ * @looks: how often in turn it was found to show nothing
+ * @since: when it was for the first time of these, jiffies
+ */
+struct fuse_dax_piece {
+	struct dev_pagemap pgmap;
+	unsigned int looks;
+	unsigned long since;
+};
+
+/**
+ * struct fuse_dax_pieces - the pages of a window, by pieces
+ * @win: the window. Constant
+ * @pfn: its first page. Constant
+ * @node: where the pages are accounted for. Constant
+ * @skew: ranges by which the window begins behind the start of a piece. Constant
+ * @nr: number of pieces, the first and the last may be in part. Constant
+ * @nr_pages: pages of the window that are there; READ_ONCE() elsewhere
+ * @urgent: memory is short: what shows nothing is to go sooner. Racy hint
+ * @shrinker: sets that; NULL once the window was stopped
+ * @shrink_work: looks for pieces to be given up
+ * @piece: NULL for one without pages. Who looks for pages holds the RCU read lock,
+ *	or a range of the piece, or comes after fuse_dax_piece_stop()
+ *
+ * A mutex of dax_piece.c protects what is not constant.
+ */
+struct fuse_dax_pieces {
+	struct fuse_dax_window *win;
+	unsigned long pfn;
+	int node;
+	unsigned int skew;
+	unsigned int nr;
+	unsigned long nr_pages;
+	bool urgent;
+	struct shrinker *shrinker;
+	struct delayed_work shrink_work;
+	struct fuse_dax_piece __rcu *piece[] __counted_by(nr);
+};
+
+/**
  * struct fuse_dax_window - the DAX window of a connection
  * @dev: translates window offsets to memory. Constant
  * @fc: the connection; NULL in unit tests. Constant
@@ -298,6 +347,7 @@ struct fuse_dax_stats {
  * @max_run: ranges of the longest mapping: a file's fair share. Constant
  * @replaces: see fuse_dax_conn_replaces(). Constant once the connection is used
  * @removes_parts: see fuse_dax_conn_removes_parts(). Likewise
+ * @pieces: its pages; NULL if it always has all. Constant once it is used
  * @stopped: the connection goes down: memory is not used any more.
  *	Set under @lock. READ_ONCE() elsewhere
  * @disabled: the server does not do setups; set once. READ_ONCE()
@@ -307,10 +357,18 @@ struct fuse_dax_stats {
  *	somebody has done so in vain. READ_ONCE()
  * @stats: see &enum fuse_dax_stat. Constant
  * @lock: protects the fields below, up to @wait. Leaf
- * @used: bit set: range is part of a mapping, dying or bad
+ * @used: bit set: range is part of a mapping, dying or bad, or has no pages
  * @starts: bit set: a mapping on @lru, @dying or @bad begins there
  * @maps: that mapping
  * @nr_free: clear bits in @used
+ * @nr_absent: ranges that have no pages; READ_ONCE() elsewhere
+ * @nr_hoped: how many of these may get some, for all that is known: 0 when the last
+ *	try was in vain. READ_ONCE() elsewhere
+ * @nr_wanted: ranges that were wanted and not there since pages came last
+ * @growing: @grow_work is queued or runs; READ_ONCE() elsewhere
+ * @grow_until: how long who needs a range waits for pages, before it takes one from
+ *	others, jiffies. READ_ONCE() elsewhere
+ * @grow_at: when pages may be asked for again, jiffies. READ_ONCE() elsewhere
  * @nr_dying: ranges in @dying, or whose remove is under way
  * @nr_bad: ranges whose remove failed
  * @nr_runs: runs taken: in setup, live, dying or bad. The server holds
@@ -328,6 +386,7 @@ struct fuse_dax_stats {
  * @dying: detached mappings to be removed by @remove_work
  * @bad: detached mappings whose remove failed
  * @wait: woken when ranges become free or a mapping idle
+ * @grow_work: gives ranges pages; nothing without @pieces
  * @remove_work: sends the removes
  * @retry_work: queues @remove_work while there are ranges in @bad
  * @puts: &struct fuse_dax_inode whose inode may have no other reference
@@ -346,6 +405,7 @@ struct fuse_dax_window {
 	unsigned int max_run;
 	bool replaces;
 	bool removes_parts;
+	struct fuse_dax_pieces *pieces;
 
 	/* Read by each who uses memory, and hardly ever written */
 	bool stopped;
@@ -360,6 +420,12 @@ struct fuse_dax_window {
 	unsigned long *starts;
 	struct fuse_dax_map **maps;
 	unsigned int nr_free;
+	unsigned int nr_absent;
+	unsigned int nr_hoped;
+	unsigned int nr_wanted;
+	bool growing;
+	unsigned long grow_until;
+	unsigned long grow_at;
 	unsigned int nr_dying;
 	unsigned int nr_bad;
 	unsigned int nr_runs;
@@ -375,6 +441,7 @@ struct fuse_dax_window {
 	struct list_head bad;
 
 	wait_queue_head_t wait;
+	struct work_struct grow_work;
 	struct work_struct remove_work;
 	struct delayed_work retry_work;
 	struct llist_head puts;
@@ -431,6 +498,62 @@ fuse_dax_conn_removes_parts(const struct fuse_dax_window *win)
 static inline bool fuse_dax_window_splits(const struct fuse_dax_window *win)
 {
 	return fuse_dax_conn_replaces(win) && fuse_dax_conn_removes_parts(win);
+}
+
+/**
+ * fuse_dax_window_has_pages - whether there are struct pages of a range
+ * @win: the window
+ * @range: of the window
+ *
+ * Return: true if there are, as long as the caller keeps them: see
+ * &fuse_dax_pieces.piece.
+ */
+static inline bool fuse_dax_window_has_pages(const struct fuse_dax_window *win,
+					     unsigned int range)
+{
+	const struct fuse_dax_pieces *pieces = win->pieces;
+
+	return !pieces ||
+	       rcu_access_pointer(pieces->piece[(range + pieces->skew) /
+						FUSE_DAX_PIECE_RANGES]);
+}
+
+/**
+ * fuse_dax_window_can_grow - whether ranges may get pages, so that others keep theirs
+ * @win: the window
+ *
+ * Return: false if all have, or there may be no more, or there was no memory for
+ * more. A hint.
+ */
+static inline bool fuse_dax_window_can_grow(const struct fuse_dax_window *win)
+{
+	return READ_ONCE(win->nr_hoped) &&
+	       !time_before(jiffies, READ_ONCE(win->grow_at));
+}
+
+/**
+ * fuse_dax_window_bare - whether none of the window has pages
+ * @win: the window
+ *
+ * Return: true if there is nothing that anybody could give up, so that pages are all
+ * there is to wait for. A hint.
+ */
+static inline bool fuse_dax_window_bare(const struct fuse_dax_window *win)
+{
+	return READ_ONCE(win->nr_absent) == win->nr_ranges;
+}
+
+/**
+ * fuse_dax_window_room - how many ranges nobody would have to give up
+ * @win: the window
+ *
+ * Return: free ranges, those included that may still get pages. A hint.
+ */
+static inline unsigned int
+fuse_dax_window_room(const struct fuse_dax_window *win)
+{
+	return READ_ONCE(win->nr_free) +
+	       (fuse_dax_window_can_grow(win) ? READ_ONCE(win->nr_hoped) : 0);
 }
 
 static inline void fuse_dax_count(struct fuse_dax_window *win,
@@ -514,6 +637,30 @@ void fuse_dax_window_list(struct fuse_dax_map *map);
 void fuse_dax_window_unlist(struct fuse_dax_map *map);
 int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 			 int (*try)(void *data), void *data);
+
+/* dax_grow.c */
+void fuse_dax_window_ahead(struct fuse_dax_window *win, unsigned int want,
+			   unsigned int nr);
+bool fuse_dax_window_grows(const struct fuse_dax_window *win, unsigned int want);
+bool fuse_dax_window_lacks(struct fuse_dax_window *win);
+void fuse_dax_window_stuck(struct fuse_dax_window *win, unsigned long wait);
+void fuse_dax_window_show(struct fuse_dax_window *win,
+			  const struct fuse_dax_run *run);
+void fuse_dax_window_hope(struct fuse_dax_window *win, unsigned int nr);
+void fuse_dax_window_strip(struct fuse_dax_window *win);
+unsigned int fuse_dax_window_spare(const struct fuse_dax_window *win);
+bool fuse_dax_window_idle(struct fuse_dax_window *win,
+			  const struct fuse_dax_run *run);
+bool fuse_dax_window_hide(struct fuse_dax_window *win,
+			  const struct fuse_dax_run *run);
+
+/* dax_piece.c */
+bool fuse_dax_piece_able(void);
+int fuse_dax_piece_init(struct fuse_dax_window *win, unsigned long pfn,
+			int node);
+void fuse_dax_piece_stop(struct fuse_dax_window *win);
+void fuse_dax_piece_drop(struct fuse_dax_window *win);
+unsigned long fuse_dax_piece_bytes(const struct fuse_dax_window *win);
 
 /* dax_sysfs.c */
 int fuse_dax_sysfs_add(struct fuse_dax_window *win, struct kobject *parent);
@@ -710,6 +857,13 @@ extern const struct vm_operations_struct fuse_dax_vm_ops;
 
 /* For the tests */
 #if IS_ENABLED(CONFIG_KUNIT)
+int fuse_dax_piece_map(struct fuse_dax_piece *piece, int node);
+void fuse_dax_piece_unmap(struct fuse_dax_piece *piece);
+bool fuse_dax_piece_fits(int node);
+bool fuse_dax_piece_pinned(struct fuse_dax_piece *piece);
+extern unsigned int fuse_dax_memmap_percent;
+void fuse_dax_piece_grow(struct fuse_dax_window *win);
+void fuse_dax_piece_shrink(struct fuse_dax_window *win);
 int fuse_dax_map_settle(struct fuse_dax_map *map, pgoff_t index,
 			unsigned int want);
 int fuse_dax_detach_zap(struct fuse_dax_map *map, unsigned int first,

@@ -178,10 +178,8 @@ static bool fuse_dax_past_eof(struct kiocb *iocb, struct iov_iter *iter)
 /* Whether i_size may differ from the server's by what the caches know */
 static bool fuse_dax_size_stale(struct inode *inode)
 {
-	struct fuse_inode *fi = get_fuse_inode(inode);
-
-	return (READ_ONCE(fi->inval_mask) & STATX_SIZE) ||
-	       time_before64(fi->i_time, get_jiffies_64());
+	return (READ_ONCE(get_fuse_inode(inode)->inval_mask) & STATX_SIZE) ||
+	       fuse_attr_expired(inode);
 }
 
 /* Whether a write would go to memory now */

@@ -198,7 +198,7 @@ static unsigned int fuse_dax_plan_run(struct fuse_dax_window *win,
 				      const struct fuse_dax_plan *plan)
 {
 	unsigned int first = clamp(win->nr_ranges / 16, 1U, FUSE_DAX_FIRST_RUN);
-	unsigned int free = READ_ONCE(win->nr_free), run = first;
+	unsigned int free = fuse_dax_window_room(win), run = first;
 
 	lockdep_assert_held(&di->sem);
 	if (want & FUSE_DAX_WANT_RANDOM)
@@ -242,7 +242,7 @@ int fuse_dax_plan_make(struct fuse_dax_window *win, struct fuse_dax_inode *di,
 	/* A pass over the file starts at 0, with runs as long as the last one's */
 	bool sequential = !(want & FUSE_DAX_WANT_RANDOM) &&
 			  (!range || range - di->next < 2);
-	unsigned long free = READ_ONCE(win->nr_free);
+	unsigned long free = fuse_dax_window_room(win);
 	unsigned int run;
 
 	lockdep_assert_held_write(&di->sem);

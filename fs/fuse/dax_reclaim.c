@@ -185,7 +185,7 @@ static int fuse_dax_reclaim_steal(struct fuse_dax_reclaim *rc)
 
 /*
  * In order of preference: what is free, if a pass gets a good part of what it wants;
- * what others have; and what there is.
+ * what gets pages in a moment; what others have; and what there is.
  */
 static int fuse_dax_reclaim_try(void *data)
 {
@@ -199,6 +199,8 @@ static int fuse_dax_reclaim_try(void *data)
 		return err;
 	if (READ_ONCE(rc->win->stopped))
 		return -ENOTCONN;
+	if (fuse_dax_window_grows(rc->win, least))
+		return fuse_dax_window_take(rc->win, want, 1, rc->run);
 	rc->tries = FUSE_DAX_RECLAIM_TRIES;
 	rc->spares = min(READ_ONCE(rc->win->nr_live), FUSE_DAX_RECLAIM_SPARES);
 	rc->spared = 0;

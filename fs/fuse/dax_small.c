@@ -31,7 +31,8 @@
 static bool fuse_dax_attr_fresh(struct fuse_inode *fi)
 {
 	return !(READ_ONCE(fi->inval_mask) & FUSE_STATX_MODSIZE) &&
-	       time_before64(get_jiffies_64(), READ_ONCE(fi->i_time));
+	       time_before64(get_jiffies_64(), READ_ONCE(fi->i_time)) &&
+	       !fuse_attr_expired(&fi->inode);
 }
 
 /*

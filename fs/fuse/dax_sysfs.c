@@ -56,7 +56,10 @@ static struct kobj_attribute fuse_dax_sysfs_##name = __ATTR_RO(name)
 	FUSE_DAX_SYSFS_RO(name, fuse_dax_window_stat(win, stat))
 
 FUSE_DAX_SYSFS_RO(ranges_total, win->nr_ranges);
-FUSE_DAX_SYSFS_RO(ranges_free, READ_ONCE(win->nr_free));
+FUSE_DAX_SYSFS_RO(ranges_free,
+		  READ_ONCE(win->nr_free) + READ_ONCE(win->nr_absent));
+FUSE_DAX_SYSFS_RO(ranges_ready, win->nr_ranges - READ_ONCE(win->nr_absent));
+FUSE_DAX_SYSFS_RO(memmap_bytes, fuse_dax_piece_bytes(win));
 FUSE_DAX_SYSFS_RO(ranges_bad, READ_ONCE(win->nr_bad));
 FUSE_DAX_SYSFS_RO(mappings_live, READ_ONCE(win->nr_live));
 FUSE_DAX_SYSFS_RO(mappings_max, min(READ_ONCE(win->max_runs), win->nr_ranges));
@@ -72,6 +75,8 @@ FUSE_DAX_SYSFS_STAT(cache_reads, FUSE_DAX_CACHE_READS);
 static struct attribute *fuse_dax_sysfs_attrs[] = {
 	&fuse_dax_sysfs_ranges_total.attr,
 	&fuse_dax_sysfs_ranges_free.attr,
+	&fuse_dax_sysfs_ranges_ready.attr,
+	&fuse_dax_sysfs_memmap_bytes.attr,
 	&fuse_dax_sysfs_ranges_bad.attr,
 	&fuse_dax_sysfs_mappings_live.attr,
 	&fuse_dax_sysfs_mappings_max.attr,

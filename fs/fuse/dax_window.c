@@ -94,6 +94,7 @@ struct fuse_dax_window *fuse_dax_window_new(struct dax_device *dev,
 	win->known_runs = UINT_MAX;
 	win->probe_at = jiffies;
 	win->starved = jiffies;
+	win->grow_at = jiffies;
 	spin_lock_init(&win->lock);
 	INIT_LIST_HEAD(&win->lru);
 	INIT_LIST_HEAD(&win->dying);
@@ -127,6 +128,7 @@ void fuse_dax_window_free(struct fuse_dax_window *win)
 		fuse_dax_window_drop(&win->dying);
 		fuse_dax_window_drop(&win->bad);
 	}
+	kvfree(win->pieces);
 	free_percpu(win->stats);
 	free_page((unsigned long)win->entries);
 	kvfree(win->maps);
@@ -216,12 +218,15 @@ int fuse_dax_window_take(struct fuse_dax_window *win, unsigned int want,
 		return -EAGAIN;
 
 	nr = fuse_dax_window_hole(win, want, &first);
-	if (nr < min)
+	if (nr < min) {
+		fuse_dax_window_ahead(win, want, 0);
 		return -EAGAIN;
+	}
 
 	bitmap_set(win->used, first, nr);
 	win->nr_free -= nr;
 	win->nr_runs++;
+	fuse_dax_window_ahead(win, want, nr);
 	*run = (struct fuse_dax_run) { .first = first, .nr = nr };
 	return 0;
 }
@@ -441,12 +446,13 @@ void fuse_dax_window_disable(struct fuse_dax_window *win)
  * fuse_dax_window_pressed - whether a range would be taken from somebody
  * @win: the window
  *
- * Return: true if there are no free ranges, or the server holds as many mappings
- * as it can, or somebody waits. A hint.
+ * Return: true if there are no free ranges, or somebody waits, and no more get pages;
+ * or the server holds as many mappings as it can. A hint.
  */
 bool fuse_dax_window_pressed(struct fuse_dax_window *win)
 {
-	return !READ_ONCE(win->nr_free) || READ_ONCE(win->nr_waiters) ||
+	return ((!READ_ONCE(win->nr_free) || READ_ONCE(win->nr_waiters)) &&
+		!fuse_dax_window_can_grow(win)) ||
 	       (READ_ONCE(win->nr_runs) >= READ_ONCE(win->max_runs) &&
 		time_before(jiffies, READ_ONCE(win->probe_at)));
 }
@@ -473,8 +479,10 @@ static void fuse_dax_window_del_waiter(struct fuse_dax_window *win)
 static long fuse_dax_window_patience(struct fuse_dax_window *win,
 				     unsigned int want)
 {
+	/* Who holds mmap_lock may be in the way of those who bring pages */
 	if (!(want & FUSE_DAX_WANT_BRIEF))
-		return MAX_SCHEDULE_TIMEOUT;
+		return fuse_dax_window_bare(win) ? FUSE_DAX_BRIEF :
+						   MAX_SCHEDULE_TIMEOUT;
 	/* Who has no other way now comes back at once */
 	if (!(want & FUSE_DAX_WANT_MAPPED) &&
 	    time_before(jiffies, READ_ONCE(win->starved)))
@@ -503,7 +511,7 @@ static int fuse_dax_window_given_up(struct fuse_dax_window *win)
  * Context: May sleep. No lock that reclaim needs may be held: neither
  * invalidate_lock nor &fuse_dax_inode.sem.
  * Return: what @try returned, -EINTR, or -ENOTCONN if the window was stopped.
- * -EAGAIN if the wait was a brief one.
+ * -EAGAIN if the wait was a brief one, as each is while the window has no pages.
  */
 int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 			 int (*try)(void *data), void *data)

@@ -4,9 +4,10 @@
  *
  * A message is what a server writes to /dev/fuse: a fuse_out_header with unique
  * 0 and the code in its error, then the body. It comes in a buffer of ours,
- * which the server has until it has something to say; how many there are bounds
- * what it can have us do. When it finds none it waits for one, or says less:
- * FUSE_NOTIFY_INC_EPOCH stands for all that could not be said.
+ * which the server has until it has something to say. What takes long is copied for
+ * a worker, so that the server always finds a buffer: the worker may wait for a lock
+ * whose holder waits for the server. How many copies there are bounds what it can have
+ * us do. FUSE_NOTIFY_INC_EPOCH stands for all that could not be said, or copied.
  *
  * What a message makes stale is marked as such when it is taken from the queue,
  * without sleeping; that is done before any answer that was put in its queue
@@ -36,12 +37,15 @@
 	(sizeof(struct fuse_out_header) +				\
 	 sizeof(struct fuse_notify_delete_out) + FUSE_NAME_LOW_MAX + 1)
 
+/* Messages that wait for the worker at most */
+#define VIRTIO_FS_NOTIFY_COPIES	1024
+
 /* When buffers that the queue did not take are tried again, if it has none */
 #define VIRTIO_FS_NOTIFY_RETRY	(HZ / 10)
 
 /**
  * struct virtio_fs_note - a buffer for one message
- * @list: on &virtio_fs_notify.slow while the message waits for the worker, on
+ * @list: on &virtio_fs_notify.slow for a copy, which waits for the worker, on
  *	@idle while nobody has the buffer
  * @len: bytes of the message
  * @code: what it says. Read once: a device can write to @msg at any time
@@ -56,26 +60,30 @@ struct virtio_fs_note {
 
 /**
  * struct virtio_fs_notify - the notification queue of a device
- * @lock: protects what follows, up to @posted. Leaf, but for what marks take
+ * @lock: protects what follows, up to @lost. Leaf, but for what marks take
  * @vq: the queue; NULL while the device is reset
  * @fc: the connection to which the messages belong, or NULL: then they are of no
  *	meaning
- * @slow: &struct virtio_fs_note, messages that may take long
- * @idle: likewise, those to be given to the server when the queue takes them
+ * @slow: &struct virtio_fs_note, copies of messages that may take long
+ * @idle: likewise, buffers to be given to the server when the queue takes them
  * @posted: how many the server has
+ * @copies: how many are in @slow, or with the worker
+ * @lost: there were more
  * @done_work: takes messages from the queue
  * @slow_work: handles those in @slow
  * @size: bytes of a buffer. Constant
  * @notes: the buffers
  */
 struct virtio_fs_notify {
-	/* protects what follows, up to @posted */
+	/* protects what follows, up to @lost */
 	spinlock_t lock;
 	struct virtqueue *vq;
 	struct fuse_conn *fc;
 	struct list_head slow;
 	struct list_head idle;
 	unsigned int posted;
+	unsigned int copies;
+	bool lost;
 
 	struct delayed_work done_work;
 	struct work_struct slow_work;
@@ -120,6 +128,7 @@ static bool virtio_fs_notify_knows(int code)
 	case FUSE_NOTIFY_DELETE:
 	case FUSE_NOTIFY_INC_EPOCH:
 	case FUSE_NOTIFY_PRUNE:
+	case FUSE_NOTIFY_EVENT:
 		return true;
 	}
 	return false;
@@ -147,6 +156,55 @@ static bool virtio_fs_note_mark(struct virtio_fs_notify *notify,
 				note->len - sizeof(*note->msg));
 }
 
+/* A copy of a message, so that the server gets the buffer back; NULL without memory */
+static struct virtio_fs_note *
+virtio_fs_note_copy(struct virtio_fs_notify *notify, struct virtio_fs_note *note)
+{
+	struct virtio_fs_note *copy;
+
+	lockdep_assert_held(&notify->lock);
+	if (notify->copies == VIRTIO_FS_NOTIFY_COPIES)
+		return NULL;
+	copy = kmalloc_obj(*copy, GFP_ATOMIC | __GFP_NOWARN);
+	if (!copy)
+		return NULL;
+	*copy = *note;
+	copy->msg = (void *)__get_free_page(GFP_ATOMIC | __GFP_NOWARN);
+	if (!copy->msg) {
+		kfree(copy);
+		return NULL;
+	}
+	memcpy(copy->msg, note->msg, note->len);
+	notify->copies++;
+	return copy;
+}
+
+static void virtio_fs_note_free(struct virtio_fs_notify *notify,
+				struct virtio_fs_note *copy)
+{
+	free_page((unsigned long)copy->msg);
+	kfree(copy);
+	guard(spinlock)(&notify->lock);
+	notify->copies--;
+}
+
+/*
+ * Leaves a message that takes long to the worker. Of one for which there is no room,
+ * that there was something, if it is not as well without.
+ */
+static void virtio_fs_notify_leave(struct virtio_fs_notify *notify,
+				   struct virtio_fs_note *note)
+{
+	struct virtio_fs_note *copy = virtio_fs_note_copy(notify, note);
+
+	lockdep_assert_held(&notify->lock);
+	if (copy)
+		list_add_tail(&copy->list, &notify->slow);
+	else if (fuse_notify_matters(notify->fc, note->code))
+		notify->lost = true;
+	queue_work(system_dfl_long_wq, &notify->slow_work);
+}
+
 /*
  * Takes what is in the queue, at most as much as was when this began; true if
  * there may be more.
@@ -162,13 +220,10 @@ static bool virtio_fs_notify_take(struct virtio_fs_notify *notify)
 		if (!note)
 			break;
 		notify->posted--;
-		if (!notify->fc || !virtio_fs_note_valid(notify, note, len) ||
-		    virtio_fs_note_mark(notify, note)) {
-			list_add_tail(&note->list, &notify->idle);
-			continue;
-		}
-		list_add_tail(&note->list, &notify->slow);
-		queue_work(system_dfl_long_wq, &notify->slow_work);
+		if (notify->fc && virtio_fs_note_valid(notify, note, len) &&
+		    !virtio_fs_note_mark(notify, note))
+			virtio_fs_notify_leave(notify, note);
+		list_add_tail(&note->list, &notify->idle);
 	}
 	virtio_fs_notify_post(notify);
 	return n == VIRTIO_FS_NOTIFY_BUFS;
@@ -222,20 +277,48 @@ void virtio_fs_notify_drain(struct virtio_fs_notify *notify)
 	virtio_fs_notify_take(notify);
 }
 
-/* The next message that may take long, and the connection, with a reference */
+/* The connection to which what waits for the worker belongs, with a reference */
+static struct fuse_conn *virtio_fs_notify_conn(struct virtio_fs_notify *notify)
+{
+	guard(spinlock)(&notify->lock);
+	return notify->fc ? fuse_conn_get(notify->fc) : NULL;
+}
+
+/* The next message that may take long */
 static struct virtio_fs_note *
-virtio_fs_notify_next(struct virtio_fs_notify *notify, struct fuse_conn **fc)
+virtio_fs_notify_next(struct virtio_fs_notify *notify)
 {
 	struct virtio_fs_note *note;
 
 	guard(spinlock)(&notify->lock);
 	note = list_first_entry_or_null(&notify->slow, struct virtio_fs_note,
 					list);
-	if (!note)
-		return NULL;
-	list_del_init(&note->list);
-	*fc = notify->fc ? fuse_conn_get(notify->fc) : NULL;
+	if (note)
+		list_del_init(&note->list);
 	return note;
+}
+
+/* There is nobody to tell that a message made no sense */
+static void virtio_fs_notify_handle(struct virtio_fs_notify *notify, int code,
+				    struct fuse_out_header *msg,
+				    unsigned int len)
+{
+	struct fuse_conn *fc = virtio_fs_notify_conn(notify);
+
+	if (!fc)
+		return;
+	fuse_notify_page(fc, code, msg + 1, len - sizeof(*msg));
+	fuse_conn_put(fc);
+}
+
+static bool virtio_fs_notify_was_lost(struct virtio_fs_notify *notify)
+{
+	bool lost;
+
+	guard(spinlock)(&notify->lock);
+	lost = notify->lost;
+	notify->lost = false;
+	return lost;
 }
 
 static void virtio_fs_notify_slow_work(struct work_struct *work)
@@ -243,20 +326,18 @@ static void virtio_fs_notify_slow_work(struct work_struct *work)
 	struct virtio_fs_notify *notify = container_of(work, typeof(*notify),
 						       slow_work);
 	struct virtio_fs_note *note;
-	struct fuse_conn *fc;
 
-	while ((note = virtio_fs_notify_next(notify, &fc))) {
-		if (fc) {
-			/* There is nobody to tell that it made no sense */
-			fuse_notify_page(fc, note->code, note->msg + 1,
-					 note->len - sizeof(*note->msg));
-			fuse_conn_put(fc);
-		}
-		scoped_guard(spinlock, &notify->lock) {
-			list_add_tail(&note->list, &notify->idle);
-			virtio_fs_notify_post(notify);
-		}
+	while ((note = virtio_fs_notify_next(notify))) {
+		virtio_fs_notify_handle(notify, note->code, note->msg,
+					note->len);
+		virtio_fs_note_free(notify, note);
+		/* A server need not stop */
+		cond_resched();
 	}
+	if (virtio_fs_notify_was_lost(notify))
+		virtio_fs_notify_handle(notify, FUSE_NOTIFY_INC_EPOCH,
+					notify->notes[0].msg,
+					sizeof(*note->msg));
 }
 
 /**
@@ -341,7 +422,7 @@ int virtio_fs_notify_start(struct virtio_fs_notify *notify,
  * virtio_fs_notify_stop - take all buffers back
  * @notify: the queue, of a device that was reset; NULL for a device without
  *
- * But for those of messages that are being handled: a mount that has been aborted
+ * Messages that are being handled have been copied: a mount that has been aborted
  * waits for these when it goes, see virtio_fs_notify_unmount().
  *
  * Context: Sleeps until none is taken from the queue any more.

@@ -32,8 +32,10 @@
 #include "fuse/pool.h"
 #include "fuse/stats.h"
 #include "fuse/transport.h"
+#include "guard/coherent.h"
 #include "guard/guard.h"
 #include "guard/watch.h"
+#include "guard/watch_group.h"
 #include "host/isolation.h"
 #include "host/log.h"
 #include "host/ready.h"
@@ -253,6 +255,22 @@ static int enter_users(const struct options *opts)
 	return users_enter(&opts->uid_map, &opts->gid_map);
 }
 
+/* What cannot be watched cannot be kept for as long as one likes. */
+static void open_coherent(struct daemon *daemon)
+{
+	struct options *opts = &daemon->opts;
+	int err;
+
+	if (opts->cache != PT_CACHE_COHERENT)
+		return;
+	err = coherent_open(daemon->root_fd, daemon->proc_fd);
+	if (!err)
+		return;
+	log_warn("--cache=coherent: %s cannot be watched for changes, so it is auto: %s",
+		 opts->shared_dir, strerror(-err));
+	opts->cache = PT_CACHE_AUTO;
+}
+
 /*
  * What has a name outside of the share is opened before that is hidden. The
  * thread of the backing files takes along what is open when it starts, so what
@@ -278,7 +296,7 @@ static int open_outside(struct daemon *daemon)
 	if (failed("signals", err))
 		return err;
 	if (opts->notifications)
-		watch_open();
+		watch_open(opts->cache == PT_CACHE_COHERENT);
 	if (opts->guard)
 		guard_open(opts->guard_timeout);
 	err = open_stats(daemon);
@@ -288,6 +306,7 @@ static int open_outside(struct daemon *daemon)
 			     &daemon->proc_fd);
 	if (step_failed(opts->shared_dir, err))
 		return err;
+	open_coherent(daemon);
 	err = open_library(daemon);
 	if (failed(opts->window_socket, err))
 		return err;
@@ -306,6 +325,8 @@ static int open_share(struct daemon *daemon)
 		.root_fd = daemon->root_fd,
 		.proc_fd = daemon->proc_fd,
 		.cache = opts->cache,
+		.watch = opts->cache == PT_CACHE_COHERENT ? &coherent_watch :
+							   NULL,
 		.file_handles = opts->file_handles,
 		.uids = opts->uids,
 		.gids = opts->gids,
@@ -505,8 +526,9 @@ static void log_start(const struct options *opts)
 	if (opts->window)
 		snprintf(window, sizeof(window), "a window of %lu MiB",
 			 opts->window >> 20);
-	log_info("sharing %s as '%s' with %s, waiting on %s", opts->shared_dir,
-		 opts->tag, window, opts->socket_path ?: "what --fd names");
+	log_info("sharing %s as '%s' with %s%s, waiting on %s", opts->shared_dir,
+		 opts->tag, window, opts->cache == PT_CACHE_COHERENT ?
+		 ", --cache=coherent" : "", opts->socket_path ?: "what --fd names");
 	if (opts->window > TCG_WINDOW)
 		log_warn("--dax-window: a guest has room for more than %lu GiB only with KVM, on a processor with as many addresses; and its driver takes %lu GiB of its memory",
 			 TCG_WINDOW >> 30, opts->window >> 36);
@@ -548,6 +570,8 @@ static int connect_front_end(struct daemon *daemon)
 		return EXIT_DONE;
 	if (failed("accept", min(daemon->conn, 0)))
 		return EXIT_FAILED;
+	if (daemon->opts.window)
+		watch_group_vmm(daemon->conn);
 	return connect_library(daemon) ? -1 : EXIT_DONE;
 }
 

@@ -138,6 +138,12 @@ static int check_options(const struct options *opts)
 	if (opts->file_handles != PT_HANDLES_NEVER &&
 	    opts->isolation.caps_drop & UINT64_C(1) << CAP_DAC_READ_SEARCH)
 		return option_wrong("--modcaps: --inode-file-handles needs dac_read_search");
+	if (opts->cache == PT_CACHE_COHERENT && !opts->notifications)
+		return option_wrong("--cache=coherent needs --notifications");
+	if (opts->cache == PT_CACHE_COHERENT && opts->writeback)
+		return option_wrong("--cache=coherent: not with --writeback, as the guest does not believe us sizes and times then");
+	if (opts->cache == PT_CACHE_COHERENT && opts->killpriv_v2)
+		return option_wrong("--cache=coherent: not with --killpriv-v2, as the guest would keep set-id bits that a write has cleared");
 	if (opts->log_file && opts->syslog)
 		return option_wrong("--log-file and --syslog: the log goes to one of them");
 	return check_window(opts);
@@ -239,5 +245,6 @@ int options_parse(struct options *opts, int argc, char **argv)
 	if (code < 0)
 		code = parse_short_options(opts, argc, argv);
 	opts->xattr |= opts->posix_acl || opts->security_label;
+	opts->isolation.leases = opts->cache == PT_CACHE_COHERENT;
 	return code < 0 ? check_options(opts) : code;
 }

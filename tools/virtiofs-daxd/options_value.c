@@ -4,12 +4,19 @@
  */
 #include <grp.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "dax/dax_map.h"
 #include "options_i.h"
+#include "host/log.h"
 #include "host/util.h"
+
+/* --dax-window auto, and for how many bits of address; below the second nothing is known */
+#define AUTO_WINDOW		(UINT64_C(64) << 30)
+#define AUTO_WINDOW_BITS	39
+#define AUTO_WINDOW_MIN_BITS	32
 
 #define TAG_MAX 36
 #define MAX_QUEUES 64
@@ -32,6 +39,7 @@ static bool parse_cache(const char *arg, enum pt_cache *cache)
 		[PT_CACHE_ALWAYS] = "always",
 		[PT_CACHE_METADATA] = "metadata",
 		[PT_CACHE_NEVER] = "never",
+		[PT_CACHE_COHERENT] = "coherent",
 		NULL
 	};
 	int i = find_word(words, arg);
@@ -111,6 +119,45 @@ static bool parse_dax_attr(const char *arg, uint64_t *min_size)
 		*min_size = 0;
 	else
 		return parse_size(arg, min_size);
+	return true;
+}
+
+/* What processors that say so can address, bits */
+static unsigned int address_bits(void)
+{
+	FILE *file = fopen("/proc/cpuinfo", "re");
+	unsigned int bits = 0;
+	char line[256];
+
+	while (file && !bits && fgets(line, sizeof(line), file))
+		if (sscanf(line, "address sizes : %u bits", &bits) != 1)
+			bits = 0;
+	if (file)
+		fclose(file);
+	return bits;
+}
+
+/*
+ * As much as nobody needs more than, or an eighth of what a guest can address that has
+ * the addresses of this machine: its memory and other devices need some too.
+ */
+static uint64_t auto_window(void)
+{
+	unsigned int bits = address_bits();
+
+	if (bits < AUTO_WINDOW_BITS && bits >= AUTO_WINDOW_MIN_BITS) {
+		log_warn("--dax-window auto: processors with %u bits of address have room for %llu MiB, not 64 GiB",
+			 bits, 1ULL << (bits - 3 - 20));
+		return UINT64_C(1) << (bits - 3);
+	}
+	return AUTO_WINDOW;
+}
+
+static bool parse_window(const char *arg, uint64_t *window)
+{
+	if (strcmp(arg, "auto") != 0)
+		return parse_size(arg, window);
+	*window = auto_window();
 	return true;
 }
 
@@ -213,7 +260,7 @@ bool option_set(struct options *opts, int opt, const char *arg)
 		opts->xattr = true;
 		return xattrmap_parse(&opts->xattrmap, arg);
 	case OPT_DAX_WINDOW:
-		return parse_size(arg, &opts->window);
+		return parse_window(arg, &opts->window);
 	case OPT_DAX_ATTR:
 		return parse_dax_attr(arg, &opts->dax_attr_min);
 	case OPT_DAX_BUDGET:
@@ -260,7 +307,7 @@ const char *option_wants(int opt)
 	case OPT_TAG:
 		return "1 to " TEXT(TAG_MAX) " bytes";
 	case OPT_CACHE:
-		return "auto, always, metadata or never";
+		return "auto, coherent, always, metadata or never";
 	case OPT_INODE_FILE_HANDLES:
 		return "never, prefer or mandatory";
 	case OPT_TRANSLATE_UID:
@@ -272,7 +319,7 @@ const char *option_wants(int opt)
 	case OPT_GID_MAP:
 		return ":INSIDE:OUTSIDE:COUNT:";
 	case OPT_DAX_WINDOW:
-		return "a size, as in 512M or 1G";
+		return "a size, as in 512M or 1G, or auto";
 	case OPT_DAX_ATTR:
 		return "none, all or a size, as in 64K";
 	case OPT_DAX_BUDGET:

@@ -298,12 +298,12 @@ static void io_iomap_end(struct kunit *test)
 
 /*
  * @own: the vma is private; @direct: the server wants nothing cached; @cached: the
- * page cache is to serve the fault
+ * page cache is to serve the fault; @bare: the window has no pages
  */
 struct fault_case {
 	const char *name;
 	unsigned int flags;
-	bool write, may_unlock, mapped, past_eof, own, direct, cached;
+	bool write, may_unlock, mapped, past_eof, own, direct, cached, bare;
 	int answer;
 	vm_fault_t ret;
 	unsigned int setups;
@@ -343,6 +343,10 @@ static const struct fault_case fault_cases[] = {
 	{ "repeated, no memory", AGAIN, .may_unlock = true, .answer = -ENOMEM,
 	  .ret = VM_FAULT_SIGBUS, .setups = 1 },
 	{ "never repeated", 0, .may_unlock = true, .setups = 1 },
+	{ "never repeated, no pages yet", 0, .may_unlock = true, .bare = true,
+	  .ret = VM_FAULT_NOPAGE },
+	{ "private, no pages yet", 0, .may_unlock = true, .bare = true,
+	  .own = true, .cached = true },
 	{ "never repeated, no memory", 0, .may_unlock = true,
 	  .answer = -ENOMEM, .ret = VM_FAULT_SIGBUS, .setups = 3 },
 	{ "never repeated, no DAX", 0, .may_unlock = true,
@@ -358,6 +362,20 @@ static const struct fault_case fault_cases[] = {
 };
 
 KUNIT_ARRAY_PARAM_DESC(fault, fault_cases, name);
+
+/* As if a worker were about to bring pages, of which there are none */
+static void io_bare(struct fuse_dax_window *win, bool bare)
+{
+	struct fuse_dax_run all = { .nr = win->nr_ranges };
+
+	if (bare) {
+		fuse_dax_window_strip(win);
+		win->growing = true;
+	} else {
+		fuse_dax_window_show(win, &all);
+		win->growing = false;
+	}
+}
 
 static void io_fault(struct kunit *test)
 {
@@ -386,8 +404,12 @@ static void io_fault(struct kunit *test)
 	for (int i = 0; i < FUSE_DAX_KUNIT_REQUESTS; i++)
 		kt->setup_errors[i] = c->answer;
 
+	if (c->bare)
+		io_bare(kt->win, true);
 	ret = fuse_dax_fault_map(&vmf, c->write ? FUSE_DAX_WANT_WRITE : 0,
 				 c->may_unlock, &map);
+	if (c->bare)
+		io_bare(kt->win, false);
 	KUNIT_EXPECT_TRUE(test, ret == c->ret);
 	KUNIT_EXPECT_EQ(test, c->setups, kt->nr_setups);
 	if (ret)

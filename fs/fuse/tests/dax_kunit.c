@@ -47,7 +47,8 @@ void fuse_dax_kunit_window_free(struct kunit *test,
 
 	KUNIT_EXPECT_TRUE(test, list_empty(&win->lru));
 	KUNIT_EXPECT_EQ(test, bad, win->nr_bad);
-	KUNIT_EXPECT_EQ(test, win->nr_free + dying + bad, win->nr_ranges);
+	KUNIT_EXPECT_EQ(test, win->nr_free + win->nr_absent + dying + bad,
+			win->nr_ranges);
 	KUNIT_EXPECT_EQ(test, bitmap_weight(win->used, win->nr_ranges),
 			win->nr_ranges - win->nr_free);
 	KUNIT_EXPECT_EQ(test, list_count_nodes(&win->dying) +

@@ -4,6 +4,7 @@
 #include <linux/fuse.h>
 
 #include "dax/dax_map.h"
+#include "message/notify.h"
 
 void fuse_complete_features(struct pt *pt, uint64_t asked, void *out, size_t len)
 {
@@ -20,6 +21,17 @@ void fuse_complete_features(struct pt *pt, uint64_t asked, void *out, size_t len
 		init->flags |= FUSE_INIT_EXT;
 		init->flags2 |= (asked & can) >> 32;
 	}
+}
+
+void fuse_complete_coherent(uint64_t asked, void *out, size_t len)
+{
+	const uint64_t can = FUSE_NOTIFY_ORDERED | FUSE_NOTIFY_FSNOTIFY;
+	struct fuse_init_out *init = out;
+
+	if (len < sizeof(*init))
+		return;
+	init->flags |= FUSE_INIT_EXT | (asked & FUSE_CACHE_SYMLINKS);
+	init->flags2 |= (asked & can) >> 32;
 }
 
 void fuse_complete_init(uint64_t asked, bool one_map, void *out, size_t len)
@@ -115,4 +127,94 @@ void fuse_complete_attr(struct pt *pt, uint32_t opcode, const void *in, void *ou
 		complete_entry(pt, out);
 	if (opcode == FUSE_READDIRPLUS)
 		complete_readdirplus(pt, out, len, dax);
+}
+
+static void expire_entry(struct fuse_entry_out *entry)
+{
+	entry->entry_valid = entry->attr_valid = 0;
+	entry->entry_valid_nsec = entry->attr_valid_nsec = 0;
+}
+
+/* All of it if the names have changed, or the files that have. */
+static void expire_readdirplus(const struct request *req, char *out, size_t len,
+			       bool all)
+{
+	while (len >= FUSE_NAME_OFFSET_DIRENTPLUS) {
+		struct fuse_direntplus *entry = (void *)out;
+		size_t size = FUSE_DIRENTPLUS_SIZE(entry);
+
+		if (all || notify_changed_since(&req->answer.turn,
+						entry->entry_out.nodeid))
+			expire_entry(&entry->entry_out);
+		if (size > len)
+			break;
+		out += size;
+		len -= size;
+	}
+}
+
+/* What a program has opened is as it is then; what was kept before it is not. */
+static void expire_open(uint32_t opcode, char *out, size_t len)
+{
+	size_t offset = opcode == FUSE_OPEN || opcode == FUSE_OPENDIR ? 0 :
+			sizeof(struct fuse_entry_out);
+	struct fuse_open_out *open = (void *)(out + offset);
+
+	if (len >= offset + sizeof(*open))
+		open->open_flags &= ~FOPEN_KEEP_CACHE;
+}
+
+static void expire_attr(uint32_t opcode, void *out)
+{
+	if (opcode == FUSE_GETATTR || opcode == FUSE_SETATTR) {
+		struct fuse_attr_out *attr = out;
+
+		attr->attr_valid = attr->attr_valid_nsec = 0;
+	} else {
+		expire_entry(out);
+	}
+}
+
+/* Whether the file of an answer, or the directory in which it was found, has changed. */
+static bool has_changed(const struct request *req, const void *body, size_t len)
+{
+	const struct notify_turn *turn = &req->answer.turn;
+	const struct fuse_entry_out *entry = body;
+	uint32_t opcode = req->header.opcode;
+
+	if (notify_changed_since(turn, req->header.nodeid))
+		return true;
+	return opcode != FUSE_GETATTR && opcode != FUSE_SETATTR &&
+	       fuse_attr_in(opcode, (void *)body, len) &&
+	       notify_changed_since(turn, entry->nodeid);
+}
+
+uint64_t fuse_expire(const struct request *req, void *body, size_t len)
+{
+	bool changed = has_changed(req, body, len);
+	uint32_t opcode = req->header.opcode;
+	struct fuse_statx_out *statx = body;
+
+	if (opcode == FUSE_READDIRPLUS)
+		expire_readdirplus(req, body, len, changed);
+	if (!changed)
+		return 0;
+	if (fuse_attr_in(opcode, body, len))
+		expire_attr(opcode, body);
+	switch (opcode) {
+	case FUSE_OPEN:
+	case FUSE_OPENDIR:
+	case FUSE_CREATE:
+	case FUSE_TMPFILE:
+		expire_open(opcode, body, len);
+		break;
+	case FUSE_STATX:
+		if (len >= sizeof(*statx))
+			statx->attr_valid = statx->attr_valid_nsec = 0;
+		break;
+	case FUSE_READDIRPLUS:
+	case FUSE_READDIR:
+		return req->header.nodeid;
+	}
+	return 0;
 }

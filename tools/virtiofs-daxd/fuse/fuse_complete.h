@@ -12,12 +12,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "message/request.h"
 #include "passthrough/passthrough.h"
 
 /* As the kernel of this tree has them; others do not know them yet. */
 #ifndef FUSE_MAP_REPLACE
 #define FUSE_MAP_SPLIT		(1ULL << 62)
 #define FUSE_MAP_REPLACE	(1ULL << 63)
+#endif
+#ifndef FUSE_NOTIFY_ORDERED
+#define FUSE_NOTIFY_ORDERED	(1ULL << 60)
+#define FUSE_NOTIFY_FSNOTIFY	(1ULL << 61)
 #endif
 
 /**
@@ -29,6 +34,19 @@
  */
 void fuse_complete_features(struct pt *pt, uint64_t asked, void *out,
 			    size_t len);
+
+/**
+ * fuse_complete_coherent - complete an answer to INIT: the guest may keep what it is told
+ * @asked: flags of the guest
+ * @out: struct fuse_init_out of libfuse
+ * @len: its length
+ */
+void fuse_complete_coherent(uint64_t asked, void *out, size_t len);
+
+/**
+ * fuse_expire - for request_on_change()
+ */
+uint64_t fuse_expire(const struct request *req, void *body, size_t len);
 
 /**
  * fuse_complete_init - complete an answer to INIT

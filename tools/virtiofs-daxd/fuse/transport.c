@@ -13,6 +13,7 @@
 
 #include "fuse/direct.h"
 #include "fuse/fuse_complete.h"
+#include "guard/coherent.h"
 #include "guard/guard.h"
 #include "host/count.h"
 #include "host/log.h"
@@ -150,6 +151,22 @@ static int check_lost(const struct request *req)
 	return dax_map_lost(transport.direct.map, &key, to) ? -EIO : 0;
 }
 
+/*
+ * The guest may keep what it is told, if it looks into its queue before. Only to one that
+ * offers that it is answered: any other one might give a buffer back after it has waited for
+ * an answer, which would wait for the buffer.
+ */
+static void begin_coherent(uint64_t asked, struct iovec *iov)
+{
+	if (!(asked & FUSE_INIT_EXT) || !(asked & FUSE_NOTIFY_ORDERED) ||
+	    !coherent_begin(asked & FUSE_NOTIFY_FSNOTIFY))
+		return;
+	if (pt_watch(transport.direct.pt, true))
+		fuse_complete_coherent(asked, iov->iov_base, iov->iov_len);
+	else
+		coherent_end();
+}
+
 static void complete_reply(const struct request *req, struct iovec *iov)
 {
 	const struct fuse_init_in *in = (void *)req->body;
@@ -166,6 +183,7 @@ static void complete_reply(const struct request *req, struct iovec *iov)
 		asked |= (uint64_t)in->flags2 << 32;
 	fuse_complete_features(transport.direct.pt, asked, iov->iov_base,
 			       iov->iov_len);
+	begin_coherent(asked, iov);
 	if (transport.direct.map)
 		fuse_complete_init(asked, dax_map_one_map(transport.direct.map),
 				   iov->iov_base, iov->iov_len);
@@ -245,6 +263,7 @@ int transport_open(struct pt *pt, struct dax_map *map)
 	fuse_set_log_func(libfuse_log);
 	transport.direct.pt = pt;
 	transport.direct.map = map;
+	request_on_change(fuse_expire);
 	gate_init();
 	transport.session = fuse_session_new(&args, pt_ops(), sizeof(*pt_ops()),
 					     pt);
@@ -291,8 +310,10 @@ static void session_end(void)
 	if (transport.begun)
 		to_libfuse(&destroy, sizeof(destroy));
 	transport.begun = false;
+	coherent_end();
 	notify_forget();
 	pt_reset(transport.direct.pt);
+	pt_watch(transport.direct.pt, false);
 	request_forget_interrupts();
 }
 
@@ -518,6 +539,7 @@ static bool catch_reset(const struct request *req)
 
 void transport_serve(struct request *req)
 {
+	request_begin(req);
 	count_request(req->header.opcode);
 	log_trace("guest: request %lu: %s of node %lu, %u bytes",
 		  req->header.unique, count_name(req->header.opcode),

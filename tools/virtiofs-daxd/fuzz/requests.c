@@ -3,8 +3,8 @@
  * Fuzzer of FUSE requests: from a queue through the real dispatch to files, and
  * back. An input is a list of requests, which work on a share that is the same
  * for each input. FUZZ_SHARE says how it is served: plain (the default, with a
- * window), acl (and names cached for ever), or readonly (with a window, and nothing
- * cached).
+ * window), acl (and names cached for ever), readonly (with a window, and nothing
+ * cached), or coherent (all that is known is watched; nobody else changes anything).
  */
 #include <fcntl.h>
 #include <linux/virtio_ring.h>
@@ -19,9 +19,12 @@
 #include "fds.h"
 #include "fuse/pool.h"
 #include "fuse/transport.h"
+#include "guard/coherent.h"
+#include "guard/watch_group.h"
 #include "host/isolation.h"
 #include "host/log.h"
 #include "host/util.h"
+#include "message/notify.h"
 #include "message/request.h"
 #include "share.h"
 #include "window.h"
@@ -90,6 +93,23 @@ static void open_queue(void)
 	guest_mem_put(none);
 }
 
+/* A guest has no buffers for what it is to be told. */
+static void open_coherent(struct pt_options *opts)
+{
+	static struct queue silent;
+	struct guest_mem *none = guest_mem_new();
+
+	queue_init(&silent, 1, none);
+	guest_mem_put(none);
+	notify_open(&silent);
+	notify_negotiated(true);
+	opts->cache = PT_CACHE_COHERENT;
+	opts->watch = &coherent_watch;
+	opts->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	MUST(!watch_group_open(true) &&
+	     !coherent_open(opts->root_fd, opts->proc_fd));
+}
+
 static void open_share(const char *how)
 {
 	struct pt_options opts = {
@@ -114,6 +134,8 @@ static void open_share(const char *how)
 		opts.cache = PT_CACHE_ALWAYS;
 	if (opts.readonly)
 		opts.cache = PT_CACHE_NEVER;
+	if (!strcmp(how, "coherent"))
+		open_coherent(&opts);
 	readonly = opts.readonly;
 	share_open(SHARE);
 	share_restore();

@@ -2,16 +2,17 @@
 #include "guard/watch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/fanotify.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "guard/coherent.h"
+#include "guard/watch_group.h"
 #include "host/log.h"
 #include "host/util.h"
 #include "message/notify.h"
@@ -24,15 +25,6 @@
 
 /* A guest asks for attributes after this long, unless it has a year, s. */
 #define ATTR_SECONDS 2
-
-/* AT_HANDLE_FID, which older headers do not know: a handle to compare only */
-#define HANDLE_FID 0x200
-
-/* Names a file; its @handle_bytes count. */
-union handle {
-	struct file_handle head;
-	char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-};
 
 /**
  * struct watch - a file that is watched
@@ -50,7 +42,7 @@ union handle {
  */
 struct watch {
 	struct pt_key key;
-	union handle handle;
+	union watch_handle handle;
 	int fd;
 	bool owned;
 	uint64_t nodeid;
@@ -63,7 +55,6 @@ struct watch {
 };
 
 /*
- * @group: the kernel's end, or -1; constant
  * @stop: eventfd, readable at the end
  * @thread: reads events
  * @lock: protects what follows; that of message/notify.c is taken within it
@@ -71,7 +62,6 @@ struct watch {
  * @due: those that are due, the first to be told first
  */
 static struct {
-	int group;
 	int stop;
 	bool started;
 	pthread_t thread;
@@ -80,7 +70,6 @@ static struct {
 	struct watch *due;
 	struct watch **due_end;
 } watches = {
-	.group = -1,
 	.stop = -1,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.due_end = &watches.due,
@@ -88,20 +77,7 @@ static struct {
 
 static struct watch **chain(const struct file_handle *handle)
 {
-	uint32_t hash = handle->handle_type;
-
-	for (unsigned int i = 0; i < handle->handle_bytes; i++)
-		hash = (hash ^ handle->f_handle[i]) * 0x9e3779b1;
-	return &watches.heads[hash >> (32 - WATCH_BITS)];
-}
-
-static bool is_named(const struct watch *watch, const struct file_handle *by)
-{
-	const struct file_handle *handle = &watch->handle.head;
-
-	return handle->handle_type == by->handle_type &&
-	       handle->handle_bytes == by->handle_bytes &&
-	       !memcmp(handle->f_handle, by->f_handle, by->handle_bytes);
+	return &watches.heads[watch_handle_hash(handle) >> (32 - WATCH_BITS)];
 }
 
 /* What is known of a file here; nobody is asked, so this does not wait. */
@@ -189,77 +165,47 @@ static int tell_due(void)
 
 /* ---- events ---- */
 
-/* The handle in an event whose copy is @event, or NULL. */
-static const struct file_handle *
-event_handle(const struct fanotify_event_metadata *event, const char *pos)
+/* Whether all that was taken was our own doing. Of this thread. */
+static bool all_own;
+
+static void take_event(const struct watch_event *event)
 {
-	const char *end = pos + event->event_len;
-
-	pos += event->metadata_len;
-	while (pos + sizeof(struct fanotify_event_info_header) <= end) {
-		const struct fanotify_event_info_fid *info = (const void *)pos;
-
-		if (info->hdr.info_type == FAN_EVENT_INFO_TYPE_FID)
-			return (const void *)info->handle;
-		if (info->hdr.len < sizeof(info->hdr))
-			break;
-		pos += info->hdr.len;
-	}
-	return NULL;
-}
-
-/* Returns whether it was our own doing. Caller holds the lock. */
-static bool take_event(const struct fanotify_event_metadata *event,
-		       const char *pos)
-{
-	const struct file_handle *handle = event_handle(event, pos);
-	bool own = event->pid == getpid();
 	struct watch *watch;
 
+	all_own &= event->own;
 	if (event->mask & FAN_Q_OVERFLOW)
 		notify_all_changed();
-	if (!handle)
-		return own;
+	if (!event->file)
+		return;
+	pthread_mutex_lock(&watches.lock);
 	/* On two file systems the same handle may name different files. */
-	for (watch = *chain(handle); watch; watch = watch->next) {
-		if (!is_named(watch, handle))
+	for (watch = *chain(event->file); watch; watch = watch->next) {
+		if (!watch_handle_same(&watch->handle.head, event->file))
 			continue;
-		if (own)
+		if (event->own)
 			note_own(watch);
 		else
 			note_change(watch);
 	}
-	return own;
+	pthread_mutex_unlock(&watches.lock);
 }
 
 /* Returns whether there was any, and all were our own doing. */
 static bool take_events(void)
 {
-	static _Alignas(struct file_handle) char buf[16384];
-	ssize_t left = read(watches.group, buf, sizeof(buf));
-	struct fanotify_event_metadata event;
-	const char *pos = buf;
-	bool own = left > 0;
-
-	pthread_mutex_lock(&watches.lock);
-	while (left >= (ssize_t)sizeof(event)) {
-		/* They follow each other without being aligned. */
-		memcpy(&event, pos, sizeof(event));
-		if (!FAN_EVENT_OK(&event, left))
-			break;
-		own &= take_event(&event, pos);
-		pos += event.event_len;
-		left -= event.event_len;
+	if (coherent_active()) {
+		coherent_drain();
+		return true;
 	}
-	pthread_mutex_unlock(&watches.lock);
-	return own;
+	all_own = true;
+	return watch_group_read(take_event, NULL) && all_own;
 }
 
 static void *watch_thread(void *arg)
 {
 	struct pollfd fds[] = {
 		{ .fd = watches.stop, .events = POLLIN },
-		{ .fd = watches.group, .events = POLLIN },
+		{ .fd = watch_group_fd(), .events = POLLIN },
 	};
 	int ms;
 
@@ -277,24 +223,19 @@ static void *watch_thread(void *arg)
 	}
 }
 
-static int open_group(void)
+static int open_group(bool names)
 {
-	const unsigned int flags = FAN_CLASS_NOTIF | FAN_REPORT_FID |
-				   FAN_CLOEXEC | FAN_NONBLOCK;
-
 	watches.stop = eventfd(0, EFD_CLOEXEC);
 	if (watches.stop < 0)
 		return -errno;
-	/* Who may not have any number of marks has those of any user. */
-	watches.group = fanotify_init(flags | FAN_UNLIMITED_MARKS, 0);
-	if (watches.group < 0)
-		watches.group = fanotify_init(flags, 0);
-	return watches.group < 0 ? -errno : 0;
+	if (names && !watch_group_open(true))
+		return 0;
+	return watch_group_open(false);
 }
 
-void watch_open(void)
+void watch_open(bool names)
 {
-	int err = open_group();
+	int err = open_group(names);
 
 	if (err)
 		log_warn("files are not watched for changes: fanotify: %s",
@@ -307,7 +248,7 @@ int watch_start(void)
 {
 	int err;
 
-	if (watches.group < 0)
+	if (watch_group_fd() < 0)
 		return 0;
 	err = pthread_create(&watches.thread, NULL, watch_thread, NULL);
 	watches.started = !err;
@@ -321,31 +262,15 @@ void watch_close(void)
 		pthread_join(watches.thread, NULL);
 	}
 	watches.started = false;
-	close_fd(&watches.group);
+	watch_group_close();
 	close_fd(&watches.stop);
 }
 
 /* ---- files ---- */
 
-static int get_handle(int fd, union handle *handle)
-{
-	int mount;
-
-	handle->head.handle_bytes = MAX_HANDLE_SZ;
-	if (!name_to_handle_at(fd, "", &handle->head, &mount,
-			       AT_EMPTY_PATH | HANDLE_FID))
-		return 0;
-	/* Linux before 6.5 */
-	if (errno == EINVAL &&
-	    !name_to_handle_at(fd, "", &handle->head, &mount, AT_EMPTY_PATH))
-		return 0;
-	return -errno;
-}
-
 static int mark(int fd, unsigned int what)
 {
-	return fanotify_mark(watches.group, what, WATCH_MASK, fd, NULL) ?
-	       -errno : 0;
+	return watch_group_mark(what, WATCH_MASK, fd, NULL);
 }
 
 /* The guest may have asked for attributes just before a change that we missed. */
@@ -385,7 +310,8 @@ static struct watch *find(const struct watch *like)
 {
 	struct watch *watch = *chain(&like->handle.head);
 
-	while (watch && !(is_named(watch, &like->handle.head) &&
+	while (watch && !(watch_handle_same(&watch->handle.head,
+					   &like->handle.head) &&
 			  watch->key.dev == like->key.dev &&
 			  watch->key.ino == like->key.ino))
 		watch = watch->next;
@@ -395,16 +321,17 @@ static struct watch *find(const struct watch *like)
 struct watch *watch_add(const struct pt_key *key, int fd, uint64_t nodeid)
 {
 	struct watch *fresh, *watch = NULL;
-	int err;
+	int err, mount;
 
-	if (watches.group < 0 || !notify_active())
+	/* What the guest knows is watched already, if it may rely on that. */
+	if (watch_group_fd() < 0 || !notify_active() || coherent_active())
 		return NULL;
 	fresh = calloc(1, sizeof(*fresh));
 	if (!fresh)
 		return NULL;
 	fresh->key = *key;
 	fresh->nodeid = nodeid;
-	err = get_handle(fd, &fresh->handle);
+	err = watch_group_handle(fd, &fresh->handle, &mount);
 	if (!err) {
 		pthread_mutex_lock(&watches.lock);
 		watch = find(fresh);
@@ -468,7 +395,9 @@ void watch_remove(struct watch *watch, int *fd)
 	*link = watch->next;
 	if (watch->due)
 		due_remove(watch);
-	mark(watch->fd, FAN_MARK_REMOVE);
+	/* It may be known again by now, and has but one mark for both. */
+	if (!coherent_active())
+		mark(watch->fd, FAN_MARK_REMOVE);
 	pthread_mutex_unlock(&watches.lock);
 	if (watch->owned)
 		close_fd(&watch->fd);

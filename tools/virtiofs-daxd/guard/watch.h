@@ -21,10 +21,11 @@ struct watch;
 
 /**
  * watch_open - from now on files can be watched
+ * @names: and names in directories, if that can be
  *
  * Logs whether the kernel has such a group for us. If not, the guest is not told.
  */
-void watch_open(void);
+void watch_open(bool names);
 
 /**
  * watch_start - tell the guest of changes, by a thread which may do what the

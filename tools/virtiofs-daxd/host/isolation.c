@@ -411,6 +411,7 @@ static size_t chosen_caps(unsigned int *caps, bool handles)
 
 	for (size_t i = 0; i < ARRAY_SIZE(request_caps) - !handles; i++)
 		mask |= UINT64_C(1) << request_caps[i];
+	mask |= (uint64_t)options.leases << CAP_LEASE;
 	mask &= ~options.caps_drop;
 	for (unsigned int cap = 0; cap <= CAP_LAST_CAP; cap++)
 		if (mask & UINT64_C(1) << cap)

@@ -64,11 +64,13 @@ enum isolation_violation {
  * @violation: see enum isolation_violation
  * @caps_add: capabilities that threads of ISOLATION_REQUESTS keep as well, a bit each
  * @caps_drop: those which they do not keep
+ * @leases: they keep CAP_LEASE, if there is that
  */
 struct isolation_options {
 	enum isolation_violation violation;
 	uint64_t caps_add;
 	uint64_t caps_drop;
+	bool leases;
 };
 
 /**

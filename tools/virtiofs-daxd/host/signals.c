@@ -26,6 +26,8 @@ void signals_block(void)
 	signal(SIGPIPE, SIG_IGN);
 	/* A guest that writes past RLIMIT_FSIZE gets EFBIG. */
 	signal(SIGXFSZ, SIG_IGN);
+	/* Who opens a file just when we ask for its writers by a lease. */
+	signal(SIGIO, SIG_IGN);
 }
 
 int signals_open(void)

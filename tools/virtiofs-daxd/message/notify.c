@@ -15,6 +15,9 @@
 /* Buffers filled in one go: as many as wait, and all that a ring may hold. */
 #define PUMP_MAX (NOTIFY_MAX_WAITING + VIRTQ_MAX_SIZE)
 
+/* So many changes are told apart by who asks whether a file has changed. */
+#define CHANGED_MAX 256
+
 /**
  * struct message - a message that waits for a buffer of the guest
  * @next: the one to be said after it
@@ -34,6 +37,11 @@ struct message {
  * @end: where the next one goes
  * @waiting: their number
  * @lost: something could not be said: one message for all is what waits
+ * @changes: how often something was to be said; read without the lock, too
+ * @changed: of which node, of the last ones; 0 may have been any
+ * @drain: finds out what is to be said before an answer; atomic
+ * @turn: answers that wait until all this is said
+ * @turn_end: where the next one goes
  */
 static struct {
 	pthread_mutex_t lock;
@@ -43,7 +51,16 @@ static struct {
 	struct message **end;
 	unsigned int waiting;
 	bool lost;
-} notify = { .lock = PTHREAD_MUTEX_INITIALIZER, .end = &notify.first };
+	uint64_t changes;
+	uint64_t changed[CHANGED_MAX];
+	void (*drain)(void);
+	struct notify_turn *turn;
+	struct notify_turn **turn_end;
+} notify = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.end = &notify.first,
+	.turn_end = &notify.turn,
+};
 
 static void drop_all(void)
 {
@@ -57,14 +74,16 @@ static void drop_all(void)
 	notify.waiting = 0;
 }
 
-static void forget(void)
+/* Caller holds the lock. */
+static void changed(uint64_t nodeid)
 {
-	drop_all();
-	notify.lost = false;
+	notify.changed[notify.changes % CHANGED_MAX] = nodeid;
+	__atomic_add_fetch(&notify.changes, 1, __ATOMIC_RELEASE);
 }
 
 static void lose(void)
 {
+	changed(0);
 	drop_all();
 	notify.lost = true;
 }
@@ -96,7 +115,7 @@ static int say_next(void)
  * Says what waits, as far as the guest has buffers. One that gives ever more that
  * are too small is not followed for ever. Caller holds the lock.
  */
-static void pump(void)
+static void say_all(void)
 {
 	for (unsigned int n = 0; n < PUMP_MAX; n++) {
 		int err;
@@ -113,51 +132,6 @@ static void pump(void)
 		else
 			first_is_said();
 	}
-}
-
-/* The guest has given buffers. */
-static void refilled(struct queue *queue)
-{
-	(void)queue;
-	pthread_mutex_lock(&notify.lock);
-	pump();
-	pthread_mutex_unlock(&notify.lock);
-}
-
-void notify_open(struct queue *queue)
-{
-	pthread_mutex_lock(&notify.lock);
-	notify.queue = queue;
-	pthread_mutex_unlock(&notify.lock);
-}
-
-void notify_negotiated(bool on)
-{
-	pthread_mutex_lock(&notify.lock);
-	notify.on = on && notify.queue;
-	if (notify.queue)
-		queue_set_refilled(notify.queue, notify.on ? refilled : NULL);
-	/* A front-end says it at each start: what waited over a stop still does. */
-	if (!notify.on)
-		forget();
-	pthread_mutex_unlock(&notify.lock);
-}
-
-void notify_forget(void)
-{
-	pthread_mutex_lock(&notify.lock);
-	forget();
-	pthread_mutex_unlock(&notify.lock);
-}
-
-bool notify_active(void)
-{
-	bool on;
-
-	pthread_mutex_lock(&notify.lock);
-	on = notify.on;
-	pthread_mutex_unlock(&notify.lock);
-	return on;
 }
 
 /* Caller holds the lock. */
@@ -181,21 +155,14 @@ static void add(const void *data, size_t len)
 	notify.waiting++;
 }
 
-int notify_send(const void *data, size_t len)
+/* Whether it is what waits already. Caller holds the lock. */
+static bool waits(const struct notify_message *msg)
 {
-	int err = 0;
-
-	if (len > NOTIFY_MAX_LEN)
-		return -EINVAL;
-	pthread_mutex_lock(&notify.lock);
-	if (notify.on) {
-		add(data, len);
-		pump();
-	} else {
-		err = -ENOTCONN;
-	}
-	pthread_mutex_unlock(&notify.lock);
-	return err;
+	for (struct message *other = notify.first; other; other = other->next)
+		if (other->len == msg->len &&
+		    !memcmp(other->data, msg->data, msg->len))
+			return true;
+	return false;
 }
 
 struct inval_inode {
@@ -249,7 +216,8 @@ static bool joined(const struct inval_inode *inval)
 	return false;
 }
 
-void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
+/* Caller holds the lock. */
+static void add_inval(uint64_t nodeid, int64_t offset, int64_t len)
 {
 	const struct inval_inode inval = {
 		.header = {
@@ -259,11 +227,192 @@ void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
 		.arg = { .ino = nodeid, .off = offset, .len = len },
 	};
 
+	if (!joined(&inval))
+		add(&inval, sizeof(inval));
+}
+
+/* Of a directory that was read, what was kept may be from before a change. */
+static void say_again(uint64_t dir)
+{
+	if (dir && notify.on)
+		add_inval(dir, 0, 0);
+	say_all();
+}
+
+static void give(struct notify_turn *turn)
+{
+	say_again(turn->give(turn, turn->seen != notify.changes));
+}
+
+static struct notify_turn *first_turn(void)
+{
+	struct notify_turn *turn = notify.turn;
+
+	notify.turn = turn->next;
+	if (!notify.turn)
+		notify.turn_end = &notify.turn;
+	return turn;
+}
+
+/* Says what waits, and gives the answers that have waited for that. */
+static void pump(void)
+{
+	say_all();
+	while (notify.turn && !notify.lost && !notify.first)
+		give(first_turn());
+}
+
+/* Whoever waits for something to be said waits no more, and nothing new is said. */
+static void forget(void)
+{
+	drop_all();
+	notify.lost = false;
+	while (notify.turn) {
+		struct notify_turn *turn = first_turn();
+
+		turn->give(turn, false);
+	}
+}
+
+/* The guest has given buffers. */
+static void refilled(struct queue *queue)
+{
+	(void)queue;
+	pthread_mutex_lock(&notify.lock);
+	pump();
+	pthread_mutex_unlock(&notify.lock);
+}
+
+void notify_open(struct queue *queue)
+{
+	pthread_mutex_lock(&notify.lock);
+	notify.queue = queue;
+	pthread_mutex_unlock(&notify.lock);
+}
+
+void notify_negotiated(bool on)
+{
+	pthread_mutex_lock(&notify.lock);
+	notify.on = on && notify.queue;
+	if (notify.queue)
+		queue_set_refilled(notify.queue, notify.on ? refilled : NULL);
+	/* A front-end says it at each start: what waited over a stop still does. */
+	if (!notify.on)
+		forget();
+	pthread_mutex_unlock(&notify.lock);
+}
+
+void notify_forget(void)
+{
+	pthread_mutex_lock(&notify.lock);
+	forget();
+	pthread_mutex_unlock(&notify.lock);
+}
+
+bool notify_active(void)
+{
+	bool on;
+
+	pthread_mutex_lock(&notify.lock);
+	on = notify.on;
+	pthread_mutex_unlock(&notify.lock);
+	return on;
+}
+
+int notify_send(const void *data, size_t len)
+{
+	int err = 0;
+
+	if (len > NOTIFY_MAX_LEN)
+		return -EINVAL;
 	pthread_mutex_lock(&notify.lock);
 	if (notify.on) {
-		if (!joined(&inval))
-			add(&inval, sizeof(inval));
+		add(data, len);
 		pump();
+	} else {
+		err = -ENOTCONN;
+	}
+	pthread_mutex_unlock(&notify.lock);
+	return err;
+}
+
+void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
+{
+	pthread_mutex_lock(&notify.lock);
+	if (notify.on) {
+		changed(nodeid);
+		add_inval(nodeid, offset, len);
+		pump();
+	}
+	pthread_mutex_unlock(&notify.lock);
+}
+
+void notify_say(const struct notify_message *msgs, unsigned int count)
+{
+	pthread_mutex_lock(&notify.lock);
+	for (unsigned int i = 0; notify.on && i < count; i++) {
+		changed(msgs[i].nodeid);
+		if (!msgs[i].data)
+			lose();
+		else if (!msgs[i].once || !waits(&msgs[i]))
+			add(msgs[i].data, msgs[i].len);
+	}
+	if (notify.on)
+		pump();
+	pthread_mutex_unlock(&notify.lock);
+}
+
+void notify_changed(void)
+{
+	pthread_mutex_lock(&notify.lock);
+	changed(0);
+	pthread_mutex_unlock(&notify.lock);
+}
+
+bool notify_changed_since(const struct notify_turn *turn, uint64_t nodeid)
+{
+	if (notify.changes - turn->seen > CHANGED_MAX)
+		return true;
+	for (uint64_t i = turn->seen; i < notify.changes; i++) {
+		uint64_t which = notify.changed[i % CHANGED_MAX];
+
+		if (!which || which == nodeid)
+			return true;
+	}
+	return false;
+}
+
+void notify_order(void (*drain)(void))
+{
+	__atomic_store_n(&notify.drain, drain, __ATOMIC_RELEASE);
+}
+
+void notify_turn_begin(struct notify_turn *turn)
+{
+	void (*drain)(void) = __atomic_load_n(&notify.drain, __ATOMIC_ACQUIRE);
+
+	if (drain)
+		drain();
+	turn->seen = __atomic_load_n(&notify.changes, __ATOMIC_ACQUIRE);
+}
+
+void notify_turn(struct notify_turn *turn)
+{
+	void (*drain)(void) = __atomic_load_n(&notify.drain, __ATOMIC_ACQUIRE);
+
+	if (!drain) {
+		turn->give(turn, false);
+		return;
+	}
+	drain();
+	pthread_mutex_lock(&notify.lock);
+	if (notify.on && (notify.lost || notify.first)) {
+		turn->keep(turn);
+		turn->next = NULL;
+		*notify.turn_end = turn;
+		notify.turn_end = &turn->next;
+	} else {
+		give(turn);
 	}
 	pthread_mutex_unlock(&notify.lock);
 }

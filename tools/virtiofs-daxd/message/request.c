@@ -18,6 +18,12 @@
 /* Longest reply of more than one piece: what libfuse sends. */
 #define REQUEST_REPLY_PIECES 16
 
+/*
+ * Answers that wait for buffers of the guest are copies. What a guest may ask for any
+ * number of times, and as much as it likes, takes no more than this.
+ */
+#define REQUEST_MAX_KEPT (16 << 20)
+
 /* How many of those not in use are kept. */
 #define REQUEST_SPARES 64
 
@@ -267,6 +273,110 @@ static void request_served(const struct request *req)
 	count_served(req->header.opcode, clock_us() - req->taken);
 }
 
+static uint64_t (*on_change)(const struct request *req, void *body, size_t len);
+
+void request_on_change(uint64_t (*expire)(const struct request *req, void *body,
+					  size_t len))
+{
+	on_change = expire;
+}
+
+static struct request *answered(struct notify_turn *turn)
+{
+	struct answer *answer = container_of(turn, struct answer, turn);
+
+	return container_of(answer, struct request, answer);
+}
+
+/* What is held in copies of answers; protected by who gives turns. */
+static size_t kept_bytes;
+
+/* Whether all that is lost with an answer is what it says. */
+static bool may_be_asked_again(const struct request *req)
+{
+	switch (req->header.opcode) {
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS:
+	case FUSE_READLINK:
+	case FUSE_GETXATTR:
+	case FUSE_LISTXATTR:
+		return true;
+	}
+	return false;
+}
+
+/* NULL if there is no memory, or too much is held already. */
+static void *copy_new(struct request *req, size_t len)
+{
+	void *data;
+
+	if (kept_bytes + len > REQUEST_MAX_KEPT && may_be_asked_again(req))
+		return NULL;
+	data = malloc(len);
+	if (!data)
+		return NULL;
+	req->answer.kept = len;
+	kept_bytes += len;
+	return data;
+}
+
+static void copy_free(struct answer *answer)
+{
+	kept_bytes -= answer->kept;
+	free(answer->copy[0].iov_base);
+}
+
+/* An error for want of memory, if it must be. */
+static void answer_keep(struct notify_turn *turn)
+{
+	struct request *req = answered(turn);
+	struct answer *answer = &req->answer;
+	struct fuse_out_header *header;
+	size_t len = iov_size(answer->iov, answer->count);
+	char *data = copy_new(req, len);
+
+	/* It is in place, but who stops the queue is not to wait for our turn. */
+	request_suspend(req);
+	if (!data)
+		len = sizeof(*header);
+	header = data ? (void *)data : &answer->bare;
+	iov_read(answer->iov, answer->count, header, len);
+	if (!data) {
+		header->error = -ENOMEM;
+		header->len = len;
+		answer->written = 0;
+	}
+	answer->copy[0] = (struct iovec){ header, sizeof(*header) };
+	answer->copy[1] = (struct iovec){ header + 1, len - sizeof(*header) };
+	answer->iov = answer->copy;
+	answer->count = 2;
+}
+
+static uint64_t answer_give(struct notify_turn *turn, bool changed)
+{
+	struct request *req = answered(turn);
+	struct answer *answer = &req->answer;
+	struct iovec *iov = answer->iov;
+	const struct fuse_out_header *header = iov[0].iov_base;
+	bool body = answer->count > 1;
+	uint64_t again = 0;
+
+	/* The end of a listing has none. */
+	if (changed && on_change && !header->error)
+		again = on_change(req, body ? iov[1].iov_base : NULL,
+				  body ? iov[1].iov_len : 0);
+	queue_give(&req->ticket, iov, answer->count, answer->written);
+	if (iov == answer->copy && header != &answer->bare)
+		copy_free(answer);
+	request_free(req);
+	return again;
+}
+
+void request_begin(struct request *req)
+{
+	notify_turn_begin(&req->answer.turn);
+}
+
 static void request_send(struct request *req, int error,
 			 const struct iovec *iov, unsigned int count,
 			 size_t written)
@@ -288,8 +398,12 @@ static void request_send(struct request *req, int error,
 	log_trace("guest: request %lu answered: %s, %u bytes", req->unique,
 		  error ? strerror(-error) : "done", header.len);
 	request_served(req);
-	queue_give(&req->ticket, pieces, count + 1, written);
-	request_free(req);
+	req->answer.iov = pieces;
+	req->answer.count = count + 1;
+	req->answer.written = written;
+	req->answer.turn.keep = answer_keep;
+	req->answer.turn.give = answer_give;
+	notify_turn(&req->answer.turn);
 }
 
 void request_reply(struct request *req, int error, const struct iovec *iov,

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "message/notify.h"
 #include "passthrough/passthrough.h"
 #include "vhost/queue.h"
 
@@ -21,6 +22,26 @@
 #define REQUEST_MAX_LEN (128 * 1024)
 /* Zeroes behind a request, as much as the largest structure in one. */
 #define REQUEST_PADDING 256
+
+/**
+ * struct answer - what is put where the guest waits for it
+ * @turn: when that may be
+ * @iov: the header and what follows; on the stack, until it has to wait
+ * @count: its pieces
+ * @written: bytes that are in place behind these
+ * @copy: what @iov is then
+ * @bare: for want of memory, all there is of it
+ * @kept: bytes of that copy
+ */
+struct answer {
+	struct notify_turn turn;
+	struct iovec *iov;
+	unsigned int count;
+	size_t written;
+	struct iovec copy[2];
+	struct fuse_out_header bare;
+	size_t kept;
+};
 
 /**
  * struct request - a request
@@ -31,6 +52,7 @@
  * @generation: likewise
  * @unique: the guest's name for it
  * @taken: when it was taken from its queue, see clock_us()
+ * @answer: to it
  * @interrupted: the guest does not want to wait for it any more
  * @parked_for: the file for whose change it waits
  * @parked_until: a read waits no longer than this, ms; 0 if it never did
@@ -57,6 +79,7 @@ struct request {
 	bool let_go;
 	struct pool *pool;
 	void (*again)(struct request *req);
+	struct answer answer;
 	bool interrupted;
 	bool tried_once;
 	union {
@@ -75,6 +98,14 @@ struct request {
  * Return: NULL if there is none, or no memory.
  */
 struct request *request_take(struct queue *queue);
+
+/**
+ * request_begin - a request is about to be served
+ * @req: the request
+ *
+ * To be called before anything is looked at for its answer.
+ */
+void request_begin(struct request *req);
 
 /**
  * request_valid - whether header and memory make sense
@@ -169,6 +200,14 @@ void request_reply(struct request *req, int error, const struct iovec *iov,
  * @written: bytes behind the header
  */
 void request_reply_written(struct request *req, size_t written);
+
+/**
+ * request_on_change - what to do with answers that may not be true any more
+ * @expire: lets the guest not keep what it is told; @body is behind the header of the
+ *	answer. Returns the directory of which it will keep it nevertheless, or 0
+ */
+void request_on_change(uint64_t (*expire)(const struct request *req, void *body,
+					  size_t len));
 
 /**
  * request_drop - forget a request that will never be answered

@@ -17,6 +17,7 @@ static double cache_timeout(enum pt_cache cache)
 	case PT_CACHE_METADATA:
 		return 86400.0;
 	case PT_CACHE_AUTO:
+	case PT_CACHE_COHERENT:
 		return 1.0;
 	case PT_CACHE_NEVER:
 		return 0.0;

@@ -36,12 +36,30 @@ struct pt;
  * @PT_CACHE_ALWAYS: for a day: nobody else changes the directory
  * @PT_CACHE_METADATA: names and attributes for a day; data as with the next
  * @PT_CACHE_NEVER: not at all; data of files without DAX is not cached
+ * @PT_CACHE_COHERENT: as with the first; but for as long as it likes what is watched,
+ *	see pt_watch()
  */
 enum pt_cache {
 	PT_CACHE_AUTO,
 	PT_CACHE_ALWAYS,
 	PT_CACHE_METADATA,
 	PT_CACHE_NEVER,
+	PT_CACHE_COHERENT,
+};
+
+struct pt_seen;
+
+/**
+ * struct pt_watch - who tells the guest what others change
+ * @add: a file is about to be looked at, for the guest. It is told from now on what
+ *	changes. Returns what stands for that, or NULL if it cannot be watched
+ * @known: the guest is about to know it as this node
+ * @remove: as often as @add returned it; @path is a descriptor of the file, or an errno
+ */
+struct pt_watch {
+	struct pt_seen *(*add)(int proc_fd, int path);
+	void (*known)(struct pt_seen *seen, uint64_t nodeid);
+	void (*remove)(struct pt_seen *seen, int proc_fd, int path);
 };
 
 /**
@@ -63,6 +81,7 @@ enum pt_handles {
  * @proc_fd: O_PATH descriptor of /proc/self/fd (isolation_proc_fd()), of which
  *	pt_new() takes a copy; -1: pt_new() opens it
  * @cache: see enum pt_cache
+ * @watch: see pt_watch(), or NULL
  * @file_handles: see enum pt_handles
  * @submounts: let the guest tell the host's mounts from each other
  * @readonly: refuse every change with EROFS
@@ -92,6 +111,7 @@ struct pt_options {
 	int root_fd;
 	int proc_fd;
 	enum pt_cache cache;
+	const struct pt_watch *watch;
 	enum pt_handles file_handles;
 	bool submounts;
 	bool readonly;
@@ -228,6 +248,14 @@ bool pt_node_dax(struct pt *pt, const struct stat *st);
  * @can: the guest knows of that
  */
 bool pt_submounts(struct pt *pt, bool can);
+
+/**
+ * pt_watch - whether the guest learns what others change, before it takes answers
+ * @on: from now on; no request may be running, and the guest knows the root only
+ *
+ * Return: whether it may keep what it is told.
+ */
+bool pt_watch(struct pt *pt, bool on);
 
 /**
  * pt_labels - whether the guest shall send security labels

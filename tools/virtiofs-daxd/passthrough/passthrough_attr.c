@@ -23,9 +23,10 @@
 /* Any group will do; this is nobody's on most systems. */
 #define OTHER_GROUP 65534
 
-/* By the open file if the guest names one, else by the node. */
+/* By the open file if the guest names one, else by the node; how long it may be kept. */
 static int attr_stat(struct pt *pt, fuse_ino_t ino,
-		     const struct fuse_file_info *fi, struct stat *st)
+		     const struct fuse_file_info *fi, struct stat *st,
+		     double *timeout)
 {
 	struct handle *handle = fi ? handle_get(pt, fi->fh, S_IFREG) : NULL;
 	struct node *node = handle ? NULL : node_get(pt, ino);
@@ -35,27 +36,31 @@ static int attr_stat(struct pt *pt, fuse_ino_t ino,
 		ret = fstat(handle->fd, st) ? -errno : 0;
 	else if (node)
 		ret = node_stat(node, st);
-	if (!ret)
+	if (!ret) {
 		cred_seen(pt, st);
+		*timeout = node_timeout(pt, handle ? handle->node : node);
+	}
 	handle_put(pt, handle);
 	node_put(pt, node);
 	return ret;
 }
 
-static void reply_attr(fuse_req_t req, int ret, const struct stat *st)
+static void reply_attr(fuse_req_t req, int ret, const struct stat *st,
+		       double timeout)
 {
 	if (ret)
 		fuse_reply_err(req, -ret);
 	else
-		fuse_reply_attr(req, st, req_pt(req)->timeout);
+		fuse_reply_attr(req, st, timeout);
 }
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct stat st;
-	int ret = attr_stat(req_pt(req), ino, fi, &st);
+	double timeout = 0;
+	int ret = attr_stat(req_pt(req), ino, fi, &st, &timeout);
 
-	reply_attr(req, ret, &st);
+	reply_attr(req, ret, &st, timeout);
 }
 
 int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
@@ -82,9 +87,10 @@ int pt_statx(struct pt *pt, uint64_t nodeid, uint64_t fh, unsigned int flags,
 		stx->stx_uid = ids_to_guest(&pt->opts.uids, stx->stx_uid);
 		stx->stx_gid = ids_to_guest(&pt->opts.gids, stx->stx_gid);
 	}
+	if (!ret)
+		*timeout = node_timeout(pt, handle ? handle->node : node);
 	handle_put(pt, handle);
 	node_put(pt, node);
-	*timeout = pt->timeout;
 	return ret;
 }
 
@@ -186,6 +192,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	struct handle *handle = fi ? handle_get(pt, fi->fh, S_IFREG) : NULL;
 	struct node *node = handle ? node_ref(pt, handle->node) :
 				     node_get(pt, ino);
+	double timeout = 0;
 	struct stat st;
 	int ret = 0;
 
@@ -201,11 +208,13 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		ret = fstat(handle->fd, &st) ? -errno : 0;
 	else if (!ret)
 		ret = node_stat(node, &st);
-	if (!ret)
+	if (!ret) {
 		cred_seen(pt, &st);
+		timeout = node_timeout(pt, node);
+	}
 	node_put(pt, node);
 	handle_put(pt, handle);
-	reply_attr(req, ret, &st);
+	reply_attr(req, ret, &st, timeout);
 }
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -255,7 +264,8 @@ void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
 	struct pt *pt = req_pt(req);
 	struct stat st;
-	int ret = attr_stat(pt, ino, NULL, &st);
+	double timeout;
+	int ret = attr_stat(pt, ino, NULL, &st, &timeout);
 
 	mask &= R_OK | W_OK | X_OK;
 	if (!ret && pt->opts.readonly && (mask & W_OK))

@@ -80,9 +80,11 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		ret = pt->exports && name_dot(name) ?
 		      node_lookup_dot(pt, dir, name, &e) :
 		      node_lookup(pt, dir, name, &e);
-	/* Only who has the share alone may trust that a name stays absent. */
-	if (dir && ret == -ENOENT && pt_keeps_names(pt)) {
-		e = (struct fuse_entry_param){ .entry_timeout = pt->timeout };
+	/* Only who has the share alone, or is told, may trust that a name stays absent. */
+	if (dir && ret == -ENOENT && (pt_keeps_names(pt) || dir->seen)) {
+		e = (struct fuse_entry_param){
+			.entry_timeout = node_timeout(pt, dir),
+		};
 		ret = 0;
 	}
 	node_put(pt, dir);
@@ -244,6 +246,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct pt *pt = req_pt(req);
 	struct node *node = node_get(pt, ino);
 	int ret = -ENOENT;
+	bool keep = pt_keeps_names(pt) || (node && node->seen);
 
 	if (node)
 		ret = node_reopen(pt, node, O_RDONLY | O_DIRECTORY);
@@ -254,7 +257,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -ret);
 		return;
 	}
-	if (pt_keeps_names(pt)) {
+	if (keep) {
 		fi->cache_readdir = 1;
 		fi->keep_cache = 1;
 	}

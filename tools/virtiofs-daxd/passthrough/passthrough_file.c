@@ -68,6 +68,18 @@ static bool node_unchanged(struct pt *pt, struct node *node,
 	return same;
 }
 
+/*
+ * Whether somebody has it open for writing, this guest included, and may do so by
+ * mmap, of which we hear when he closes it.
+ */
+static bool has_writer(int fd)
+{
+	if (fcntl(fd, F_SETLEASE, F_RDLCK))
+		return true;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return false;
+}
+
 /* What the guest may do with its cache of this file. */
 static void open_cache(struct pt *pt, struct node *node, int fd,
 		       struct fuse_file_info *fi)
@@ -84,6 +96,9 @@ static void open_cache(struct pt *pt, struct node *node, int fd,
 		break;
 	case PT_CACHE_AUTO:
 		fi->keep_cache = unchanged;
+		break;
+	case PT_CACHE_COHERENT:
+		fi->keep_cache = unchanged && (!node->seen || !has_writer(fd));
 		break;
 	case PT_CACHE_METADATA:
 	case PT_CACHE_NEVER:
@@ -217,6 +232,9 @@ static int create_existing(struct pt *pt, struct node *dir, const char *name,
 	node_put(pt, node);
 	if (fd < 0)
 		node_forget(pt, e->ino, 1);
+	/* It was larger before. */
+	if (flags & O_TRUNC)
+		e->attr_timeout = 0;
 	return fd;
 }
 
@@ -242,6 +260,7 @@ static int create_file(fuse_req_t req, struct node *dir, const char *name,
 		close(fd);
 		return ret;
 	}
+	e->entry_timeout = node_timeout(pt, dir);
 	return fd;
 }
 

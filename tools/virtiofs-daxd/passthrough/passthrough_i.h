@@ -54,6 +54,7 @@ struct stamp {
  * @forgotten: in pt->forgotten; under pt->lock, like the next two
  * @older: forgotten before this one
  * @newer: forgotten after it
+ * @seen: it is watched, or NULL; constant, but that of the root
  * @stamp: under pt->lock
  * @owners: POSIX lock owners; under pt->locks.mutex; see &pt.node_gone
  */
@@ -71,6 +72,7 @@ struct node {
 	bool forgotten;
 	struct node *older;
 	struct node *newer;
+	struct pt_seen *seen;
 	struct stamp stamp;
 	struct lock_owner *owners;
 };
@@ -162,10 +164,11 @@ struct known {
  * @writeback: FUSE_WRITEBACK_CACHE was negotiated; changes at FUSE_INIT only
  * @setxattr_ext: FUSE_SETXATTR_EXT was negotiated; changes at FUSE_INIT only
  * @submounts: mounts are announced; changes at FUSE_INIT only
+ * @watches: what the guest gets to know is watched; changes with no request running
  * @exports: the guest may hand out file handles; changes at FUSE_INIT only
  * @no_fhandles: there is no way to open file handles; atomic
  * @nr_dirents: handles with &handle.dirents; atomic
- * @timeout: for entries and attributes, in seconds; constant
+ * @timeout: for entries and attributes that are not watched, in seconds; constant
  * @root: the share; constant
  * @node_gone: called with a node that nobody has any more, before it is freed: it
  *	takes away what others keep with it; constant
@@ -189,6 +192,7 @@ struct pt {
 	bool writeback;
 	bool setxattr_ext;
 	bool submounts;
+	bool watches;
 	bool exports;
 	bool no_fhandles;
 	unsigned int nr_dirents;
@@ -217,6 +221,15 @@ static inline bool pt_keeps_names(const struct pt *pt)
 {
 	return pt->opts.cache == PT_CACHE_ALWAYS ||
 	       pt->opts.cache == PT_CACHE_METADATA;
+}
+
+/* For what the guest is told of: ten years, s. */
+#define PT_UNBOUNDED 315360000.0
+
+/* How long it may be kept what was said of a file, or of a name in a directory. */
+static inline double node_timeout(const struct pt *pt, const struct node *node)
+{
+	return node->seen ? PT_UNBOUNDED : pt->timeout;
 }
 
 /* Whether there may be no more nodes with handles. Caller holds pt->lock. */

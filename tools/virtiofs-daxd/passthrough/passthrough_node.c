@@ -54,8 +54,27 @@ struct node *node_ref(struct pt *pt, struct node *node)
 	return node;
 }
 
+static void unwatch(struct pt *pt, struct pt_seen *seen, int path)
+{
+	if (seen)
+		pt->opts.watch->remove(seen, pt->proc_fd, path);
+}
+
+static void node_unwatch(struct pt *pt, struct node *node)
+{
+	int path;
+
+	if (!node->seen)
+		return;
+	path = node_path(node);
+	unwatch(pt, node->seen, path);
+	node_path_put(node, path);
+	node->seen = NULL;
+}
+
 static void node_free(struct pt *pt, struct node *node)
 {
+	node_unwatch(pt, node);
 	if (node->fd >= 0)
 		close(node->fd);
 	fhandle_free(pt, node->fhandle);
@@ -292,8 +311,12 @@ struct place {
 	bool mount_root;
 };
 
-/* Takes the descriptor if there is no handle, and the handle, unless it fails. */
+/*
+ * Takes the descriptor if there is no handle, the handle, and what it is watched by,
+ * unless it fails.
+ */
 static struct node *node_new(int fd, struct fhandle *fhandle,
+			     struct pt_seen *seen,
 			     const struct stat *st, const struct place *place)
 {
 	struct node *node = calloc(1, sizeof(*node));
@@ -302,6 +325,7 @@ static struct node *node_new(int fd, struct fhandle *fhandle,
 		return NULL;
 	node->fd = fhandle ? -1 : fd;
 	node->fhandle = fhandle;
+	node->seen = seen;
 	node->key = (struct pt_key){ .dev = st->st_dev, .ino = st->st_ino };
 	node->mnt = place->mnt;
 	node->type = st->st_mode & S_IFMT;
@@ -327,18 +351,19 @@ static int node_add(struct pt *pt, struct node *node, struct node **gone)
 }
 
 /*
- * Find or make the node of an O_PATH descriptor; takes that, and the handle.
+ * Find or make the node of an O_PATH descriptor; takes that, and what comes with it.
  * Return: 0 or a negative errno.
  */
 static int node_of(struct pt *pt, int fd, struct fhandle *fhandle,
-		   const struct stat *st, const struct place *place,
-		   struct node **found)
+		   struct pt_seen *seen, const struct stat *st,
+		   const struct place *place, struct node **found)
 {
-	struct node *fresh = node_new(fd, fhandle, st, place);
+	struct node *fresh = node_new(fd, fhandle, seen, st, place);
 	struct node *node, *gone = NULL;
 	int ret = 0;
 
 	if (!fresh) {
+		unwatch(pt, seen, fd);
 		close(fd);
 		fhandle_free(pt, fhandle);
 		return -ENOMEM;
@@ -350,6 +375,11 @@ static int node_of(struct pt *pt, int fd, struct fhandle *fhandle,
 		node = ret ? NULL : fresh;
 	}
 	pthread_mutex_unlock(&pt->lock);
+	if (node != fresh) {
+		/* While there is a descriptor: by a handle it would be opened again. */
+		unwatch(pt, seen, fd);
+		fresh->seen = NULL;
+	}
 	/* Until now it has kept the file, so that its number was its own. */
 	if (fhandle)
 		close(fd);
@@ -399,8 +429,33 @@ static int fd_stat(int fd, struct stat *st, struct place *place)
 	return 0;
 }
 
+static struct pt_seen *watch(const struct pt *pt, int fd)
+{
+	return pt->watches ? pt->opts.watch->add(pt->proc_fd, fd) : NULL;
+}
+
+bool pt_watch(struct pt *pt, bool on)
+{
+	struct node *root = pt->root;
+	int path;
+
+	pt->watches = on && pt->opts.watch;
+	if (!pt->watches) {
+		node_unwatch(pt, root);
+		return false;
+	}
+	path = node_path(root);
+	root->seen = path < 0 ? NULL : watch(pt, path);
+	node_path_put(root, path);
+	if (root->seen)
+		pt->opts.watch->known(root->seen, root->obj.id);
+	pt->watches = root->seen;
+	return pt->watches;
+}
+
 int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 {
+	struct pt_seen *seen = watch(pt, fd);
 	struct fhandle *fhandle;
 	struct place place = { 0 };
 	struct node *node;
@@ -413,13 +468,17 @@ int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 	ret = fd_spared(fd) ?: fd_stat(fd, &e->attr, &place) ?:
 	      fhandle_of(pt, fd, e->attr.st_mode & S_IFMT, place.mnt, &fhandle);
 	if (ret) {
+		unwatch(pt, seen, fd);
 		close(fd);
 		return ret;
 	}
-	ret = node_of(pt, fd, fhandle, &e->attr, &place, &node);
+	ret = node_of(pt, fd, fhandle, seen, &e->attr, &place, &node);
 	if (ret)
 		return ret;
+	if (node->seen)
+		pt->opts.watch->known(node->seen, node->obj.id);
 	e->ino = node->obj.id;
+	e->attr_timeout = node_timeout(pt, node);
 	cred_seen(pt, &e->attr);
 	node_put(pt, node);
 	return 0;
@@ -432,7 +491,7 @@ int node_lookup(struct pt *pt, struct node *dir, const char *name,
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
-	int path, fd;
+	int path, fd, ret;
 
 	if (!name_valid(name))
 		return -EINVAL;
@@ -443,7 +502,9 @@ int node_lookup(struct pt *pt, struct node *dir, const char *name,
 	if (fd < 0)
 		fd = -errno;
 	node_path_put(dir, path);
-	return fd < 0 ? fd : node_lookup_fd(pt, fd, e);
+	ret = fd < 0 ? fd : node_lookup_fd(pt, fd, e);
+	e->entry_timeout = node_timeout(pt, dir);
+	return ret;
 }
 
 /*

@@ -13,7 +13,7 @@ CORE_MAP_SLOTS = core_map_slots.c ../vhost/map_slots.c
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
 	core_memory core_backing core_files core_retry core_pool core_locks \
-	core_watch core_guard core_guard_calls core_full core_options \
+	core_watch core_coherent core_guard core_guard_calls core_full core_options \
 	core_negotiate core_fhandles core_submounts core_idmap core_ids \
 	core_xattrmap core_users core_labels
 CORE_HEADERS = $(HEADERS) $(wildcard tests/*.h)

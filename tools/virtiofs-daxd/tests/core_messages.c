@@ -36,7 +36,7 @@ static void wrong_options(void)
 	REFUSED(2, "unknown option -x", "-xfoo");
 	REFUSED(2, "unknown option -o foo", "-ofoo");
 	REFUSED(2, "unknown option -o foo=", "-o", "xattr,foo=1");
-	REFUSED(2, "-o cache takes auto, always, metadata or never, not 'yes'",
+	REFUSED(2, "-o cache takes auto, coherent, always, metadata or never, not 'yes'",
 		"-o", "cache=yes");
 	REFUSED(2, "-o needs a value", "-o");
 	REFUSED(2, "--readonly=x takes no value", "--readonly=x");
@@ -61,12 +61,17 @@ static void wrong_values(void)
 	REFUSED(2, "--thread-pool-size takes 0 to 256, not 'x'",
 		"--thread-pool-size", "x");
 	REFUSED(2, "--tag takes 1 to 36 bytes, not ''", "--tag", "");
-	REFUSED(2, "--cache takes auto, always, metadata or never, not 'yes'",
+	REFUSED(2, "--cache takes auto, coherent, always, metadata or never, not 'yes'",
 		"--cache", "yes");
-	REFUSED(2, "--dax-window takes a size, as in 512M or 1G, not '1Z'",
+	REFUSED(2, "--dax-window takes a size, as in 512M or 1G, or auto, not '1Z'",
 		"--dax-window", "1Z");
 	REFUSED(2, "--dax-attr takes none, all or a size, as in 64K, not '?'",
 		"--dax-attr", "?");
+	REFUSED(2, "--cache=coherent needs --notifications", "--cache=coherent");
+	REFUSED(2, "--cache=coherent: not with --writeback", "--cache=coherent",
+		"--notifications", "--writeback");
+	REFUSED(2, "--cache=coherent: not with --killpriv-v2",
+		"--cache=coherent", "--notifications", "--killpriv-v2");
 	REFUSED(2, "--guard takes none or truncate, not 'all'", "--guard", "all");
 	REFUSED(2, "--guard needs --dax-window and --notifications",
 		"--guard=truncate", "--dax-window", "64M");

@@ -124,6 +124,20 @@ static void short_options(void)
 	fe_end(&fe);
 }
 
+/* As large as one likes: a machine of today can address that, or it is said. */
+static void auto_window(void)
+{
+	bool begun;
+
+	fe_window_socket = true;
+	begun = fe_begin(&fe, OPTIONS("--log-level", "info", "--dax-window", "auto"));
+	fe_window_socket = false;
+	CHECK(begun);
+	CHECK(fe_said(&fe, "with a window of 65536 MiB") ||
+	      fe_said(&fe, "bits of address have room for"));
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* ---- the process ---- */
 
 #define CAP(name) (UINT64_C(1) << CAP_##name)
@@ -478,12 +492,30 @@ static void compat_comes_last(void)
 	CHECK(says("debug: ") && fe_end(&fe) == 0);
 }
 
+/* Which take a capability, by which files without writers are known. */
+static void coherent_keeps_leases(void)
+{
+	const uint64_t lease = UINT64_C(1) << CAP_LEASE;
+
+	CHECK(fe_begin(&fe, OPTIONS("--cache", "coherent", "--notifications")));
+	CHECK(fe_said(&fe, "with no window (--dax-window), --cache=coherent"));
+	CHECK(status_of("CapEff", 16) & lease);
+	CHECK(fe_end(&fe) == 0);
+	CHECK(fe_begin(&fe, OPTIONS("--cache", "coherent", "--notifications",
+				    "--modcaps=-lease")));
+	CHECK(!(status_of("CapEff", 16) & lease) && fe_end(&fe) == 0);
+	CHECK(fe_begin(&fe, OPTIONS("--notifications")));
+	CHECK(!(status_of("CapEff", 16) & lease) && fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
+	TEST(coherent_keeps_leases),
 	TEST(inherited_socket),
 	TEST(socket_group),
 	TEST(socket_group_of_others),
 	TEST(print_capabilities),
 	TEST(short_options),
+	TEST(auto_window),
 	TEST(modcaps),
 	TEST(modcaps_without_users),
 	TEST(modcaps_beyond_what_there_is),

@@ -17,7 +17,7 @@
 static const char * const names[] = {
 	"ranges_total", "ranges_free", "ranges_bad", "mappings_live", "setups",
 	"removes", "reclaimed", "waits", "fallback_reads", "fallback_writes",
-	"setup_errors", "cache_reads",
+	"setup_errors", "cache_reads", "ranges_ready", "memmap_bytes",
 };
 
 static const char * const events[] = {
@@ -50,7 +50,7 @@ FIXTURE_TEARDOWN(counters)
 /*
  * Rule: each counter is a file with one decimal number.
  * Wrong: one is missing, can be written, or holds anything else.
- * Right: all eleven are there, each a number that is not negative.
+ * Right: all are there, each a number that is not negative.
  */
 TEST_F(counters, all_there)
 {
