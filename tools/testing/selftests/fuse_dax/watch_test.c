@@ -286,9 +286,9 @@ TEST_F_TIMEOUT(watch, nonsense, 60)
 	struct dax_fs *fs = &self->w.fs;
 	int root, i;
 
-	NEED(fault_server(fs), "the server makes no mistakes");
 	if (!told())
 		SKIP(return, "fuse.notify_fsnotify=0");
+	NEED(fault_server(fs), "the server makes no mistakes");
 	root = inotify_add_watch(self->w.fd, fs->mnt, IN_ALL_EVENTS);
 	ASSERT_LE(0, root);
 	ASSERT_EQ(0, say(fs, 1, IN_CREATE, "right", 5));
