@@ -95,6 +95,24 @@ static bool fuse_coherent_since(struct fuse_coherent *co, atomic64_t *slot,
 	       asked >= (u64)atomic64_read(&co->all);
 }
 
+static void fuse_coherent_node_what_changed(struct fuse_conn *fc, u64 nodeid,
+					    enum fuse_coherent_what what)
+{
+	if (fc->notify_ordered)
+		fuse_coherent_changed(fc, fuse_coherent_slot(fc->coherent, nodeid,
+							     what));
+}
+
+static bool fuse_coherent_node_what(struct fuse_conn *fc, u64 nodeid,
+				    enum fuse_coherent_what what, u64 asked)
+{
+	struct fuse_coherent *co = fc->coherent;
+
+	return !fc->notify_ordered ||
+	       fuse_coherent_since(co, fuse_coherent_slot(co, nodeid, what),
+				   asked);
+}
+
 /**
  * fuse_coherent_enable - take note of corrections
  * @fc: a connection before INIT, to which they come before answers do
@@ -144,9 +162,7 @@ void fuse_coherent_answered(struct fuse_conn *fc, u64 flags)
  */
 void fuse_coherent_node_changed(struct fuse_conn *fc, u64 nodeid)
 {
-	if (fc->notify_ordered)
-		fuse_coherent_changed(fc, fuse_coherent_slot(fc->coherent, nodeid,
-							     FUSE_COHERENT_NODE));
+	fuse_coherent_node_what_changed(fc, nodeid, FUSE_COHERENT_NODE);
 }
 
 /**
@@ -156,9 +172,7 @@ void fuse_coherent_node_changed(struct fuse_conn *fc, u64 nodeid)
  */
 void fuse_coherent_data_changed(struct fuse_conn *fc, u64 nodeid)
 {
-	if (fc->notify_ordered)
-		fuse_coherent_changed(fc, fuse_coherent_slot(fc->coherent, nodeid,
-							     FUSE_COHERENT_DATA));
+	fuse_coherent_node_what_changed(fc, nodeid, FUSE_COHERENT_DATA);
 }
 
 /**
@@ -168,9 +182,7 @@ void fuse_coherent_data_changed(struct fuse_conn *fc, u64 nodeid)
  */
 void fuse_coherent_listing_changed(struct fuse_conn *fc, u64 nodeid)
 {
-	if (fc->notify_ordered)
-		fuse_coherent_changed(fc, fuse_coherent_slot(fc->coherent, nodeid,
-							     FUSE_COHERENT_LISTING));
+	fuse_coherent_node_what_changed(fc, nodeid, FUSE_COHERENT_LISTING);
 }
 
 /**
@@ -210,12 +222,7 @@ void fuse_coherent_all_changed(struct fuse_conn *fc)
  */
 bool fuse_coherent_node(struct fuse_conn *fc, u64 nodeid, u64 asked)
 {
-	struct fuse_coherent *co = fc->coherent;
-
-	return !fc->notify_ordered ||
-	       fuse_coherent_since(co, fuse_coherent_slot(co, nodeid,
-							  FUSE_COHERENT_NODE),
-				   asked);
+	return fuse_coherent_node_what(fc, nodeid, FUSE_COHERENT_NODE, asked);
 }
 
 /**
@@ -229,12 +236,7 @@ bool fuse_coherent_node(struct fuse_conn *fc, u64 nodeid, u64 asked)
  */
 bool fuse_coherent_data(struct fuse_conn *fc, u64 nodeid, u64 asked)
 {
-	struct fuse_coherent *co = fc->coherent;
-
-	return !fc->notify_ordered ||
-	       fuse_coherent_since(co, fuse_coherent_slot(co, nodeid,
-							  FUSE_COHERENT_DATA),
-				   asked);
+	return fuse_coherent_node_what(fc, nodeid, FUSE_COHERENT_DATA, asked);
 }
 
 /**
@@ -248,12 +250,7 @@ bool fuse_coherent_data(struct fuse_conn *fc, u64 nodeid, u64 asked)
  */
 bool fuse_coherent_listing(struct fuse_conn *fc, u64 nodeid, u64 asked)
 {
-	struct fuse_coherent *co = fc->coherent;
-
-	return !fc->notify_ordered ||
-	       fuse_coherent_since(co, fuse_coherent_slot(co, nodeid,
-							  FUSE_COHERENT_LISTING),
-				   asked);
+	return fuse_coherent_node_what(fc, nodeid, FUSE_COHERENT_LISTING, asked);
 }
 
 /**
