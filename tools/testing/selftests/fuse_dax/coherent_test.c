@@ -9,6 +9,8 @@
  * virtiofs-daxd-fault, answers late, or says something that nobody did.
  */
 #include <dirent.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <linux/fuse.h>
@@ -445,6 +447,47 @@ static long lookups_of(const char *path)
 	lstat(path, &st);
 	trace_stop();
 	return trace_requests(1);
+}
+
+#define IN_ORDER	2000
+#define BUSY		8
+
+/* Keeps a processor busy, so that workers of the kernel come late, until it is killed */
+static pid_t keep_busy(void)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		;
+}
+
+/*
+ * Rule: what was said before an answer is known to who gets the answer.
+ * Wrong: now and then a name is believed once more, as the word of it is taken from its
+ * queue later than the answer from another one.
+ * Right: each time that it is asked for after such an answer, it is looked up.
+ */
+TEST_F_TIMEOUT(coherent, in_order, 120)
+{
+	const char *name = strrchr(self->fs.dir, '/') + 1;
+	long before = fault_requests(&self->fs, "lookup");
+	pid_t pids[BUSY];
+	struct stat st;
+	int i;
+
+	for (i = 0; i < BUSY; i++)
+		pids[i] = keep_busy();
+	for (i = 0; i < IN_ORDER; i++) {
+		/* The server says it, and then answers this request */
+		ASSERT_EQ(0, say_entry(&self->fs, name));
+		ASSERT_EQ(0, lstat(self->fs.dir, &st));
+	}
+	EXPECT_EQ(IN_ORDER, fault_requests(&self->fs, "lookup") - before);
+	for (i = 0; i < BUSY; i++)
+		EXPECT_LE(0, killed_after(pids[i]));
 }
 
 /*
