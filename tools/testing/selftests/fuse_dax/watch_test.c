@@ -13,7 +13,6 @@
 #include "fuse_dax_hand.h"
 
 #define NOTIFY_XATTR	"trusted.daxd.notify"
-#define NOTIFY_EVENT	10
 #define PARAMETER	"/sys/module/fuse/parameters/notify_fsnotify"
 
 #define WATCHED	(IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE |		\
@@ -246,18 +245,9 @@ TEST_F_TIMEOUT(watch, own, 60)
 
 /* ---- what the server says ---- */
 
-/* uapi headers of the host may lack it */
-struct event_out {
-	uint64_t nodeid;
-	uint32_t mask;
-	uint32_t cookie;
-	uint32_t namelen;
-	uint32_t padding;
-};
-
 struct event {
 	struct fuse_out_header header;
-	struct event_out out;
+	struct fuse_notify_event_out out;
 	char name[64];
 };
 
@@ -268,7 +258,7 @@ static int say(const struct dax_fs *fs, uint64_t nodeid, uint32_t mask,
 		.header = {
 			.len = sizeof(event.header) + sizeof(event.out) +
 			       (len ? len + 1 : 0),
-			.error = NOTIFY_EVENT,
+			.error = FUSE_NOTIFY_EVENT,
 		},
 		.out = { .nodeid = nodeid, .mask = mask, .namelen = len },
 	};
