@@ -369,15 +369,17 @@ struct fuse_dax_upgrade {
 };
 
 /*
- * All of a mapping, or if a page is pinned, or if it is not to come back, the range
- * with @index; 0 or -EAGAIN
+ * All of a mapping, or if a page is pinned, or if it is not to come back as a whole,
+ * the range with @index; 0 or -EAGAIN
  */
 static int fuse_dax_upgrade_detach(struct fuse_dax_map *map, pgoff_t index)
 {
 	unsigned int range = fuse_dax_page_to_range(index - map->itn.start);
+	bool whole = !READ_ONCE(map->di->unwritable) &&
+		     !READ_ONCE(map->di->sparse);
 	int err = -EBUSY;
 
-	if (!READ_ONCE(map->di->unwritable) || !fuse_dax_window_cuts(map->win))
+	if (whole || !fuse_dax_window_cuts(map->win))
 		err = fuse_dax_detach(map, 0, map->run.nr);
 	if (err == -EBUSY && fuse_dax_window_splits(map->win))
 		err = fuse_dax_detach(map, range, 1);

@@ -4,7 +4,7 @@
  * look into a hang. Not a stable ABI.
  *
  * The first line has the words of the window, each that follows a run of ranges
- * that shows a file, or is to be removed. The lock of the window is held for one
+ * that shows a file, or is to, or is to be removed. The lock of the window is held for one
  * of them at a time: what changes meanwhile may be there twice, or not at all.
  */
 #include "dax_i.h"

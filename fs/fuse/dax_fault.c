@@ -61,11 +61,14 @@ static vm_fault_t fuse_dax_fault_unmapped(struct vm_fault *vmf,
 					  unsigned int want, int error)
 {
 	/* A cached page is in the way, which somebody holds; or there is no range */
-	if (error == -EDEADLK ||
-	    (error == -EAGAIN && (want & FUSE_DAX_WANT_BRIEF))) {
-		if (!(want & FUSE_DAX_WANT_MAPPED))
+	if (error == -EDEADLK || error == -EAGAIN) {
+		if (!(want & FUSE_DAX_WANT_MAPPED) &&
+		    (error == -EDEADLK || (want & FUSE_DAX_WANT_BRIEF)))
 			return 0;
-		/* Who writes to the file does not let the page cache serve it */
+		/*
+		 * Who writes to the file does not let the page cache serve it, or it
+		 * must not. Who waits for the lock of the vma comes between.
+		 */
 		schedule_timeout_killable(FUSE_DAX_FAULT_PAUSE);
 		return VM_FAULT_NOPAGE;
 	}
@@ -101,16 +104,6 @@ static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
 	return VM_FAULT_RETRY;
 }
 
-/* No range has pages yet. The fault is repeated, and who adds some may come between */
-static vm_fault_t fuse_dax_fault_bare(struct vm_fault *vmf, bool may_unlock)
-{
-	if (!may_unlock || !(vmf->flags & FAULT_FLAG_ALLOW_RETRY) ||
-	    (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
-		return VM_FAULT_NOPAGE;
-	release_fault_lock(vmf);
-	return VM_FAULT_RETRY;
-}
-
 /*
  * Gets the mapping for a fault, with a reference in *@map, or NULL if the page
  * cache is to serve it: then 0, else what the fault is to return.
@@ -123,7 +116,6 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 			      bool may_unlock, struct fuse_dax_map **map)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
-	bool bare;
 	int err;
 
 	if (vmf->pgoff >= DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
@@ -150,14 +142,12 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 	/* What was refused before may have been to write */
 	if (vmf->flags & FAULT_FLAG_TRIED)
 		want |= FUSE_DAX_WANT_ONCE | FUSE_DAX_WANT_LEAST;
-	bare = fuse_dax_window_bare(fuse_dax_window_of(inode));
-	*map = fuse_dax_map_find(inode, vmf->pgoff, want);
+	*map = fuse_dax_map_find(inode, vmf->pgoff,
+				 want | FUSE_DAX_WANT_LOCKED);
 	if (!IS_ERR(*map))
 		return 0;
 	err = PTR_ERR(*map);
 	*map = NULL;
-	if (err == -EAGAIN && bare && !(want & FUSE_DAX_WANT_BRIEF))
-		return fuse_dax_fault_bare(vmf, may_unlock);
 	return fuse_dax_fault_unmapped(vmf, want, err);
 }
 

@@ -358,7 +358,8 @@ struct fuse_dax_pieces {
  * @stats: see &enum fuse_dax_stat. Constant
  * @lock: protects the fields below, up to @wait. Leaf
  * @used: bit set: range is part of a mapping, dying or bad, or has no pages
- * @starts: bit set: a mapping on @lru, @dying or @bad begins there
+ * @starts: bit set: a mapping on @lru, @dying or @bad begins there, or one that is
+ *	being set up
  * @maps: that mapping
  * @nr_free: clear bits in @used
  * @nr_absent: ranges that have no pages; READ_ONCE() elsewhere
@@ -529,18 +530,6 @@ static inline bool fuse_dax_window_can_grow(const struct fuse_dax_window *win)
 {
 	return READ_ONCE(win->nr_hoped) &&
 	       !time_before(jiffies, READ_ONCE(win->grow_at));
-}
-
-/**
- * fuse_dax_window_bare - whether none of the window has pages
- * @win: the window
- *
- * Return: true if there is nothing that anybody could give up, so that pages are all
- * there is to wait for. A hint.
- */
-static inline bool fuse_dax_window_bare(const struct fuse_dax_window *win)
-{
-	return READ_ONCE(win->nr_absent) == win->nr_ranges;
 }
 
 /**
@@ -737,6 +726,8 @@ enum fuse_dax_want {
 	FUSE_DAX_WANT_RANGE	= BIT(9),
 	/** @FUSE_DAX_WANT_BRIEF: wait for a moment, no longer */
 	FUSE_DAX_WANT_BRIEF	= BIT(10),
+	/** @FUSE_DAX_WANT_LOCKED: the same, as a lock is held that others wait for */
+	FUSE_DAX_WANT_LOCKED	= BIT(11),
 };
 
 /**

@@ -101,6 +101,8 @@ int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 	map->itn.last = fuse_dax_range_to_page(plan->start + plan->nr) - 1;
 	interval_tree_insert(&map->itn, &di->tree);
 	di->next = plan->start + plan->nr;
+	scoped_guard(spinlock, &map->win->lock)
+		fuse_dax_window_list(map);
 	return 0;
 }
 
@@ -157,10 +159,13 @@ static void fuse_dax_map_answered(struct fuse_dax_map *map, int error)
 
 /*
  * What the driver says to itself by these is not the server's to say: it would
- * have it try again for ever. What is shown after such an answer nobody knows.
+ * have it try again for ever. There is another word for a server that is short of
+ * something; what is shown after the others nobody knows.
  */
 static int fuse_dax_error_foreign(int error)
 {
+	if (error == -EAGAIN)
+		return -EBUSY;
 	return error == -EEXIST || error == -EDEADLK ? -EIO : error;
 }
 

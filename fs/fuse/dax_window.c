@@ -236,6 +236,8 @@ static void fuse_dax_window_clear(struct fuse_dax_window *win,
 {
 	lockdep_assert_held(&win->lock);
 	bitmap_clear(win->used, first, nr);
+	/* What began there is gone */
+	__clear_bit(first, win->starts);
 	win->nr_free += nr;
 	fuse_dax_window_wake(win);
 }
@@ -398,7 +400,6 @@ void fuse_dax_window_removed(struct fuse_dax_window *win,
 			win->nr_bad += map->run.nr;
 		} else {
 			win->nr_runs--;
-			fuse_dax_window_unlist(map);
 			fuse_dax_window_clear(win, map->run.first, map->run.nr);
 		}
 	}
@@ -479,10 +480,9 @@ static void fuse_dax_window_del_waiter(struct fuse_dax_window *win)
 static long fuse_dax_window_patience(struct fuse_dax_window *win,
 				     unsigned int want)
 {
-	/* Who holds mmap_lock may be in the way of those who bring pages */
 	if (!(want & FUSE_DAX_WANT_BRIEF))
-		return fuse_dax_window_bare(win) ? FUSE_DAX_BRIEF :
-						   MAX_SCHEDULE_TIMEOUT;
+		return want & FUSE_DAX_WANT_LOCKED ? FUSE_DAX_BRIEF :
+						     MAX_SCHEDULE_TIMEOUT;
 	/* Who has no other way now comes back at once */
 	if (!(want & FUSE_DAX_WANT_MAPPED) &&
 	    time_before(jiffies, READ_ONCE(win->starved)))
@@ -501,7 +501,7 @@ static int fuse_dax_window_given_up(struct fuse_dax_window *win)
 /**
  * fuse_dax_window_wait - try until it works
  * @win: the window
- * @want: %FUSE_DAX_WANT_BRIEF and %FUSE_DAX_WANT_MAPPED, or 0
+ * @want: %FUSE_DAX_WANT_BRIEF, %FUSE_DAX_WANT_MAPPED, and %FUSE_DAX_WANT_LOCKED
  * @try: called without a lock; may sleep. -EAGAIN means wait and try again
  * @data: for @try
  *
@@ -511,7 +511,7 @@ static int fuse_dax_window_given_up(struct fuse_dax_window *win)
  * Context: May sleep. No lock that reclaim needs may be held: neither
  * invalidate_lock nor &fuse_dax_inode.sem.
  * Return: what @try returned, -EINTR, or -ENOTCONN if the window was stopped.
- * -EAGAIN if the wait was a brief one, as each is while the window has no pages.
+ * -EAGAIN if the wait was a brief one.
  */
 int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 			 int (*try)(void *data), void *data)

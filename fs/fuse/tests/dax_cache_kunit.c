@@ -475,7 +475,12 @@ static struct inode *irqs_inode(struct kunit *test)
 	return inode;
 }
 
-static void irqs_run(struct inode *inode, bool write)
+static void irqs_busy(struct inode *inode)
+{
+	dax_layout_busy_page_range(&inode->i_data, 0, LLONG_MAX);
+}
+
+static void irqs_write(struct inode *inode)
 {
 	struct writeback_control wbc = {
 		.sync_mode = WB_SYNC_ALL,
@@ -483,29 +488,34 @@ static void irqs_run(struct inode *inode, bool write)
 		.range_end = LLONG_MAX,
 	};
 
-	if (write)
-		dax_writeback_mapping_range(&inode->i_data, NULL, &wbc);
-	else
-		dax_layout_busy_page_range(&inode->i_data, 0, LLONG_MAX);
+	dax_writeback_mapping_range(&inode->i_data, NULL, &wbc);
+}
+
+static void irqs_delete(struct inode *inode)
+{
+	dax_delete_mapping_range(&inode->i_data, 0, LLONG_MAX);
 }
 
 /* fs/dax looks through the pages of a file with interrupts on now and then */
 static void cache_irqs(struct kunit *test)
 {
+	static void (*const looks[])(struct inode *inode) = {
+		irqs_busy, irqs_write, irqs_delete,
+	};
 	struct inode *inode = irqs_inode(test);
 	struct irqs_timer irqs;
 
 	inode->i_blkbits = PAGE_SHIFT;
 	hrtimer_setup_on_stack(&irqs.timer, irqs_tick, CLOCK_MONOTONIC,
 			       HRTIMER_MODE_REL_PINNED);
-	for (int write = 0; write < 2; write++) {
+	for (int i = 0; i < ARRAY_SIZE(looks); i++) {
 		ktime_t start;
 
 		migrate_disable();
 		irqs.ticks = 0;
 		start = ktime_get();
 		hrtimer_start(&irqs.timer, IRQS_PERIOD, HRTIMER_MODE_REL_PINNED);
-		irqs_run(inode, write);
+		looks[i](inode);
 		hrtimer_cancel(&irqs.timer);
 		migrate_enable();
 		kunit_info(test, "%u interrupts in %lld us", irqs.ticks,

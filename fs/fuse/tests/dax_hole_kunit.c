@@ -18,8 +18,11 @@ static void hole_expect(struct kunit *test, int i, unsigned long start,
 	KUNIT_EXPECT_EQ(test, kt->setups[i].access, access);
 }
 
-/* Holes that the server does not fill: to store a range, to read all there is */
-static void hole_store(struct kunit *test)
+/*
+ * Holes that the server does not fill: to store a range, to read all there is, and to
+ * store to a range of that
+ */
+static struct inode *hole_store_twice(struct kunit *test)
 {
 	struct inode *inode = fuse_dax_kunit_inode(test, 0, 30);
 	struct fuse_dax_kunit *kt = test->priv;
@@ -31,13 +34,33 @@ static void hole_store(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kt->setups[0].run.nr, 30);
 	fuse_dax_kunit_map(test, inode, 9, 0);
 	hole_expect(test, 2, 6, 24, FUSE_DAX_READ);
-	/* What is read has to go for it, and is not asked for again as a whole */
 	fuse_dax_kunit_map(test, inode, 9, FUSE_DAX_WANT_WRITE);
 	hole_expect(test, 3, 9, 1, FUSE_DAX_WRITE);
+	KUNIT_EXPECT_EQ(test, kt->win->max_runs, UINT_MAX);
+	return inode;
+}
+
+/* What is read beside what is stored to stays */
+static void hole_store(struct kunit *test)
+{
+	struct inode *inode = hole_store_twice(test);
+	struct fuse_dax_kunit *kt = test->priv;
+
+	fuse_dax_kunit_map(test, inode, 20, 0);
+	KUNIT_EXPECT_EQ(test, kt->nr_setups, 4);
+	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 4);
+}
+
+/* It goes if it goes as a whole, and is not asked for again as such */
+static void hole_store_stock(struct kunit *test)
+{
+	struct inode *inode;
+
+	fuse_dax_kunit_stock(test);
+	inode = hole_store_twice(test);
 	fuse_dax_kunit_map(test, inode, 20, 0);
 	hole_expect(test, 4, 10, 20, FUSE_DAX_READ);
 	KUNIT_EXPECT_EQ(test, fuse_dax_kunit_count(inode), 3);
-	KUNIT_EXPECT_EQ(test, kt->win->max_runs, UINT_MAX);
 }
 
 /* A read finds out, and does without write access; if need be, with a range */
@@ -204,6 +227,7 @@ static void readonly_yields(struct kunit *test)
 
 static struct kunit_case fuse_dax_hole_cases[] = {
 	KUNIT_CASE(hole_store),
+	KUNIT_CASE(hole_store_stock),
 	KUNIT_CASE(hole_read),
 	KUNIT_CASE(hole_upgrade),
 	KUNIT_CASE(hole_refused),

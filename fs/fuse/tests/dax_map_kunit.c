@@ -156,7 +156,7 @@ static const struct error_case error_cases[] = {
 	{ "limit of a user", -EDQUOT, 0, 1, .limit = true, .budget = true },
 	{ "limit of files", -EMFILE, 0, 1, .limit = true },
 	{ "limit of all files", -ENFILE, 0, 1, .limit = true },
-	{ "limit for now", -EAGAIN, 0, 1, .limit = true },
+	{ "limit for now", -EAGAIN, 0, 1, .limit = true, .told = -EBUSY },
 	{ "busy", -EBUSY, 0, 1, .limit = true },
 	{ "no space for a write", -ENOSPC, FUSE_DAX_WANT_WRITE, 1 },
 	{ "no space of a user, fault", -EDQUOT,

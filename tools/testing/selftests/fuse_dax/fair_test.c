@@ -6,6 +6,9 @@
  * are opened for reading where nothing is stored, so that no mapping asks for
  * space on the host.
  */
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -13,6 +16,7 @@
 #include "fuse_dax_common.h"
 
 #define RW	(PROT_READ | PROT_WRITE)
+#define SEED	67
 #define MANY	256
 /* Mappings in use that may go for one miss */
 #define FEW	4
@@ -333,6 +337,38 @@ TEST_F_TIMEOUT(tight, write_from_own_pages, 120)
 	EXPECT_EQ(0, file_is_pattern(self->fd, RANGE, PAGE / 2, 5));
 }
 
+/* Nobody else has any */
+#define UNPIN(self) do {						\
+	munmap((self)->pinned, TIGHT * RANGE);				\
+	(self)->pinned = MAP_FAILED;					\
+	close((self)->pipefd[0]);					\
+	close((self)->pipefd[1]);					\
+	(self)->pipefd[0] = -1;						\
+	(self)->pipefd[1] = -1;						\
+	unlinkat((self)->fs.dirfd, "pinned", 0);			\
+} while (0)
+
+/* A page of each of three files, which are mapped */
+static int map_three(struct dax_fs *fs, size_t size, struct iovec iov[3])
+{
+	char name[32];
+	int fd, i;
+
+	for (i = 0; i < 3; i++) {
+		snprintf(name, sizeof(name), "three%d", i);
+		close(hole(fs, name, size));
+		fd = openat(fs->dirfd, name, O_RDWR);
+		if (fd < 0)
+			return -1;
+		iov[i].iov_base = map_file(fd, size, RW, MAP_SHARED);
+		iov[i].iov_len = PAGE;
+		close(fd);
+		if (iov[i].iov_base == MAP_FAILED)
+			return -1;
+	}
+	return 0;
+}
+
 /*
  * Rule: who pins pages of several mappings does not wait for his own pins.
  * Wrong: the third is waited for, while the first two fill the window.
@@ -343,28 +379,11 @@ TEST_F_TIMEOUT(tight, own_pins_are_not_waited_for, 60)
 {
 	const size_t size = TIGHT / 2 * RANGE;
 	struct iovec iov[3];
-	int pipefd[2], fd, i;
-	char name[32];
+	int pipefd[2], i;
 	pid_t pid;
 
-	/* Nobody else has any */
-	munmap(self->pinned, TIGHT * RANGE);
-	self->pinned = MAP_FAILED;
-	close(self->pipefd[0]);
-	close(self->pipefd[1]);
-	self->pipefd[0] = -1;
-	self->pipefd[1] = -1;
-	unlinkat(self->fs.dirfd, "pinned", 0);
-	for (i = 0; i < 3; i++) {
-		snprintf(name, sizeof(name), "three%d", i);
-		close(hole(&self->fs, name, size));
-		fd = openat(self->fs.dirfd, name, O_RDWR);
-		ASSERT_LE(0, fd);
-		iov[i].iov_base = map_file(fd, size, RW, MAP_SHARED);
-		iov[i].iov_len = PAGE;
-		ASSERT_NE(MAP_FAILED, iov[i].iov_base);
-		close(fd);
-	}
+	UNPIN(self);
+	ASSERT_EQ(0, map_three(&self->fs, size, iov));
 	ASSERT_EQ(0, pipe(pipefd));
 	pid = fork();
 	if (!pid)
@@ -375,6 +394,61 @@ TEST_F_TIMEOUT(tight, own_pins_are_not_waited_for, 60)
 	close(pipefd[1]);
 	for (i = 0; i < 3; i++)
 		munmap(iov[i].iov_base, size);
+}
+
+/* A disk with some bytes, of which reads go straight to the reader's pages */
+static int disk_open(const char *data, size_t len)
+{
+	struct loop_config config = {
+		.fd = memfd_create("disk", MFD_CLOEXEC),
+		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
+	};
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), disk = -1;
+	char name[32];
+
+	if (config.fd >= 0 && control >= 0 &&
+	    pwrite(config.fd, data, len, 0) == (ssize_t)len) {
+		snprintf(name, sizeof(name), "/dev/loop%d",
+			 ioctl(control, LOOP_CTL_GET_FREE));
+		disk = open(name, O_RDWR | O_DIRECT | O_CLOEXEC);
+	}
+	if (disk >= 0 && ioctl(disk, LOOP_CONFIGURE, &config)) {
+		close(disk);
+		disk = -1;
+	}
+	close(config.fd);
+	close(control);
+	return disk;
+}
+
+/*
+ * Rule: the same for a disk that is read to where the three are mapped.
+ * Wrong: it waits for the pages that it has pinned, or takes them away and begins anew.
+ * Right: all three pages have the disk's data.
+ */
+TEST_F_TIMEOUT(tight, direct_read_to_three_files, 60)
+{
+	const size_t size = TIGHT / 2 * RANGE;
+	char want[3 * PAGE];
+	struct iovec iov[3];
+	int disk, i;
+	pid_t pid;
+
+	pattern_fill(want, 0, sizeof(want), SEED);
+	disk = disk_open(want, sizeof(want));
+	NEED(disk >= 0, "no loop device");
+	UNPIN(self);
+	ASSERT_EQ(0, map_three(&self->fs, size, iov));
+	pid = fork();
+	if (!pid)
+		_exit(preadv(disk, iov, 3, 0) / PAGE);
+	EXPECT_EQ(3, wait_within(pid, LONG_MS));
+	kill_within(pid, 1000);
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(0, memcmp(iov[i].iov_base, want + i * PAGE, PAGE));
+		munmap(iov[i].iov_base, size);
+	}
+	close(disk);
 }
 
 TEST_HARNESS_MAIN

@@ -928,3 +928,34 @@ int wait_within(pid_t pid, long ms)
 		return -1;
 	return WEXITSTATUS(status);
 }
+
+bool dump_find(char *path, size_t size)
+{
+	const char *dir = "/sys/kernel/debug";
+	struct dirent *d;
+	DIR *debugfs;
+
+	path[0] = 0;
+	mount("debugfs", dir, "debugfs", 0, NULL);
+	debugfs = opendir(dir);
+	while (debugfs && !path[0] && (d = readdir(debugfs)))
+		if (!strncmp(d->d_name, "virtiofs_dax-", 13))
+			snprintf(path, size, "%s/%s", dir, d->d_name);
+	if (debugfs)
+		closedir(debugfs);
+	return path[0];
+}
+
+bool dump_has(const char *words)
+{
+	char path[300], line[512];
+	bool has = false;
+	FILE *file;
+
+	file = dump_find(path, sizeof(path)) ? fopen(path, "r") : NULL;
+	while (file && !has && fgets(line, sizeof(line), file))
+		has = strstr(line, words);
+	if (file)
+		fclose(file);
+	return has;
+}

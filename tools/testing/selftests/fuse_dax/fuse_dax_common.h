@@ -116,6 +116,13 @@ int counter_wait(const struct dax_fs *fs, const char *name, long value);
 int counters_at_rest(const struct dax_fs *fs);
 long window_ranges(const struct dax_fs *fs);
 
+/*
+ * What the driver says in debugfs of the use of a window: the file's path, false if
+ * there is none; and whether a line has some words.
+ */
+bool dump_find(char *path, size_t size);
+bool dump_has(const char *words);
+
 /* Requests and events between trace_start() and trace_stop(). */
 int trace_start(void);
 int trace_stop(void);

@@ -816,4 +816,62 @@ TEST_F_TIMEOUT(small, waiting_fault_blocks_nobody, 30)
 	close(pipefd[1]);
 }
 
+static void *store_first(void *map)
+{
+	touch_write(map, 1);
+	return NULL;
+}
+
+/*
+ * Rule: a store that waits for a page which somebody holds blocks nobody either.
+ * Wrong: it waits with the lock of the mapping held, as long as the page is in a pipe
+ * that nobody reads, and other threads stop at the next mprotect() or munmap().
+ * Right: another thread changes the same mapping soon, and the store is done when the
+ * page is let go.
+ */
+TEST_F_TIMEOUT(small, waiting_store_blocks_nobody, 30)
+{
+	int pipefd[2], ready[2], fd;
+	char *pinned, *map, page[PAGE];
+	pthread_t thread;
+	pid_t pid;
+
+	close(file_make(&self->fs, "loaded", RANGE, SEED));
+	/* Mapped on the server for reading: so the store needs another mapping */
+	fd = openat(self->fs.dirfd, "loaded", O_RDONLY);
+	pinned = map_file(fd, RANGE, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, pinned);
+	close(fd);
+	ASSERT_EQ(0, pin_page(pinned + 3 * PAGE, pipefd));
+	ASSERT_EQ(0, pipe(ready));
+	fd = openat(self->fs.dirfd, "loaded", O_RDWR);
+	/* No place for a huge page: who may store to a page of these may only ask */
+	map = map_file(fd, MiB, RW, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	close(fd);
+	pid = fork();
+	if (!pid) {
+		touch_read(map);
+		pthread_create(&thread, NULL, store_first, map);
+		sleep_ms(300);
+		mprotect(map + MiB - PAGE, PAGE, PROT_NONE);
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
+		pthread_join(thread, NULL);
+		_exit(0);
+	}
+	fcntl(ready[0], F_SETFL, O_NONBLOCK);
+	sleep_ms(2500);
+	EXPECT_EQ(1, read(ready[0], page, 1));
+	EXPECT_EQ(-1, wait_within(pid, 100));
+	ASSERT_EQ(PAGE, read(pipefd[0], page, PAGE));
+	EXPECT_EQ(0, wait_within(pid, 5000));
+	EXPECT_EQ(1, map[0]);
+	kill_within(pid, 1000);
+	munmap(map, MiB);
+	munmap(pinned, RANGE);
+	close(pipefd[0]);
+	close(pipefd[1]);
+}
+
 TEST_HARNESS_MAIN

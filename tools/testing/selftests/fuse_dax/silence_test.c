@@ -113,6 +113,8 @@ TEST_F_TIMEOUT(silence, setup_waiter_is_killable, 60)
 	EXPECT_TRUE(goes_on(first, 300));
 	EXPECT_TRUE(goes_on(second, 0));
 	EXPECT_TRUE(others_go_on(other));
+	/* Who looks for the cause finds it */
+	EXPECT_EQ(window_ranges(&self->fs) > 0, dump_has(" setup "));
 
 	gone = killed_after(first);
 	TH_LOG("gone %ld ms after SIGKILL", gone);

@@ -4,7 +4,6 @@
  *
  * FUSE_DAX_STRESS_SECS is how long each variant of the mixed work runs (60).
  */
-#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -431,7 +430,6 @@ static long run_end(const char *line, long from, long ranges)
 	if (first < from || !nr || first + nr > ranges || !nodeid || !ino ||
 	    !refs || offset % RANGE || pins > nr * (RANGE / PAGE))
 		return -1;
-	/* "setup" for a moment: it is listed just before those who wait know */
 	if (strcmp(state, "setup") && strcmp(state, "live") &&
 	    strcmp(state, "detach") && strcmp(state, "gone"))
 		return -1;
@@ -474,19 +472,7 @@ static void *look_on(void *arg)
 
 static bool onlooker_start(struct onlooker *o)
 {
-	const char *dir = "/sys/kernel/debug";
-	struct dirent *d;
-	DIR *debugfs;
-
-	mount("debugfs", dir, "debugfs", 0, NULL);
-	debugfs = opendir(dir);
-	while (debugfs && !o->path[0] && (d = readdir(debugfs)))
-		if (!strncmp(d->d_name, "virtiofs_dax-", 13))
-			snprintf(o->path, sizeof(o->path), "%s/%s", dir,
-				 d->d_name);
-	if (debugfs)
-		closedir(debugfs);
-	return o->path[0] &&
+	return dump_find(o->path, sizeof(o->path)) &&
 	       !pthread_create(&o->thread, NULL, look_on, o);
 }
 
