@@ -151,8 +151,29 @@ class Bars:
         measured = self.results.median(row, window, contender, unit)
         return Check(what, f"{contender}, {row}, {window}", measured, wanted, False)
 
+    def bar_10(self):
+        """Walks over a tree, where the guest keeps what nobody corrects"""
+        for row, window in self.pairs("walk-*"):
+            again = row.endswith("-again")
+            if again:
+                names = self.results.median(row, window, "coherent", "names")
+                yield Check("requests for names, again", f"{row}, {window}", names, 0, False)
+            for other in ("ours", "virtiofsd"):
+                measured = self.results.ratio(row, window, "coherent", other)
+                yield Check(f"{'again' if again else 'first'}: speed / {other}",
+                            f"{row}, {window}", measured, 5.0 if again else 1.0, True)
+
+    def bar_11(self):
+        """An edit on the host, until a guest that cannot ask has seen it"""
+        for row in self.results.rows("seen-*"):
+            late = row.endswith("-p99")
+            window = self.results.windows(row, "coherent")[0]
+            yield Check("us, 99 of 100" if late else "us, median", row,
+                        self.results.median(row, window, "coherent"),
+                        50000 if late else 2000, False)
+
     def all(self):
         """(number, title, checks) of each bar."""
-        for number in range(1, 10):
+        for number in range(1, 12):
             bar = getattr(self, f"bar_{number}")
             yield number, bar.__doc__, list(bar())

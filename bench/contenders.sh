@@ -7,18 +7,21 @@
 # The kernel is built with the same config, the host's files are on the same
 # tmpfs, the daemons run with their own defaults.
 
-ALL_CONTENDERS="ours intree stock nodax virtiofsd pmem 9p tmpfs"
+ALL_CONTENDERS="ours coherent intree stock nodax virtiofsd pmem 9p tmpfs"
 # Only when they are asked for.
 MORE_CONTENDERS="intree-stock"
 
 # has_window NAME: a contender with a DAX window, run for each window
-has_window() { case $1 in ours | intree | *stock) ;; *) return 1 ;; esac; }
+has_window() { case $1 in ours | coherent | intree | *stock) ;; *) return 1 ;; esac; }
 
 # is_stock NAME: one whose QEMU has not the window library, run for some windows
 is_stock() { case $1 in *stock) ;; *) return 1 ;; esac; }
 
 # is_limited NAME: one with a page cache, run again with as much as the window
 is_limited() { case $1 in nodax | virtiofsd) ;; *) return 1 ;; esac; }
+
+# is_walker NAME: one that walks over the tree of small files, as it is on the host
+is_walker() { case $1 in ours | coherent | intree | nodax | virtiofsd) ;; *) return 1 ;; esac; }
 
 # is_reference NAME: one that no bar is about, and which takes long
 is_reference() { case $1 in virtiofsd | 9p) ;; *) return 1 ;; esac; }
@@ -36,6 +39,12 @@ runs() {
 contender_ours() {
 	vm=(--kernel "$KERNEL" --share "$share")
 	mount="mount -t virtiofs -o dax share /mnt"
+}
+
+# Where the guest keeps all that the daemon does not correct. It walks only.
+contender_coherent() {
+	contender_ours
+	vm+=(--daemon-args "--notifications --cache coherent")
 }
 
 # The driver of Linux 7.3 with our daemon.

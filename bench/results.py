@@ -4,7 +4,7 @@ import collections
 import fnmatch
 import statistics
 
-REQUESTS = ("setups", "removes", "READ", "WRITE", "requests")
+REQUESTS = ("setups", "removes", "READ", "WRITE", "names", "requests")
 REGIONS = ("regions-made", "regions-removed")
 COUNTS = (*REQUESTS, *REGIONS, "cpu")
 SUFFIX = {"K": 10, "M": 20, "G": 30}

@@ -32,6 +32,7 @@ static const struct workload workloads[] = {
 	{ "pins", 2, work_pins, "PINNED FILE" },
 	{ "random", 6, work_random, "read|write psync|mmap FILE ORDER WARMUP TIME [unsynced]" },
 	{ "read-all", 1, work_read_all, "DIR" },
+	{ "seen", 4, work_seen, "mapped|data|size|mode|name FILE COUNT ACKS" },
 	{ "seq", 4, work_seq, "read|mmap FILE BLOCK PASSES" },
 	{ "start", 1, work_start, "PROGRAM..." },
 	{ "threads", 3, work_threads, "THREADS TIME FILE [FILE]" },

@@ -119,6 +119,7 @@ void work_order(char **arg);
 void work_pins(char **arg);
 void work_random(char **arg);
 void work_read_all(char **arg);
+void work_seen(char **arg);
 void work_seq(char **arg);
 void work_start(char **arg);
 void work_threads(char **arg);
