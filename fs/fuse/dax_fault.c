@@ -54,23 +54,36 @@ static bool fuse_dax_fault_serves(struct vm_fault *vmf, unsigned int want)
 }
 
 /*
+ * Has a fault repeated that has come to nothing. The lock of the vma is dropped for it
+ * where that can be said: who needs pages for the kernel would keep it otherwise.
+ */
+static vm_fault_t fuse_dax_fault_again(struct vm_fault *vmf)
+{
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY) ||
+	    (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
+		return VM_FAULT_NOPAGE;
+	release_fault_lock(vmf);
+	return VM_FAULT_RETRY;
+}
+
+/*
  * There is no mapping, for @error. What a fault is to return: 0 if the page cache
  * is to serve it, unless that has been tried.
  */
 static vm_fault_t fuse_dax_fault_unmapped(struct vm_fault *vmf,
 					  unsigned int want, int error)
 {
+	vm_fault_t ret;
+
 	/* A cached page is in the way, which somebody holds; or there is no range */
 	if (error == -EDEADLK || error == -EAGAIN) {
 		if (!(want & FUSE_DAX_WANT_MAPPED) &&
 		    (error == -EDEADLK || (want & FUSE_DAX_WANT_BRIEF)))
 			return 0;
-		/*
-		 * Who writes to the file does not let the page cache serve it, or it
-		 * must not. Who waits for the lock of the vma comes between.
-		 */
+		/* The page cache must not serve it, or who writes to the file is there */
+		ret = fuse_dax_fault_again(vmf);
 		schedule_timeout_killable(FUSE_DAX_FAULT_PAUSE);
-		return VM_FAULT_NOPAGE;
+		return ret;
 	}
 	if (error == -ENOTCONN || fatal_signal_pending(current) ||
 	    !fuse_dax_fault_cacheable(vmf))
@@ -113,7 +126,7 @@ static vm_fault_t fuse_dax_fault_unlocked(struct vm_fault *vmf,
  */
 VISIBLE_IF_KUNIT
 vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
-			      bool may_unlock, struct fuse_dax_map **map)
+			      struct fuse_dax_map **map)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
 	int err;
@@ -134,9 +147,9 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 		*map = NULL;
 		return 0;
 	}
-	if (may_unlock && (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
-	if (may_unlock && fault_flag_allow_retry_first(vmf->flags))
+	if (fault_flag_allow_retry_first(vmf->flags))
 		return fuse_dax_fault_unlocked(vmf, want);
 
 	/* What was refused before may have been to write */
@@ -151,16 +164,16 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 	return fuse_dax_fault_unmapped(vmf, want, err);
 }
 
-/*
- * Serves a fault from the page cache: a page of a readonly mapping that is to be
- * stored to has gone, and comes as another fault.
- */
+/* Serves a fault from the page cache */
 static vm_fault_t fuse_dax_fault_cached(struct vm_fault *vmf,
-					unsigned int order, bool may_unlock)
+					unsigned int order)
 {
+	vm_fault_t ret;
+
 	if (order)
 		return VM_FAULT_FALLBACK;
-	return may_unlock ? fuse_dax_cache_fault(vmf) : VM_FAULT_NOPAGE;
+	ret = fuse_dax_cache_fault(vmf);
+	return ret == VM_FAULT_NOPAGE ? fuse_dax_fault_again(vmf) : ret;
 }
 
 /*
@@ -171,12 +184,15 @@ static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
 					unsigned int order, bool write)
 {
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	struct super_block *sb = mapping->host->i_sb;
 	vm_fault_t ret;
 	int err = 0;
 
 	/* Who waits for the lock is a user of the mapping, which could not be given up */
 	if (fuse_dax_notify_pending(mapping->host))
 		return VM_FAULT_NOPAGE;
+	if (write)
+		sb_start_pagefault(sb);
 	filemap_invalidate_lock_shared(mapping);
 	/* What is put into page tables after this look is taken out again */
 	if (fuse_dax_notify_pending(mapping->host)) {
@@ -188,18 +204,20 @@ static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
 			fuse_dax_touch(mapping->host);
 	}
 	filemap_invalidate_unlock_shared(mapping);
+	if (write)
+		sb_end_pagefault(sb);
 	return err == -EAGAIN ? VM_FAULT_NOPAGE : ret;
 }
 
 /* Has the fault repeated when it is known what the server has meant */
-static vm_fault_t fuse_dax_fault_settle(struct vm_fault *vmf, bool may_unlock)
+static vm_fault_t fuse_dax_fault_settle(struct vm_fault *vmf)
 {
 	struct file *file = vmf->vma->vm_file;
 	int err;
 
-	if (may_unlock && (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
-	if (may_unlock && fault_flag_allow_retry_first(vmf->flags)) {
+	if (fault_flag_allow_retry_first(vmf->flags)) {
 		get_file(file);
 		release_fault_lock(vmf);
 		fuse_dax_notify_wait(file_inode(file));
@@ -210,11 +228,9 @@ static vm_fault_t fuse_dax_fault_settle(struct vm_fault *vmf, bool may_unlock)
 	return err && err != -EINTR ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
 }
 
-static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order,
-				    bool may_unlock)
+static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct super_block *sb = file_inode(vma->vm_file)->i_sb;
 	/* A write fault on a private mapping only reads the file */
 	bool write = (vmf->flags & FAULT_FLAG_WRITE) &&
 		     (vma->vm_flags & VM_SHARED);
@@ -223,34 +239,30 @@ static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order,
 	vm_fault_t ret;
 
 	if (fuse_dax_notify_pending(file_inode(vma->vm_file)))
-		return fuse_dax_fault_settle(vmf, may_unlock);
+		return fuse_dax_fault_settle(vmf);
 	if (write)
 		want |= FUSE_DAX_WANT_WRITE;
 	if (order)
 		want |= FUSE_DAX_WANT_HUGE;
-	ret = fuse_dax_fault_map(vmf, want, may_unlock, &map);
+	ret = fuse_dax_fault_map(vmf, want, &map);
 	if (!ret && !map) {
-		ret = fuse_dax_fault_cached(vmf, order, may_unlock);
+		ret = fuse_dax_fault_cached(vmf, order);
 		if (!ret)
 			ret = fuse_dax_fault_map(vmf,
 						 want | FUSE_DAX_WANT_MAPPED,
-						 may_unlock, &map);
+						 &map);
 	}
 	if (ret)
 		return ret;
 
-	if (write)
-		sb_start_pagefault(sb);
 	ret = fuse_dax_fault_insert(vmf, order, write);
-	if (write)
-		sb_end_pagefault(sb);
 	fuse_dax_map_put(map);
 	return ret;
 }
 
 static vm_fault_t fuse_dax_fault(struct vm_fault *vmf)
 {
-	return fuse_dax_fault_do(vmf, 0, true);
+	return fuse_dax_fault_do(vmf, 0);
 }
 
 static vm_fault_t fuse_dax_fault_huge(struct vm_fault *vmf, unsigned int order)
@@ -258,7 +270,7 @@ static vm_fault_t fuse_dax_fault_huge(struct vm_fault *vmf, unsigned int order)
 	/* A larger one would be an entry for more than is mapped */
 	if (order && (order != PMD_ORDER || PMD_SIZE > FUSE_DAX_RANGE_SIZE))
 		return VM_FAULT_FALLBACK;
-	return fuse_dax_fault_do(vmf, order, true);
+	return fuse_dax_fault_do(vmf, order);
 }
 
 /*
@@ -294,10 +306,24 @@ static vm_fault_t fuse_dax_fault_around(struct vm_fault *vmf, pgoff_t start,
 	return ret;
 }
 
-/* The callers of mkwrite do not expect the lock to be gone */
+/*
+ * The callers of mkwrite do not expect the lock to be gone. So a page that cannot be
+ * stored to as it is mapped is taken away, and comes as another fault.
+ */
 static vm_fault_t fuse_dax_fault_mkwrite(struct vm_fault *vmf)
 {
-	return fuse_dax_fault_do(vmf, 0, false);
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	struct fuse_dax_map *map = fuse_dax_map_hit(mapping->host, vmf->pgoff,
+						    FUSE_DAX_WANT_WRITE);
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+
+	if (IS_ERR(map) || fuse_dax_notify_pending(mapping->host))
+		unmap_mapping_pages(mapping, vmf->pgoff, 1, false);
+	else
+		ret = fuse_dax_fault_insert(vmf, 0, true);
+	if (!IS_ERR(map))
+		fuse_dax_map_put(map);
+	return ret;
 }
 
 const struct vm_operations_struct fuse_dax_vm_ops = {

@@ -358,8 +358,8 @@ struct fuse_dax_pieces {
  * @stats: see &enum fuse_dax_stat. Constant
  * @lock: protects the fields below, up to @wait. Leaf
  * @used: bit set: range is part of a mapping, dying or bad, or has no pages
- * @starts: bit set: a mapping on @lru, @dying or @bad begins there, or one that is
- *	being set up
+ * @starts: bit set: a mapping on @lru, @dying or @bad begins there, or one whose
+ *	setup has no answer yet
  * @maps: that mapping
  * @nr_free: clear bits in @used
  * @nr_absent: ranges that have no pages; READ_ONCE() elsewhere
@@ -870,7 +870,7 @@ bool fuse_dax_size_matters(struct kiocb *iocb, struct iov_iter *iter);
 ssize_t fuse_dax_small_fetch(struct kiocb *iocb, struct iov_iter *iter,
 			     loff_t pos);
 vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
-			      bool may_unlock, struct fuse_dax_map **map);
+			      struct fuse_dax_map **map);
 #endif
 
 #endif /* _FS_FUSE_DAX_I_H */

@@ -45,6 +45,9 @@ void fuse_dax_window_publish(struct fuse_dax_map *map)
 
 	lockdep_assert_held_write(&map->di->sem);
 	guard(spinlock)(&win->lock);
+	/* There is nothing of another file any more */
+	map->run.stale = false;
+	map->run.part = false;
 	map->fleeting = !map->renewed && fuse_dax_window_pressed(win) &&
 			!fuse_dax_window_stays(win, map->di);
 	if (map->fleeting)

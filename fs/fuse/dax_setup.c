@@ -23,7 +23,7 @@ static bool fuse_dax_error_is_budget(int error)
 bool fuse_dax_error_is_limit(int error)
 {
 	return fuse_dax_error_is_budget(error) || error == -EMFILE ||
-	       error == -ENFILE || error == -EAGAIN || error == -EBUSY;
+	       error == -ENFILE || error == -EBUSY;
 }
 
 /**
@@ -101,8 +101,6 @@ int fuse_dax_map_insert(struct fuse_dax_map *map, unsigned long range,
 	map->itn.last = fuse_dax_range_to_page(plan->start + plan->nr) - 1;
 	interval_tree_insert(&map->itn, &di->tree);
 	di->next = plan->start + plan->nr;
-	scoped_guard(spinlock, &map->win->lock)
-		fuse_dax_window_list(map);
 	return 0;
 }
 
@@ -136,8 +134,6 @@ static void fuse_dax_map_answered(struct fuse_dax_map *map, int error)
 	map->error = error;
 	fuse_dax_plan_answered(map, error);
 	if (!error) {
-		map->run.stale = false;
-		map->run.part = false;
 		fuse_dax_window_publish(map);
 		store_release_wake_up(&map->state, FUSE_DAX_LIVE);
 	} else {
@@ -227,6 +223,8 @@ int fuse_dax_map_send(struct fuse_dax_map *map, bool write)
 	int err;
 
 	map->writable = write;
+	scoped_guard(spinlock, &map->win->lock)
+		fuse_dax_window_list(map);
 	err = fuse_dax_cache_evict(map) ?:
 	      fuse_dax_req_setup(map, write ? FUSE_DAX_WRITE : FUSE_DAX_READ,
 				 fuse_dax_map_setup_done);

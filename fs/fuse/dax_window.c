@@ -518,6 +518,7 @@ int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 {
 	long left = fuse_dax_window_patience(win, want);
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	unsigned long until = jiffies + left;
 	int err, end;
 
 	if (!left)
@@ -528,20 +529,19 @@ int fuse_dax_window_wait(struct fuse_dax_window *win, unsigned int want,
 	fuse_dax_window_add_waiter(win);
 	add_wait_queue_exclusive(&win->wait, &wait);
 	while ((err = try(data)) == -EAGAIN) {
-		long slice = min(left, FUSE_DAX_POLL);
-
 		end = fuse_dax_window_given_up(win);
-		if (end || !left) {
+		if (end || left <= 0) {
 			err = end ?: -EAGAIN;
 			break;
 		}
-		slice -= wait_woken(&wait, TASK_KILLABLE, slice);
+		wait_woken(&wait, TASK_KILLABLE, min(left, FUSE_DAX_POLL));
+		/* Also what others wake, and what trying takes */
 		if (left != MAX_SCHEDULE_TIMEOUT)
-			left -= slice;
+			left = (long)(until - jiffies);
 	}
 	remove_wait_queue(&win->wait, &wait);
 	fuse_dax_window_del_waiter(win);
-	if (err == -EAGAIN)
+	if (err == -EAGAIN && (want & FUSE_DAX_WANT_BRIEF))
 		WRITE_ONCE(win->starved, jiffies + FUSE_DAX_STARVED);
 	return err;
 }

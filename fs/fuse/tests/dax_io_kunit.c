@@ -303,7 +303,7 @@ static void io_iomap_end(struct kunit *test)
 struct fault_case {
 	const char *name;
 	unsigned int flags;
-	bool write, may_unlock, mapped, past_eof, own, direct, cached, bare;
+	bool write, mapped, past_eof, own, direct, cached, bare;
 	int answer;
 	vm_fault_t ret;
 	unsigned int setups;
@@ -313,57 +313,49 @@ struct fault_case {
 #define AGAIN	(FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_TRIED)
 
 static const struct fault_case fault_cases[] = {
-	{ "mapped", FIRST, .may_unlock = true, .mapped = true, .setups = 1 },
-	{ "past the end", FIRST, .may_unlock = true, .past_eof = true,
-	  .ret = VM_FAULT_SIGBUS },
-	{ "must not wait", FIRST | FAULT_FLAG_RETRY_NOWAIT, .may_unlock = true,
+	{ "mapped", FIRST, .mapped = true, .setups = 1 },
+	{ "past the end", FIRST, .past_eof = true, .ret = VM_FAULT_SIGBUS },
+	{ "must not wait", FIRST | FAULT_FLAG_RETRY_NOWAIT,
 	  .ret = VM_FAULT_RETRY },
 	{ "mapped, must not wait", FIRST | FAULT_FLAG_RETRY_NOWAIT,
-	  .may_unlock = true, .mapped = true, .setups = 1 },
+	  .mapped = true, .setups = 1 },
 	{ "mapped readonly, must not wait", FIRST | FAULT_FLAG_RETRY_NOWAIT,
-	  .write = true, .may_unlock = true, .mapped = true,
-	  .ret = VM_FAULT_RETRY, .setups = 1 },
-	{ "mkwrite", FIRST, .write = true, .setups = 1 },
-	{ "mkwrite, must not wait", FIRST | FAULT_FLAG_RETRY_NOWAIT,
-	  .write = true, .setups = 1 },
-	{ "mkwrite, mapped readonly", FIRST, .write = true, .mapped = true,
+	  .write = true, .mapped = true, .ret = VM_FAULT_RETRY, .setups = 1 },
+	{ "a store", 0, .write = true, .setups = 1 },
+	{ "a store, mapped readonly", 0, .write = true, .mapped = true,
 	  .setups = 2 },
-	{ "mkwrite, refused", FIRST, .write = true, .answer = -EROFS,
+	{ "a store, refused", 0, .write = true, .answer = -EROFS,
 	  .cached = true, .setups = 1 },
-	{ "mkwrite, mapped readonly, refused", FIRST, .write = true,
+	{ "a store, mapped readonly, refused", 0, .write = true,
 	  .mapped = true, .answer = -EACCES, .cached = true, .setups = 2 },
-	{ "mkwrite, refused, nothing is cached", FIRST, .write = true,
+	{ "a store, refused, nothing is cached", 0, .write = true,
 	  .direct = true, .answer = -EACCES, .ret = VM_FAULT_SIGBUS,
 	  .setups = 1 },
-	{ "mkwrite, refused for want of space", FIRST, .write = true,
+	{ "a store, refused for want of space", 0, .write = true,
 	  .answer = -ENOSPC, .ret = VM_FAULT_SIGBUS, .setups = 3 },
-	{ "never repeated, refused", 0, .write = true, .may_unlock = true,
-	  .answer = -EACCES, .cached = true, .setups = 1 },
-	{ "repeated", AGAIN, .may_unlock = true, .setups = 1 },
-	{ "repeated, no memory", AGAIN, .may_unlock = true, .answer = -ENOMEM,
+	{ "repeated", AGAIN, .setups = 1 },
+	{ "repeated, no memory", AGAIN, .answer = -ENOMEM,
 	  .ret = VM_FAULT_SIGBUS, .setups = 1 },
-	{ "never repeated", 0, .may_unlock = true, .setups = 1 },
-	{ "never repeated, no pages yet", 0, .may_unlock = true, .bare = true,
+	{ "never repeated", 0, .setups = 1 },
+	{ "never repeated, no pages yet", 0, .bare = true,
 	  .ret = VM_FAULT_NOPAGE },
-	{ "repeated, no pages yet", AGAIN, .may_unlock = true, .bare = true,
+	{ "a store, no pages yet", 0, .write = true, .bare = true,
 	  .ret = VM_FAULT_NOPAGE },
-	{ "mkwrite, no pages yet", FIRST, .write = true, .bare = true,
-	  .ret = VM_FAULT_NOPAGE },
-	{ "never repeated, the server says to try again", 0, .may_unlock = true,
+	{ "never repeated, the server says to try again", 0,
 	  .answer = -EAGAIN, .ret = VM_FAULT_SIGBUS, .setups = 3 },
-	{ "private, no pages yet", 0, .may_unlock = true, .bare = true,
+	{ "private, no pages yet", 0, .bare = true,
 	  .own = true, .cached = true },
-	{ "never repeated, no memory", 0, .may_unlock = true,
+	{ "never repeated, no memory", 0,
 	  .answer = -ENOMEM, .ret = VM_FAULT_SIGBUS, .setups = 3 },
-	{ "never repeated, no DAX", 0, .may_unlock = true,
+	{ "never repeated, no DAX", 0,
 	  .answer = -ENOSYS, .ret = VM_FAULT_SIGBUS, .setups = 1 },
-	{ "private, no memory", AGAIN, .may_unlock = true, .own = true,
+	{ "private, no memory", AGAIN, .own = true,
 	  .answer = -ENOMEM, .cached = true, .setups = 1 },
-	{ "private, refused", 0, .may_unlock = true, .own = true,
+	{ "private, refused", 0, .own = true,
 	  .answer = -EACCES, .cached = true, .setups = 1 },
-	{ "private, no DAX", 0, .may_unlock = true, .own = true,
+	{ "private, no DAX", 0, .own = true,
 	  .answer = -ENOSYS, .cached = true, .setups = 1 },
-	{ "private, no connection", 0, .may_unlock = true, .own = true,
+	{ "private, no connection", 0, .own = true,
 	  .answer = -ENOTCONN, .ret = VM_FAULT_SIGBUS, .setups = 1 },
 };
 
@@ -413,7 +405,7 @@ static void io_fault(struct kunit *test)
 	if (c->bare)
 		io_bare(kt->win, true);
 	ret = fuse_dax_fault_map(&vmf, c->write ? FUSE_DAX_WANT_WRITE : 0,
-				 c->may_unlock, &map);
+				 &map);
 	if (c->bare)
 		io_bare(kt->win, false);
 	KUNIT_EXPECT_TRUE(test, ret == c->ret);

@@ -6,9 +6,6 @@
  * are opened for reading where nothing is stored, so that no mapping asks for
  * space on the host.
  */
-#include <linux/loop.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -394,31 +391,6 @@ TEST_F_TIMEOUT(tight, own_pins_are_not_waited_for, 60)
 	close(pipefd[1]);
 	for (i = 0; i < 3; i++)
 		munmap(iov[i].iov_base, size);
-}
-
-/* A disk with some bytes, of which reads go straight to the reader's pages */
-static int disk_open(const char *data, size_t len)
-{
-	struct loop_config config = {
-		.fd = memfd_create("disk", MFD_CLOEXEC),
-		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
-	};
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), disk = -1;
-	char name[32];
-
-	if (config.fd >= 0 && control >= 0 &&
-	    pwrite(config.fd, data, len, 0) == (ssize_t)len) {
-		snprintf(name, sizeof(name), "/dev/loop%d",
-			 ioctl(control, LOOP_CTL_GET_FREE));
-		disk = open(name, O_RDWR | O_DIRECT | O_CLOEXEC);
-	}
-	if (disk >= 0 && ioctl(disk, LOOP_CONFIGURE, &config)) {
-		close(disk);
-		disk = -1;
-	}
-	close(config.fd);
-	close(control);
-	return disk;
 }
 
 /*

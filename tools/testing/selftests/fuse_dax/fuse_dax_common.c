@@ -10,11 +10,14 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <time.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <linux/loop.h>
 #include <linux/stat.h>
 
 #include "fuse_dax_common.h"
@@ -958,4 +961,28 @@ bool dump_has(const char *words)
 	if (file)
 		fclose(file);
 	return has;
+}
+
+int disk_open(const char *data, size_t len)
+{
+	struct loop_config config = {
+		.fd = memfd_create("disk", MFD_CLOEXEC),
+		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
+	};
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), disk = -1;
+	char name[32];
+
+	if ((int)config.fd >= 0 && control >= 0 &&
+	    pwrite(config.fd, data, len, 0) == (ssize_t)len) {
+		snprintf(name, sizeof(name), "/dev/loop%d",
+			 ioctl(control, LOOP_CTL_GET_FREE));
+		disk = open(name, O_RDWR | O_DIRECT | O_CLOEXEC);
+	}
+	if (disk >= 0 && ioctl(disk, LOOP_CONFIGURE, &config)) {
+		close(disk);
+		disk = -1;
+	}
+	close(config.fd);
+	close(control);
+	return disk;
 }

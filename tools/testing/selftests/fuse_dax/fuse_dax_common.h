@@ -147,6 +147,9 @@ int fill_window(struct dax_fs *fs, int ranges, char **maps);
 /* Pins a page in a new pipe, until it is read; 0, or -1. */
 int pin_page(void *page, int pipefd[2]);
 
+/* A disk with @data, of which reads go straight to the reader's pages; or -1. */
+int disk_open(const char *data, size_t len);
+
 /* Ends @pid with SIGKILL; true if it was gone within @ms. */
 bool kill_within(pid_t pid, long ms);
 

@@ -822,6 +822,46 @@ static void *store_first(void *map)
 	return NULL;
 }
 
+/* The same by way of the kernel, which needs the page */
+static void *read_first(void *map)
+{
+	char ones[PAGE];
+	int disk;
+
+	memset(ones, 1, PAGE);
+	disk = disk_open(ones, PAGE);
+	if (read(disk, map, PAGE) != PAGE)
+		perror("# read");
+	close(disk);
+	return NULL;
+}
+
+/* Stores to @map, and changes it in another thread meanwhile: then writes to @ready */
+static int store_and_protect(char *map, void *(*store)(void *map), int ready)
+{
+	pthread_t thread;
+
+	touch_read(map);
+	if (pthread_create(&thread, NULL, store, map))
+		return 1;
+	sleep_ms(300);
+	mprotect(map + MiB - PAGE, PAGE, PROT_NONE);
+	if (write(ready, "x", 1) != 1)
+		return 1;
+	pthread_join(thread, NULL);
+	return 0;
+}
+
+/* Uses the window all the time: who waits is woken */
+static void read_on(int fd)
+{
+	char page[PAGE];
+
+	while (pread(fd, page, PAGE, 0) == PAGE)
+		;
+	_exit(1);
+}
+
 /*
  * Rule: a store that waits for a page which somebody holds blocks nobody either.
  * Wrong: it waits with the lock of the mapping held, as long as the page is in a pipe
@@ -829,12 +869,35 @@ static void *store_first(void *map)
  * Right: another thread changes the same mapping soon, and the store is done when the
  * page is let go.
  */
-TEST_F_TIMEOUT(small, waiting_store_blocks_nobody, 30)
+FIXTURE(store)
+{
+	struct dax_fs fs;
+};
+
+FIXTURE_VARIANT(store)
+{
+	void *(*store)(void *map);
+};
+
+FIXTURE_VARIANT_ADD(store, program) { .store = store_first };
+FIXTURE_VARIANT_ADD(store, kernel) { .store = read_first };
+
+FIXTURE_SETUP(store)
+{
+	FS_SETUP(&self->fs);
+	NEED_DAX(&self->fs);
+}
+
+FIXTURE_TEARDOWN(store)
+{
+	FS_TEARDOWN(&self->fs);
+}
+
+TEST_F_TIMEOUT(store, blocks_nobody, 30)
 {
 	int pipefd[2], ready[2], fd;
 	char *pinned, *map, page[PAGE];
-	pthread_t thread;
-	pid_t pid;
+	pid_t pid, reader;
 
 	close(file_make(&self->fs, "loaded", RANGE, SEED));
 	/* Mapped on the server for reading: so the store needs another mapping */
@@ -849,17 +912,13 @@ TEST_F_TIMEOUT(small, waiting_store_blocks_nobody, 30)
 	map = map_file(fd, MiB, RW, MAP_SHARED);
 	ASSERT_NE(MAP_FAILED, map);
 	close(fd);
+	fd = file_make(&self->fs, "read", RANGE, SEED);
+	reader = fork();
+	if (!reader)
+		read_on(fd);
 	pid = fork();
-	if (!pid) {
-		touch_read(map);
-		pthread_create(&thread, NULL, store_first, map);
-		sleep_ms(300);
-		mprotect(map + MiB - PAGE, PAGE, PROT_NONE);
-		if (write(ready[1], "x", 1) != 1)
-			_exit(1);
-		pthread_join(thread, NULL);
-		_exit(0);
-	}
+	if (!pid)
+		_exit(store_and_protect(map, variant->store, ready[1]));
 	fcntl(ready[0], F_SETFL, O_NONBLOCK);
 	sleep_ms(2500);
 	EXPECT_EQ(1, read(ready[0], page, 1));
@@ -868,10 +927,12 @@ TEST_F_TIMEOUT(small, waiting_store_blocks_nobody, 30)
 	EXPECT_EQ(0, wait_within(pid, 5000));
 	EXPECT_EQ(1, map[0]);
 	kill_within(pid, 1000);
+	EXPECT_TRUE(kill_within(reader, 1000));
 	munmap(map, MiB);
 	munmap(pinned, RANGE);
 	close(pipefd[0]);
 	close(pipefd[1]);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
