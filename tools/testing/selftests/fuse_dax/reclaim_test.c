@@ -927,7 +927,7 @@ TEST_F_TIMEOUT(store, blocks_nobody, 30)
 	EXPECT_EQ(0, wait_within(pid, 5000));
 	EXPECT_EQ(1, map[0]);
 	kill_within(pid, 1000);
-	EXPECT_TRUE(kill_within(reader, 1000));
+	EXPECT_TRUE(kill_within(reader, 5000));
 	munmap(map, MiB);
 	munmap(pinned, RANGE);
 	close(pipefd[0]);
