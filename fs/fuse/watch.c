@@ -14,6 +14,7 @@
 #include <linux/dcache.h>
 #include <linux/fsnotify.h>
 #include <linux/moduleparam.h>
+#include <linux/namei.h>
 #include <linux/slab.h>
 
 static bool notify_fsnotify = true;
@@ -96,6 +97,31 @@ static void fuse_watch_name(struct fuse_conn *fc, struct inode *dir,
 	dput(parent);
 }
 
+/*
+ * Something happened to a file of which nothing is known here but its name. Who watches
+ * the directory is told of a file, so it is looked up, once: the server knows then that
+ * it is known. One that has gone has nobody to be told.
+ */
+static void fuse_watch_child(struct inode *dir, u32 mask,
+			     const struct qstr *name)
+{
+	struct dentry *parent, *child;
+	struct qstr last = *name;
+
+	if (!fsnotify_inode_watches_children(dir))
+		return;
+	parent = d_find_alias(dir);
+	if (!parent)
+		return;
+	child = lookup_noperm_unlocked(&last, parent);
+	if (!IS_ERR(child)) {
+		if (d_is_positive(child))
+			fsnotify_dentry(child, mask & FUSE_WATCH_SELF);
+		dput(child);
+	}
+	dput(parent);
+}
+
 /* Something happened to a file: also who watches its directory is told */
 static void fuse_watch_self(struct inode *inode, u32 mask)
 {
@@ -119,8 +145,8 @@ static bool fuse_watch_valid(const struct inode *inode,
 
 	if (!is_power_of_2(what) || what & ~(FUSE_WATCH_NAME | FUSE_WATCH_SELF))
 		return false;
-	if (what & FUSE_WATCH_SELF)
-		return !name->len;
+	if (what & FUSE_WATCH_SELF && !name->len)
+		return true;
 	return S_ISDIR(inode->i_mode) && name->len &&
 	       !memchr(name->name, '/', name->len) &&
 	       strlen(name->name) == name->len &&
@@ -137,10 +163,12 @@ static int fuse_watch_tell(struct fuse_conn *fc,
 	if (!inode)
 		return -ENOENT;
 	if (fuse_watch_valid(inode, event, name)) {
-		if (name->len)
-			fuse_watch_name(fc, inode, event, name);
-		else
+		if (!name->len)
 			fuse_watch_self(inode, event->mask);
+		else if (event->mask & FUSE_WATCH_SELF)
+			fuse_watch_child(inode, event->mask, name);
+		else
+			fuse_watch_name(fc, inode, event, name);
 		err = 0;
 	}
 	fuse_inode_release(inode);
