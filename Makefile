@@ -75,9 +75,10 @@ bench: tree
 bench-host: kernel
 	bench/host
 ## make check-distro    the selftests on kernel-distro, with two NUMA nodes, swap and KSM,
-##                      and a Debian 13 booted from a share; last line: the counts
+##                      a Debian 13 booted from a share, and programs of a Debian guest
+##                      that watch and share files; last line: the counts
 check-distro: setup
-	scripts/check distro boot
+	scripts/check distro boot programs
 ## make check-deb       the packages installed in a Debian 13 that is started in a container,
 ##                      a share served there by the unit, and the packages removed
 check-deb: setup
