@@ -82,6 +82,8 @@ contender_virtiofsd() {
 contender_pmem() {
 	vm=(--kernel "$KERNEL" --share "$out/pmem/image" --device pmem --window 0)
 	mount="mount -t ext4 -o dax /dev/pmem0 /mnt"
+	# It has pages made for all of it first.
+	prepare='for i in $(seq 100); do [ -b /dev/pmem0 ] || sleep 0.2; done'
 }
 
 contender_9p() {
