@@ -3,10 +3,24 @@
 # run.sh ROWS: in the Debian of scripts/programs, which see. Tells the host by files in
 # log how far it is.
 cd /srv || exit
-inotifywait -m -q --format '%e %f' watched >log/inotifywait &
-python3 -u watch.py watched >log/watchdog &
-node watch.js watched >log/node &
-sleep 15
+logs="log/inotifywait log/watchdog log/node"
+
+# all_have_said: whether each of them watches by now
+all_have_said() {
+	local log
+	for log in $logs; do [ -s "$log" ] || return; done
+}
+
+inotifywait -m -q --format '%e %f' watched >>log/inotifywait &
+python3 -u watch.py watched >>log/watchdog &
+node watch.js watched >>log/node &
+until all_have_said; do
+	touch watched/probe
+	rm watched/probe
+	sleep 1
+done
+sleep 2
+for log in $logs; do : >"$log"; done
 touch log/watching
 until [ -e log/edited ]; do sleep 0.5; done
 kill %1 %2 %3
