@@ -450,6 +450,8 @@ static long lookups_of(const char *path)
 }
 
 #define IN_ORDER	2000
+#define IN_ORDER_MIN	100
+#define IN_ORDER_MS	40000
 #define BUSY		8
 
 /* Keeps a processor busy, so that workers of the kernel come late, until it is killed */
@@ -474,18 +476,21 @@ TEST_F_TIMEOUT(coherent, in_order, 120)
 {
 	const char *name = strrchr(self->fs.dir, '/') + 1;
 	long before = fault_requests(&self->fs, "lookup");
+	long end = now_ms() + IN_ORDER_MS;
 	pid_t pids[BUSY];
 	struct stat st;
 	int i;
 
 	for (i = 0; i < BUSY; i++)
 		pids[i] = keep_busy();
-	for (i = 0; i < IN_ORDER; i++) {
+	/* On a slow machine fewer times, but not too few to see it */
+	for (i = 0; i < IN_ORDER && (i < IN_ORDER_MIN || now_ms() < end); i++) {
 		/* The server says it, and then answers this request */
 		ASSERT_EQ(0, say_entry(&self->fs, name));
 		ASSERT_EQ(0, lstat(self->fs.dir, &st));
 	}
-	EXPECT_EQ(IN_ORDER, fault_requests(&self->fs, "lookup") - before);
+	TH_LOG("%d words and answers", i);
+	EXPECT_EQ(i, fault_requests(&self->fs, "lookup") - before);
 	for (i = 0; i < BUSY; i++)
 		EXPECT_LE(0, killed_after(pids[i]));
 }
