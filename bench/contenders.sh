@@ -5,7 +5,8 @@
 #   mount	the guest's command that mounts the data at /mnt
 #   prepare	what the guest does once, before anything else
 # The kernel is built with the same config, the host's files are on the same
-# tmpfs, the daemons run with their own defaults.
+# tmpfs, and the daemons run with their own defaults, but with --cache=auto, which all
+# have.
 
 ALL_CONTENDERS="ours coherent intree stock nodax virtiofsd pmem 9p tmpfs"
 # Only when they are asked for.
@@ -35,16 +36,17 @@ runs() {
 	esac
 }
 
-# Our driver and daemon.
+# Our driver and daemon, which believes for a second, as all others do.
 contender_ours() {
-	vm=(--kernel "$KERNEL" --share "$share")
+	vm=(--kernel "$KERNEL" --share "$share" --daemon-args "--cache auto")
 	mount="mount -t virtiofs -o dax share /mnt"
 }
 
-# Where the guest keeps all that the daemon does not correct. It walks only.
+# As they are by default: the guest keeps all that the daemon does not correct. It walks
+# only.
 contender_coherent() {
 	contender_ours
-	vm+=(--daemon-args "--notifications --cache coherent")
+	vm+=(--daemon-args "--cache coherent")
 }
 
 # The driver of Linux 7.3 with our daemon.
@@ -67,7 +69,7 @@ contender_intree-stock() {
 
 # No DAX on our daemon, cache=auto as it is for all.
 contender_nodax() {
-	vm=(--kernel "$KERNEL" --share "$share" --window 0)
+	vm=(--kernel "$KERNEL" --share "$share" --window 0 --daemon-args "--cache auto")
 	mount="mount -t virtiofs -o dax=never share /mnt"
 }
 
