@@ -266,7 +266,8 @@ static void open_coherent(struct daemon *daemon)
 	err = coherent_open(daemon->root_fd, daemon->proc_fd);
 	if (!err)
 		return;
-	log_warn("--cache=coherent: %s cannot be watched for changes, so it is auto: %s",
+	log_line(opts->cache_chosen ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+		 "--cache=coherent: %s cannot be watched for changes, so it is auto: %s",
 		 opts->shared_dir, strerror(-err));
 	opts->cache = PT_CACHE_AUTO;
 }

@@ -224,6 +224,14 @@ static int parse_short_options(struct options *opts, int argc, char **argv)
 	return code;
 }
 
+/* What is best where nobody has chosen: kept for as long as the guest can be told. */
+static void choose_cache(struct options *opts)
+{
+	if (!opts->cache_chosen && opts->notifications && !opts->writeback &&
+	    !opts->killpriv_v2)
+		opts->cache = PT_CACHE_COHERENT;
+}
+
 int options_parse(struct options *opts, int argc, char **argv)
 {
 	int code;
@@ -245,6 +253,7 @@ int options_parse(struct options *opts, int argc, char **argv)
 	if (code < 0)
 		code = parse_short_options(opts, argc, argv);
 	opts->xattr |= opts->posix_acl || opts->security_label;
+	choose_cache(opts);
 	opts->isolation.leases = opts->cache == PT_CACHE_COHERENT;
 	return code < 0 ? check_options(opts) : code;
 }

@@ -30,6 +30,7 @@ struct options {
 	int fd;
 	const char *tag;
 	enum pt_cache cache;
+	bool cache_chosen;
 	bool allow_mmap;
 	bool allow_direct_io;
 	bool preserve_noatime;

@@ -245,6 +245,7 @@ bool option_set(struct options *opts, int opt, const char *arg)
 		opts->tag = arg;
 		return *arg && strlen(arg) <= TAG_MAX;
 	case OPT_CACHE:
+		opts->cache_chosen = true;
 		return parse_cache(arg, &opts->cache);
 	case OPT_INODE_FILE_HANDLES:
 		return parse_handles(arg, &opts->file_handles);

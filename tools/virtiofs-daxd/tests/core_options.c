@@ -504,12 +504,29 @@ static void coherent_keeps_leases(void)
 	CHECK(fe_begin(&fe, OPTIONS("--cache", "coherent", "--notifications",
 				    "--modcaps=-lease")));
 	CHECK(!(status_of("CapEff", 16) & lease) && fe_end(&fe) == 0);
+}
+
+/* It is the default where the guest can be told, and does not keep what we are to know. */
+static void coherent_is_default(void)
+{
+	static const char *const without[] = {
+		"--xattr", "--cache=auto", "--writeback", "--killpriv-v2",
+	};
+	size_t i;
+
 	CHECK(fe_begin(&fe, OPTIONS("--notifications")));
-	CHECK(!(status_of("CapEff", 16) & lease) && fe_end(&fe) == 0);
+	CHECK(fe_said(&fe, "(--dax-window), --cache=coherent, waiting"));
+	CHECK(fe_end(&fe) == 0);
+	for (i = 0; i < sizeof(without) / sizeof(*without); i++) {
+		CHECK(fe_begin(&fe, OPTIONS(without[i], i ? "--notifications" : "--allow-mmap")));
+		CHECK(fe_said(&fe, "(--dax-window), waiting"));
+		CHECK(fe_end(&fe) == 0);
+	}
 }
 
 static const struct fs_test tests[] = {
 	TEST(coherent_keeps_leases),
+	TEST(coherent_is_default),
 	TEST(inherited_socket),
 	TEST(socket_group),
 	TEST(socket_group_of_others),
