@@ -19,6 +19,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "guard/coherent.h"
 #include "guard/guard.h"
 #include "guard/watch.h"
 #include "host/log.h"
@@ -272,6 +273,8 @@ int dax_file_reserve(const struct dax_file *file, uint64_t offset,
 	err = file_fallocate(file->fd, FALLOC_FL_KEEP_SIZE |
 			     (shared ? FALLOC_FL_UNSHARE_RANGE : 0), offset,
 			     end - offset);
+	if (!err)
+		coherent_changed(file->nodeid);
 	return err == -EOPNOTSUPP ? 0 : err;
 }
 

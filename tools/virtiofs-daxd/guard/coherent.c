@@ -377,6 +377,12 @@ static void took_all(void)
 	coherent.told = 0;
 }
 
+void coherent_changed(uint64_t nodeid)
+{
+	if (coherent_active())
+		notify_inval_inode(nodeid, -1, 0);
+}
+
 void coherent_drain(void)
 {
 	if (coherent_active())

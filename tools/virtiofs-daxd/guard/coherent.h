@@ -51,6 +51,14 @@ void coherent_end(void);
 bool coherent_active(void);
 
 /**
+ * coherent_changed - times have changed by what we have done to a file of our own accord
+ * @nodeid: the file
+ *
+ * The guest knows what it asks for, but not of this, and own events tell nobody.
+ */
+void coherent_changed(uint64_t nodeid);
+
+/**
  * coherent_drain - tell what has happened until now
  */
 void coherent_drain(void);

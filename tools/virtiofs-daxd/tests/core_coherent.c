@@ -1099,6 +1099,26 @@ static void mapped_files(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* What is filled of a file, so that it can be mapped, has other times then. */
+static void holes_are_filled(void)
+{
+	static const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--dax-window", "64M", NULL
+	};
+	uint64_t f;
+
+	CHECK(begin_with(args, ORDERED));
+	f = fe_make(&fe, "f", SIZE);
+	CHECK(f && !truncate(fe_path(&fe, "f"), 20 * SIZE) && barrier());
+	/* Before the answer to the setup */
+	num_notes = 0;
+	CHECK(fe_setup(&fe, f, 0, 2 << 20, 0, true) == 0);
+	hear(0);
+	CHECK(num_notes == 1 && heard_inode(f, -1));
+	CHECK(fe_end(&fe) == 0);
+}
+
 /* In a share of its own. */
 static bool own_changes_by_the_other_name(const char *const *args)
 {
@@ -1405,6 +1425,7 @@ static const struct fs_test tests[] = {
 	TEST(data_is_kept_without_writers),
 	TEST(the_vmm_closes_files),
 	TEST(mapped_files),
+	TEST(holes_are_filled),
 	TEST(known_by_two_mounts),
 	TEST(by_file_handles),
 	TEST(any_user_is_told),

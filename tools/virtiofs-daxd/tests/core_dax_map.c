@@ -12,6 +12,7 @@
 #include "dax/backing.h"
 #include "dax/dax_map.h"
 #include "fs_tap.h"
+#include "guard/coherent.h"
 #include "guard/guard.h"
 #include "guard/watch.h"
 #include "message/notify.h"
@@ -111,6 +112,11 @@ void notify_inval_inode(uint64_t nodeid, int64_t offset, int64_t len)
 void notify_all_changed(void)
 {
 	told_all = true;
+}
+
+void coherent_changed(uint64_t nodeid)
+{
+	(void)nodeid;
 }
 
 struct watch *watch_add(const struct pt_key *key, int fd, uint64_t nodeid)
