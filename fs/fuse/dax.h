@@ -43,7 +43,8 @@ ssize_t fuse_dax_write_iter(struct kiocb *iocb, struct iov_iter *from);
 int fuse_dax_mmap(struct file *file, struct vm_area_struct *vma);
 int fuse_dax_fadvise(struct file *file, loff_t offset, loff_t len, int advice);
 
-void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last);
+void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last,
+		       bool shown);
 int fuse_dax_break(struct inode *inode, loff_t start, loff_t end);
 void fuse_dax_size_set(struct inode *inode, loff_t size);
 void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize, loff_t size);
@@ -108,7 +109,7 @@ static inline int fuse_dax_fadvise(struct file *file, loff_t offset, loff_t len,
 }
 
 static inline void fuse_dax_notified(struct inode *inode, pgoff_t first,
-				     pgoff_t last)
+				     pgoff_t last, bool shown)
 {
 }
 

@@ -188,7 +188,8 @@ static inline void fuse_dax_span_add(struct fuse_dax_span *span,
  * @lock: protects the fields below. Taken with &inode.i_lock held
  * @inode: referenced while @work has something to do, else NULL
  * @told: pages that are to be given up
- * @held: cached pages that are to be dropped, which somebody held
+ * @held: pages that are to be dropped if they are cached: others are right, or were
+ *	dropped when somebody held these
  * @delay: until @work looks again at what is in use, ms
  * @closed: looks in turn for which faults have waited because of what is held
  * @said: how often something was said; READ_ONCE() elsewhere

@@ -8,6 +8,9 @@
  * end is SIGBUS and not whatever a window shows where a file has ended. Faults
  * wait for that; what they find mapped before may be gone by then.
  *
+ * Or the server says that it is shown as it is by now, as what is written by others
+ * is. Then only what the size has left behind is given up, and cached pages.
+ *
  * A page that somebody has pinned keeps its mapping, a cached page that somebody
  * holds stays, and both are looked at again until they have become idle. Faults do
  * not wait for that, but for a moment now and then, so that those who map and unmap
@@ -114,10 +117,12 @@ static void fuse_dax_notice_queue(struct inode *inode,
  * @inode: a DAX file, which is not being freed
  * @first: first page
  * @last: last page
+ * @shown: what is mapped there shows it already, and stays
  *
  * Context: &inode.i_lock held. Does not sleep.
  */
-void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last)
+void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last,
+		       bool shown)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
 	struct fuse_dax_inode *di = READ_ONCE(fi->dax);
@@ -133,7 +138,7 @@ void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last)
 	di->notice.learnt = false;
 	/* After the bit: who sees this sees that */
 	smp_store_release(&di->notice.said, di->notice.said + 1);
-	fuse_dax_span_add(&di->notice.told,
+	fuse_dax_span_add(shown ? &di->notice.held : &di->notice.told,
 			  (struct fuse_dax_span) { first, last });
 	fuse_dax_notice_queue(inode, di, 0);
 }
@@ -334,7 +339,7 @@ static bool fuse_dax_notify_ask(struct inode *inode,
 	return READ_ONCE(notice->learnt);
 }
 
-/* What a look is about: pages that are mapped; and cached pages that were held */
+/* What a look is about: pages that are mapped; and cached pages that are to go */
 struct fuse_dax_look {
 	struct fuse_dax_span told, held;
 	unsigned int said;

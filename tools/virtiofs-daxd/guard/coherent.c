@@ -275,6 +275,10 @@ static void names_changed(const struct watch_event *event)
 	name_changed(event, &event->to, 0);
 }
 
+/*
+ * What the guest has mapped shows it already, and need not be given up. Whether the file
+ * is shorter the guest finds out, as it asks for the size.
+ */
 static void file_changed(const struct watch_event *event,
 			 const struct file_handle *file)
 {
@@ -283,7 +287,8 @@ static void file_changed(const struct watch_event *event,
 	if (!is_news(event, file))
 		return;
 	FOR_EACH_KNOWN(seen, file)
-		notify_inval_inode(seen->nodeid, data ? 0 : -1, 0);
+		notify_inval_inode(seen->nodeid, data ? 0 : -1,
+				   data ? NOTIFY_SHOWN : 0);
 }
 
 /* What the guest watches, by one of the names that it has for it. */

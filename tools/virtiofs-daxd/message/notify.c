@@ -180,10 +180,11 @@ static int64_t inval_end(const struct fuse_notify_inval_inode_out *arg)
 	return end;
 }
 
-/* Makes one range of two; -1 is none. */
+/* Makes one range of two; -1 is none. What is given up for one is for both. */
 static void inval_join(struct fuse_notify_inval_inode_out *to,
 		       const struct fuse_notify_inval_inode_out *from)
 {
+	bool shown = to->len < 0 && from->len < 0;
 	int64_t start, end;
 
 	if (from->off < 0)
@@ -197,7 +198,7 @@ static void inval_join(struct fuse_notify_inval_inode_out *to,
 	if (end < inval_end(from))
 		end = inval_end(from);
 	to->off = start;
-	to->len = end == INT64_MAX ? 0 : end - start;
+	to->len = shown ? NOTIFY_SHOWN : end == INT64_MAX ? 0 : end - start;
 }
 
 /* Whether a message that waits says it too, now. Caller holds the lock. */

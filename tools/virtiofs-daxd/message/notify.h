@@ -48,11 +48,18 @@ void notify_forget(void);
  */
 bool notify_active(void);
 
+/*
+ * Bytes of notify_inval_inode(): all that follows has changed, as the window shows. To
+ * a guest that gets answers in order; any other takes it for 0.
+ */
+#define NOTIFY_SHOWN (-1)
+
 /**
  * notify_inval_inode - a file has changed, or is about to
  * @nodeid: the file
  * @offset: first byte that is concerned; -1 if no data is
- * @len: bytes; 0 for all that follows
+ * @len: bytes, of which the guest is to give up what it has mapped; 0 for all that
+ *	follows; or NOTIFY_SHOWN
  *
  * What waits already for the same file is said with it.
  */

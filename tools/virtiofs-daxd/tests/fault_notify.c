@@ -176,11 +176,18 @@ static void what_waits_is_joined(void)
 	CHECK(inval(8, 10, 10) == 0 && inval(8, 50, 0) == 0);
 	/* What would end past the last offset is all that follows. */
 	CHECK(inval(9, INT64_MAX - 1, 10) == 0 && inval(9, 4, 4) == 0);
+	/* What need not be given up is, if it is to for something else. */
+	CHECK(inval(10, -1, 0) == 0 && inval(10, 0, NOTIFY_SHOWN) == 0);
+	CHECK(inval(10, -1, 0) == 0 && inval(10, 0, NOTIFY_SHOWN) == 0);
+	CHECK(inval(11, 0, NOTIFY_SHOWN) == 0 && inval(11, 50, 10) == 0);
+	CHECK(inval(12, 50, 10) == 0 && inval(12, 0, NOTIFY_SHOWN) == 0);
 	CHECK(silent());
 	for (int i = 0; i < FE_NOTES; i++)
 		fe_note_give(&fe, i);
 	CHECK(told(5, 100, 300) && told(6, 0, 1) && told(7, 10, 10));
-	CHECK(told(8, 10, 0) && told(9, 4, 0) && silent());
+	CHECK(told(8, 10, 0) && told(9, 4, 0));
+	CHECK(told(10, 0, NOTIFY_SHOWN) && told(11, 0, 0) && told(12, 0, 0));
+	CHECK(silent());
 	/* What was heard is not changed any more. */
 	CHECK(inval(5, 0, 1) == 0 && told(5, 0, 1) && silent());
 	CHECK(fe_end(&fe) == 0);
