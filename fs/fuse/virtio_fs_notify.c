@@ -249,16 +249,13 @@ static void virtio_fs_notify_done_work(struct work_struct *work)
 
 /**
  * virtio_fs_notify_done - the server has used buffers
- * @vq: the notification queue
+ * @notify: the queue
  *
  * Context: Interrupt.
  */
-void virtio_fs_notify_done(struct virtqueue *vq)
+void virtio_fs_notify_done(struct virtio_fs_notify *notify)
 {
-	struct virtio_fs_notify *notify = READ_ONCE(vq->priv);
-
-	if (notify)
-		mod_delayed_work(system_dfl_wq, &notify->done_work, 0);
+	mod_delayed_work(system_dfl_wq, &notify->done_work, 0);
 }
 
 /**
@@ -413,7 +410,6 @@ int virtio_fs_notify_start(struct virtio_fs_notify *notify,
 		return 0;
 	guard(spinlock)(&notify->lock);
 	notify->vq = vq;
-	WRITE_ONCE(vq->priv, notify);
 	virtio_fs_notify_post(notify);
 	return notify->posted ? 0 : -ENOSPC;
 }

@@ -15,7 +15,7 @@ struct virtqueue;
 struct virtio_fs_notify *virtio_fs_notify_new(struct virtio_device *vdev);
 void virtio_fs_notify_free(struct virtio_fs_notify *notify);
 
-void virtio_fs_notify_done(struct virtqueue *vq);
+void virtio_fs_notify_done(struct virtio_fs_notify *notify);
 int virtio_fs_notify_start(struct virtio_fs_notify *notify,
 			   struct virtqueue *vq);
 void virtio_fs_notify_stop(struct virtio_fs_notify *notify);

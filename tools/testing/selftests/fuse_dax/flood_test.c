@@ -54,13 +54,10 @@ static int stale(struct dax_fs *fs, off_t size)
 /* How many names there are in the directory */
 static int names(struct dax_fs *fs)
 {
-	char path[PATH_MAX];
+	DIR *dir = fdopendir(openat(fs->dirfd, "many", O_RDONLY | O_DIRECTORY));
 	struct dirent *entry;
 	int n = 0;
-	DIR *dir;
 
-	snprintf(path, sizeof(path), "%s/many", fs->dir);
-	dir = opendir(path);
 	while (dir && (entry = readdir(dir)))
 		n += entry->d_name[0] != '.';
 	if (dir)
