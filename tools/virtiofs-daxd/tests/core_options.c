@@ -375,36 +375,17 @@ static void thread_pool_of_none(void)
 
 /* ---- messages ---- */
 
-/* Another thread writes them. */
-static bool says(const char *text)
-{
-	for (int i = 0; i < 100; i++) {
-		char line[1024];
-		FILE *log = fopen(fe_path(&fe, "../log"), "re");
-		bool found = false;
-
-		while (log && fgets(line, sizeof(line), log))
-			found |= strstr(line, text) != NULL;
-		if (log)
-			fclose(log);
-		if (found)
-			return true;
-		usleep(20000);
-	}
-	return false;
-}
-
 static void log_level_trace(void)
 {
 	CHECK(fe_begin(&fe, OPTIONS("--log-level", "trace")));
 	CHECK(!fe_lookup(&fe, "f", NULL));
-	CHECK(says("trace: guest: request ") && says(": lookup of node 1, "));
-	CHECK(says(" answered: No such file or directory, 16 bytes"));
+	CHECK(fe_said(&fe, "trace: guest: request ") && fe_said(&fe, ": lookup of node 1, "));
+	CHECK(fe_said(&fe, " answered: No such file or directory, 16 bytes"));
 	CHECK(fe_end(&fe) == 0);
 	CHECK(fe_begin(&fe, OPTIONS("--log-level", "DEBUG")));
-	CHECK(!fe_lookup(&fe, "f", NULL) && says("debug: "));
+	CHECK(!fe_lookup(&fe, "f", NULL) && fe_said(&fe, "debug: "));
 	usleep(100000);
-	CHECK(!says(": lookup of node ") && fe_end(&fe) == 0);
+	CHECK(!fe_said(&fe, ": lookup of node ") && fe_end(&fe) == 0);
 }
 
 static void log_level_off(void)
@@ -489,7 +470,7 @@ static void compat_comes_last(void)
 	CHECK(set_xattr(entry.nodeid, "user.x") == -ENOSYS);
 	CHECK(fe_end(&fe) == 0);
 	CHECK(fe_begin(&fe, OPTIONS("-d", "--log-level", "warn")));
-	CHECK(says("debug: ") && fe_end(&fe) == 0);
+	CHECK(fe_said(&fe, "debug: ") && fe_end(&fe) == 0);
 }
 
 /* Which take a capability, by which files without writers are known. */

@@ -187,8 +187,12 @@ unsigned int fe_lines(struct frontend *fe)
 
 bool fe_said(struct frontend *fe, const char *text)
 {
-	if (fe_each_line(fe, text, has_text))
-		return true;
+	/* Another thread writes it */
+	for (int i = 0; i < 100; i++) {
+		if (fe_each_line(fe, text, has_text))
+			return true;
+		usleep(20000);
+	}
 	printf("# not said: %s\n", text);
 	fe_each_line(fe, NULL, show_line);
 	return false;
