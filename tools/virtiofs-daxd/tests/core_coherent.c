@@ -1089,17 +1089,22 @@ static void the_vmm_closes_files(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
-/* A file in the window is told of once, as any other, and stays there. */
-static void mapped_files(void)
+/* A file, in a share with a window; 0 without. */
+static uint64_t begin_window(void)
 {
 	static const char *const args[] = {
 		"--cache", "coherent", "--notifications", "--log-level", "warn",
 		"--dax-window", "64M", NULL
 	};
-	uint64_t f;
 
-	CHECK(begin_with(args, ORDERED));
-	f = fe_make(&fe, "f", SIZE);
+	return begin_with(args, ORDERED) ? fe_make(&fe, "f", SIZE) : 0;
+}
+
+/* A file in the window is told of once, as any other, and stays there. */
+static void mapped_files(void)
+{
+	uint64_t f = begin_window();
+
 	CHECK(f && fe_setup(&fe, f, 0, 2 << 20, 0, true) == 0 && barrier());
 	CHECK(!truncate(fe_path(&fe, "f"), 100) && barrier());
 	CHECK(heard_shown(f) && silent());
@@ -1111,14 +1116,8 @@ static void mapped_files(void)
 /* What is filled of a file, so that it can be mapped, has other times then. */
 static void holes_are_filled(void)
 {
-	static const char *const args[] = {
-		"--cache", "coherent", "--notifications", "--log-level", "warn",
-		"--dax-window", "64M", NULL
-	};
-	uint64_t f;
+	uint64_t f = begin_window();
 
-	CHECK(begin_with(args, ORDERED));
-	f = fe_make(&fe, "f", SIZE);
 	CHECK(f && !truncate(fe_path(&fe, "f"), 20 * SIZE) && barrier());
 	/* Before the answer to the setup */
 	num_notes = 0;

@@ -86,7 +86,8 @@ FIXTURE_TEARDOWN(flood)
 
 /*
  * Rule: whatever is changed at once is seen after the next answer.
- * Wrong: some of many files have the size or the data of before.
+ * Wrong: some of many files have the size or the data of before; or the answer, which waits
+ * until all is said, never comes, as the server is not told of room for more.
  * Right: none has, each time, though they were all looked at just before.
  */
 TEST_F_TIMEOUT(flood, each_of_many, 240)
