@@ -26,9 +26,8 @@
 #define GONE_MS		60000
 #define PROCS		16
 #define STRESS_MS	(env_number("FUSE_DAX_PIECE_SECS", 20) * 1000)
-/* While most of the processes rest, so that pieces show nothing for long enough */
+/* Those that go on while the others rest, so that pieces show nothing for long enough */
 #define REST_PROCS	4
-#define REST_MS		40000
 
 FIXTURE(piece)
 {
@@ -273,21 +272,21 @@ static int stress_make(struct dax_fs *fs, const char *name, unsigned int proc,
 	return err;
 }
 
-/* Waits while it is to rest: from the middle of all */
-static void stress_rest(unsigned int proc, long middle)
-{
-	long now = now_ms();
+/* What all of the processes see */
+enum { STRESS_WORK, STRESS_REST, STRESS_END };
 
-	if (proc >= REST_PROCS && now >= middle && now < middle + REST_MS)
-		sleep_ms(middle + REST_MS - now);
+static void stress_rest(unsigned int proc, const volatile int *phase)
+{
+	while (proc >= REST_PROCS && *phase == STRESS_REST)
+		sleep_ms(100);
 }
 
 /*
  * Maps a file of its own, over and over, and looks at what it has written there; some
  * store it again
  */
-static int stress_proc(struct dax_fs *fs, unsigned int proc, long middle,
-		       long until)
+static int stress_proc(struct dax_fs *fs, unsigned int proc,
+		       const volatile int *phase)
 {
 	size_t size = (24 + 16 * proc) * MiB, pos;
 	bool stores = proc % 8 == 1;
@@ -296,7 +295,7 @@ static int stress_proc(struct dax_fs *fs, unsigned int proc, long middle,
 	snprintf(name, sizeof(name), "own%u", proc);
 	if (stress_make(fs, name, proc, size))
 		return 1;
-	while (now_ms() < until) {
+	while (*phase != STRESS_END) {
 		int flags = (stores ? O_RDWR : O_RDONLY) | O_CLOEXEC;
 		int fd = openat(fs->dirfd, name, flags), err = 0;
 		char *map = map_file(fd, size, stores ? RW : PROT_READ,
@@ -315,7 +314,7 @@ static int stress_proc(struct dax_fs *fs, unsigned int proc, long middle,
 		close(fd);
 		if (err)
 			return 3;
-		stress_rest(proc, middle);
+		stress_rest(proc, phase);
 		if (proc % 2)
 			sleep_ms(proc * 20);
 	}
@@ -334,41 +333,57 @@ static void press(void)
 	munmap(mem, size);
 }
 
+/* One in this many rounds memory is short, and in another nothing is cached */
+#define ROUNDS		20
+
+/*
+ * Memory is short at times, and files leave the caches, until so much time has gone,
+ * or so few ranges are ready. Returns how many are.
+ */
+static long stress_until(struct dax_fs *fs, long ms, long few)
+{
+	long until = now_ms() + ms, ready = LONG_MAX, rounds;
+
+	for (rounds = 0; now_ms() < until && ready > few; rounds++) {
+		if (rounds % ROUNDS == ROUNDS - 1)
+			press();
+		if (rounds % ROUNDS == ROUNDS / 2)
+			drop_caches(2);
+		sleep_ms(100);
+		ready = counter(fs, "ranges_ready");
+	}
+	return ready;
+}
+
 /*
  * Rule: pieces come and go while processes map files, files leave the caches and
  * memory is short, and each process finds what it has stored.
  */
 TEST_F_TIMEOUT(piece, stress, 600)
 {
-	long middle = now_ms() + STRESS_MS / 2, until = now_ms() + STRESS_MS + REST_MS;
-	long most = 0, least = LONG_MAX, ready, rounds = 0;
+	volatile int *phase = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	long many, few, again;
 	pid_t pids[PROCS];
 	unsigned int i;
 
+	ASSERT_NE(MAP_FAILED, phase);
 	for (i = 0; i < PROCS; i++) {
 		pids[i] = fork();
 		ASSERT_LE(0, pids[i]);
 		if (!pids[i])
-			_exit(stress_proc(&self->fs, i, middle, until));
+			_exit(stress_proc(&self->fs, i, phase));
 	}
-	while (now_ms() < until) {
-		ready = counter(&self->fs, "ranges_ready");
-		most = ready > most ? ready : most;
-		/* How few there are once there were many */
-		if (now_ms() > middle)
-			least = ready < least ? ready : least;
-		sleep_ms(100);
-		/* There are times with memory, and without */
-		if (++rounds % 20 == 0)
-			press();
-		if (rounds % 20 == 10)
-			drop_caches(2);
-	}
+	many = stress_until(&self->fs, STRESS_MS / 2, 0);
+	*phase = STRESS_REST;
+	few = stress_until(&self->fs, GONE_MS, many - PIECE);
+	*phase = STRESS_WORK;
+	again = stress_until(&self->fs, STRESS_MS / 2, 0);
+	*phase = STRESS_END;
 	for (i = 0; i < PROCS; i++)
 		EXPECT_EQ(0, wait_within(pids[i], 60000));
-	TH_LOG("%ld ranges were ready, then %ld", most, least);
-	EXPECT_LT(2 * PIECE, most);
-	EXPECT_GE(most - PIECE, least);
+	TH_LOG("%ld ranges were ready, then %ld, then %ld", many, few, again);
+	EXPECT_LT(2 * PIECE, many);
+	EXPECT_GE(many - PIECE, few);
 }
 
 TEST_HARNESS_MAIN
