@@ -10,12 +10,14 @@ CORE_DAX_MAP = core_dax_map.c ../vhost/map_slots.c $(addprefix ../dax/, \
 	dax_map.c dax_upgrade.c dax_show.c dax_report.c dax_region.c dax_files.c \
 	dax_file.c)
 CORE_MAP_SLOTS = core_map_slots.c ../vhost/map_slots.c
+CORE_COHERENT = core_coherent core_coherent_told core_coherent_order \
+	core_coherent_limits
 # Tests of the daemon as a whole, by a front-end.
 CORE_PROCESS = core_daemon core_sandbox core_control core_messages core_stall \
 	core_memory core_backing core_files core_retry core_pool core_locks \
-	core_watch core_coherent core_guard core_guard_calls core_full core_options \
-	core_negotiate core_fhandles core_submounts core_idmap core_ids \
-	core_xattrmap core_users core_labels
+	core_watch $(CORE_COHERENT) core_guard core_guard_calls core_full \
+	core_options core_negotiate core_fhandles core_submounts core_idmap \
+	core_ids core_xattrmap core_users core_labels
 CORE_HEADERS = $(HEADERS) $(wildcard tests/*.h)
 
 .PHONY: check-core core-tests core-sanitized
@@ -46,5 +48,6 @@ $(O)/tests/core_dax_map: LDFLAGS += -Wl,--wrap=malloc
 $(O)/tests/core_map_slots: $(CORE_MAP_SLOTS:%=tests/%)
 $(CORE_PROCESS:%=$(O)/tests/%): $(O)/tests/%: tests/%.c tests/frontend.c \
 	tests/slots.c
+$(CORE_COHERENT:%=$(O)/tests/%): tests/coherent_guest.c
 $(O)/tests/core_%: $(CORE_HEADERS) host/util.c host/log.c | $(O)/tests
 	$(CC) $(LDFLAGS) $(CFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBS)

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * --cache=coherent: more than there is room for, in buffers of the guest, in queues of
+ * the kernel, or in memory.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "coherent_guest.h"
+#include "fe_main.h"
+#include "slots.h"
+
+#define WAITING 40
+
+/* Without buffers of the guest: more corrections than it has. */
+static bool change_more_than_buffers(void)
+{
+	char name[16];
+
+	for (unsigned int i = 0; i < WAITING; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		CHECK_OR(fe_make(&fe, name, SIZE) && barrier(), false);
+	}
+	for (unsigned int i = 0; i < WAITING; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		CHECK_OR(!truncate(fe_path(&fe, name), SIZE + 1), false);
+	}
+	return true;
+}
+
+/* The answer waits with them, and then it comes. */
+static void answers_wait_for_buffers(void)
+{
+	struct fuse_entry_out entry;
+
+	CHECK(begin() && change_more_than_buffers());
+	fe_request_begin(&fe, FUSE_LOOKUP, FUSE_ROOT_ID, "f0", 3,
+			 sizeof(entry));
+	usleep(200000);
+	CHECK(!fe_pending(&fe, 2));
+	num_notes = 0;
+	/* As many as there are buffers; each is given again. */
+	while (num_notes < WAITING) {
+		unsigned int before = num_notes;
+
+		CHECK(num_notes >= WAITING - FE_NOTES || !fe_pending(&fe, 2));
+		CHECK(fe_note(&fe, &notes[num_notes++], sizeof(notes[0]),
+			      2000) > 0);
+		CHECK(num_notes > before);
+	}
+	CHECK(fe_request_end(&fe, &entry, sizeof(entry), NULL) == 0);
+	CHECK(entry.attr.size == SIZE + 1 && entry.attr_valid > UNBOUNDED);
+	CHECK(silent() && fe_end(&fe) == 0);
+}
+
+/* Data of a READ is in place already; who stops the queues does not wait. */
+static void a_stop_while_answers_wait(void)
+{
+	static char data[SIZE + 1];
+	struct fuse_read_in in = { .size = sizeof(data) };
+	uint64_t node;
+	int error;
+
+	CHECK(begin() && fe_make(&fe, "r", SIZE));
+	node = fe_lookup(&fe, "r", NULL);
+	in.fh = fe_open(&fe, node, O_RDONLY, &error);
+	CHECK(!error && change_more_than_buffers());
+	fe_request_begin(&fe, FUSE_READ, node, &in, sizeof(in), sizeof(data));
+	usleep(100000);
+	CHECK(!fe_pending(&fe, 2));
+	CHECK(fe_stop_queues(&fe));
+	fe_start_queues(&fe, false);
+	num_notes = 0;
+	while (num_notes < WAITING)
+		CHECK(fe_note(&fe, &notes[num_notes++], sizeof(notes[0]),
+			      2000) > 0);
+	CHECK(fe_request_end(&fe, data, sizeof(data), NULL) == 0);
+	for (unsigned int i = 0; i < SIZE; i++)
+		CHECK((unsigned char)data[i] == fe_byte(i));
+	CHECK(fe_end(&fe) == 0);
+}
+
+/* A guest that is gone, or begins anew, is not waited for. */
+static void it_ends_while_answers_wait(void)
+{
+	struct fuse_init_out out;
+
+	CHECK(begin() && change_more_than_buffers());
+	fe_request_begin(&fe, FUSE_STATFS, FUSE_ROOT_ID, NULL, 0, 80);
+	usleep(100000);
+	CHECK(!fe_pending(&fe, 2));
+	CHECK(fe_stop_queues(&fe));
+	fe_reset(&fe);
+	fe_start_queues(&fe, true);
+	CHECK(session(ORDERED, &out) && fe_make(&fe, "g", 1) && barrier());
+	CHECK(change_more_than_buffers());
+	fe_request_begin(&fe, FUSE_STATFS, FUSE_ROOT_ID, NULL, 0, 80);
+	usleep(100000);
+	CHECK(!fe_pending(&fe, 2) && fe_end(&fe) == 0);
+}
+
+/* Not even for what a listing says is to be told with it. */
+static void it_ends_while_a_listing_waits(void)
+{
+	struct fuse_read_in in = { .size = 100 };
+	struct fuse_open_in open_in = { 0 };
+	struct fuse_open_out opened;
+	unsigned int left = 3;
+	const struct fuse_init_in init = {
+		.major = FUSE_KERNEL_VERSION,
+		.minor = FUSE_KERNEL_MINOR_VERSION,
+		.flags = FUSE_INIT_EXT,
+		.flags2 = ORDERED >> 32,
+	};
+
+	slots_reset();
+	CHECK(begin() && fe_request(&fe, FUSE_OPENDIR, FUSE_ROOT_ID, &open_in,
+				    sizeof(open_in), &opened, sizeof(opened),
+				    NULL) == 0);
+	in.fh = opened.fh;
+	CHECK(change_more_than_buffers());
+	slot_ask(&fe, 1, 2, 1, FUSE_READDIR, FUSE_ROOT_ID, &in,
+		 sizeof(in));
+	slot_ask(&fe, 2, 2, 1, FUSE_STATFS, FUSE_ROOT_ID, "", 0);
+	usleep(100000);
+	CHECK(!fe_pending(&fe, 2) && put("new", "x", O_CREAT));
+	usleep(100000);
+	CHECK(!fe_pending(&fe, 2));
+	slot_ask(&fe, 3, 2, 1, FUSE_INIT, 0, &init, sizeof(init));
+	for (unsigned int i = 0; i < 500 && left; i++) {
+		usleep(10000);
+		for (; fe_pending(&fe, 2); left--)
+			fe_complete(&fe, 2);
+	}
+	CHECK(!left && fe_end(&fe) == 0);
+}
+
+#define STORM 50000
+#define STORM_FILES 50
+
+/* By a task of its own, as the kernel makes one event of several by one task. */
+static void storm(unsigned int task)
+{
+	char name[32];
+
+	for (unsigned int i = 0; i < STORM / 100 / 2; i++) {
+		snprintf(name, sizeof(name), "new%u.%u", task, i);
+		if (!put(name, "x", O_CREAT))
+			_exit(1);
+		snprintf(name, sizeof(name), "f%u", i % STORM_FILES);
+		if (!put(name, "x", O_APPEND))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+/* More than the kernel keeps, and then than we keep: one word for all. */
+static void a_storm_is_one_word(void)
+{
+	struct fuse_entry_out entry;
+	char name[32];
+	int status;
+
+	CHECK(begin());
+	for (unsigned int i = 0; i < STORM_FILES; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		CHECK(fe_make(&fe, name, SIZE) && barrier());
+	}
+	kill(fe.child, SIGSTOP);
+	for (unsigned int i = 0; i < 100; i++)
+		if (!fork())
+			storm(i);
+	for (unsigned int i = 0; i < 100; i++)
+		CHECK(wait(&status) > 0 && !status);
+	kill(fe.child, SIGCONT);
+	num_notes = 0;
+	fe_request_begin(&fe, FUSE_LOOKUP, FUSE_ROOT_ID, "f0", 3,
+			 sizeof(entry));
+	while (!fe_pending(&fe, 2) && num_notes < MAX_NOTES)
+		hear(1);
+	hear(0);
+	CHECK(fe_request_end(&fe, &entry, sizeof(entry), NULL) == 0);
+	CHECK(heard_epoch() && num_notes < MAX_NOTES);
+	printf("# %u words of %u changes\n", num_notes, STORM);
+	CHECK(entry.attr.size > SIZE);
+	/* And what follows is told as before. */
+	CHECK(barrier() && put("f1", "x", O_APPEND) && barrier());
+	CHECK(num_notes <= 2 && fe_end(&fe) == 0);
+}
+
+/* kB, of a line in /proc/PID/status. */
+static unsigned long memory(const char *what)
+{
+	unsigned long kb = 0;
+	char path[64], line[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", fe.child);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, what, strlen(what)))
+			kb = strtoul(line + strlen(what) + 1, NULL, 10);
+	if (file)
+		fclose(file);
+	return kb;
+}
+
+#define KNOWN 100000
+
+/* No more than 400 bytes for each, with file handles. */
+static void memory_is_bounded(void)
+{
+	static const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--inode-file-handles", "prefer", NULL
+	};
+	struct fuse_entry_out entry;
+	struct fuse_init_out out;
+	unsigned long before, after;
+	struct timespec start, end;
+	char name[32];
+
+	fe_base = "/dev/shm";
+	CHECK(fe_begin(&fe, args));
+	fe_base = "/tmp";
+	for (unsigned int i = 0; i < KNOWN; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		CHECK(!mknod(fe_path(&fe, name), S_IFREG | 0644, 0));
+	}
+	CHECK(session(ORDERED, &out));
+	before = memory("VmRSS");
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (unsigned int i = 0; i < KNOWN; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		CHECK(look_up(FUSE_ROOT_ID, name, &entry) == 0);
+		CHECK(entry.attr_valid > UNBOUNDED);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	after = memory("VmRSS");
+	printf("# %d files: %lu kB more, %lu bytes each; %lu ns each\n", KNOWN,
+	       after - before, (after - before) * 1024 / KNOWN,
+	       ((end.tv_sec - start.tv_sec) * 1000000000 + end.tv_nsec -
+		start.tv_nsec) / KNOWN);
+	/* What looks for errors takes more. */
+	CHECK((after - before) * 1024 / KNOWN < 400 ||
+	      strstr(fe_daemon, "sanitize"));
+	CHECK(fe_end(&fe) == 0);
+}
+
+static const struct fs_test tests[] = {
+	TEST(answers_wait_for_buffers),
+	TEST(a_stop_while_answers_wait),
+	TEST(it_ends_while_answers_wait),
+	TEST(it_ends_while_a_listing_waits),
+	TEST(a_storm_is_one_word),
+	TEST(memory_is_bounded),
+};
+
+int main(int argc, char **argv)
+{
+	return fe_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
+}
