@@ -11,7 +11,7 @@ FUZZ_FLAGS = -std=gnu11 -Wall -Wextra -Wno-missing-field-initializers -Werror \
 	-I. -D_GNU_SOURCE \
 	-D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' \
 	$(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(FUZZ_SANITIZE)
-FUZZ_OBJECTS = $(filter-out $(O)/fuzz/main.o,$(SOURCES:%.c=$(O)/fuzz/%.o))
+FUZZ_OBJECTS = $(filter-out %/main.o %/startup.o,$(SOURCES:%.c=$(O)/fuzz/%.o))
 FUZZERS = $(addprefix $(O)/fuzz/fuzz-,virtq vhost requests)
 
 .PHONY: fuzzers check-fuzz
