@@ -197,7 +197,7 @@ int startup_open(struct daemon *daemon)
 	if (failed("signals", err))
 		return err;
 	if (opts->notifications)
-		watch_open(opts->cache == PT_CACHE_COHERENT);
+		watch_open();
 	if (opts->guard)
 		guard_open(opts->guard_timeout);
 	err = open_stats(daemon);

@@ -20,7 +20,6 @@
 #include "fuse/pool.h"
 #include "fuse/transport.h"
 #include "guard/coherent.h"
-#include "guard/watch_group.h"
 #include "host/isolation.h"
 #include "host/log.h"
 #include "host/util.h"
@@ -106,8 +105,7 @@ static void open_coherent(struct pt_options *opts)
 	opts->cache = PT_CACHE_COHERENT;
 	opts->watch = &coherent_watch;
 	opts->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	MUST(!watch_group_open(true) &&
-	     !coherent_open(opts->root_fd, opts->proc_fd));
+	MUST(!coherent_open(opts->root_fd, opts->proc_fd));
 }
 
 static void open_share(const char *how)

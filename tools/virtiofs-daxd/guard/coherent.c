@@ -42,6 +42,8 @@ struct pt_seen {
 	struct file_handle handle;
 };
 
+static struct watch_group group = WATCH_GROUP_INIT;
+
 /*
  * @active: the guest relies on us; atomic
  * @events: it wants to know what happened; atomic
@@ -114,10 +116,10 @@ static int mark(int proc_fd, int path, unsigned int what)
 	if (what == FAN_MARK_REMOVE || wants_events())
 		mask |= FAN_EVENT_ON_CHILD;
 	snprintf(name, sizeof(name), "%d", path);
-	err = watch_group_mark(what, mask, proc_fd, name);
+	err = watch_group_mark(&group, what, mask, proc_fd, name);
 	/* What is no directory has no names. */
 	if (err == -ENOTDIR)
-		err = watch_group_mark(what, FILE_MASK, proc_fd, name);
+		err = watch_group_mark(&group, what, FILE_MASK, proc_fd, name);
 	return err;
 }
 
@@ -138,14 +140,12 @@ static struct pt_seen *seen_new(const struct file_handle *handle, int mount)
 }
 
 /* Caller holds the lock. */
-static struct pt_seen *seen_get(const struct file_handle *handle, int mount)
+static struct pt_seen *seen_find(const struct file_handle *handle, int mount)
 {
 	struct pt_seen *seen = named(*chain(handle), handle);
 
 	while (seen && seen->mount != mount)
 		seen = named(seen->next, handle);
-	if (seen)
-		seen->refs++;
 	return seen;
 }
 
@@ -160,8 +160,10 @@ static struct pt_seen *seen_add(int proc_fd, int path)
 			       -EREMOTE;
 	if (!err) {
 		pthread_mutex_lock(&coherent.lock);
-		seen = seen_get(&handle.head, mount);
-		if (!seen)
+		seen = seen_find(&handle.head, mount);
+		if (seen)
+			seen->refs++;
+		else
 			err = mark(proc_fd, path, FAN_MARK_ADD);
 		if (!seen && !err)
 			seen = seen_new(&handle.head, mount);
@@ -181,6 +183,20 @@ static void seen_known(struct pt_seen *seen, uint64_t nodeid)
 		notify_changed();
 	seen->nodeid = nodeid;
 	pthread_mutex_unlock(&coherent.lock);
+}
+
+bool coherent_watches(int fd)
+{
+	union watch_handle handle;
+	bool watches;
+	int mount;
+
+	if (!coherent_active() || watch_group_handle(fd, &handle, &mount))
+		return false;
+	pthread_mutex_lock(&coherent.lock);
+	watches = seen_find(&handle.head, mount);
+	pthread_mutex_unlock(&coherent.lock);
+	return watches;
 }
 
 /* Another mount's file of this handle keeps the mark, which may be its own. */
@@ -360,6 +376,9 @@ static bool may_be_news(const struct watch_event *event)
 
 static void take_event(const struct watch_event *event)
 {
+	/* What is left of a session that has ended. */
+	if (!coherent_active())
+		return;
 	if (event->mask & FAN_Q_OVERFLOW)
 		coherent.told = TOLD_MAX + 1;
 	else if (!event->own)
@@ -390,8 +409,7 @@ void coherent_changed(uint64_t nodeid)
 
 void coherent_drain(void)
 {
-	if (coherent_active())
-		watch_group_read(take_event, took_all);
+	watch_group_read(&group, take_event, took_all);
 }
 
 /* ---- sessions ---- */
@@ -400,18 +418,30 @@ int coherent_open(int root, int proc_fd)
 {
 	int err;
 
-	if (!watch_group_names())
-		return -EOPNOTSUPP;
 	if (!is_local(root))
 		return -EREMOTE;
 	coherent.heads = calloc(1 << SEEN_BITS, sizeof(*coherent.heads));
 	if (!coherent.heads)
 		return -ENOMEM;
-	err = mark(proc_fd, root, FAN_MARK_ADD);
+	err = watch_group_open(&group, true);
+	if (!err)
+		err = mark(proc_fd, root, FAN_MARK_ADD);
 	if (!err)
 		err = mark(proc_fd, root, FAN_MARK_REMOVE);
 	coherent.usable = !err;
+	if (err)
+		coherent_close();
 	return err;
+}
+
+int coherent_fd(void)
+{
+	return group.fd;
+}
+
+void coherent_close(void)
+{
+	watch_group_close(&group);
 }
 
 bool coherent_active(void)

@@ -28,6 +28,16 @@
 int coherent_open(int root, int proc_fd);
 
 /**
+ * coherent_fd - readable when there is something to be told; or -1
+ */
+int coherent_fd(void);
+
+/**
+ * coherent_close - nothing is watched any more
+ */
+void coherent_close(void);
+
+/**
  * coherent_watch - for &pt_options.watch
  */
 extern const struct pt_watch coherent_watch;
@@ -49,6 +59,12 @@ void coherent_end(void);
  * coherent_active - whether the guest relies on that
  */
 bool coherent_active(void);
+
+/**
+ * coherent_watches - whether the guest relies on that for a file
+ * @fd: which it has mapped, so it knows it
+ */
+bool coherent_watches(int fd);
 
 /**
  * coherent_changed - times have changed by what we have done to a file of our own accord

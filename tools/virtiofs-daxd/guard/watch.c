@@ -54,6 +54,9 @@ struct watch {
 	struct watch *next_due;
 };
 
+/* Of these alone: what else is watched has marks of its own, of the same files too. */
+static struct watch_group group = WATCH_GROUP_INIT;
+
 /*
  * @stop: eventfd, readable at the end
  * @thread: reads events
@@ -173,10 +176,12 @@ static void take_event(const struct watch_event *event)
 	struct watch *watch;
 
 	all_own &= event->own;
-	if (event->mask & FAN_Q_OVERFLOW)
-		notify_all_changed();
-	if (!event->file)
+	/* What names no file may be of any. */
+	if (!event->file) {
+		if (!event->own)
+			notify_all_changed();
 		return;
+	}
 	pthread_mutex_lock(&watches.lock);
 	/* On two file systems the same handle may name different files. */
 	for (watch = *chain(event->file); watch; watch = watch->next) {
@@ -193,20 +198,18 @@ static void take_event(const struct watch_event *event)
 /* Returns whether there was any, and all were our own doing. */
 static bool take_events(void)
 {
-	if (coherent_active()) {
-		coherent_drain();
-		return true;
-	}
 	all_own = true;
-	return watch_group_read(take_event, NULL) && all_own;
+	return watch_group_read(&group, take_event, NULL) && all_own;
 }
 
 static void *watch_thread(void *arg)
 {
 	struct pollfd fds[] = {
 		{ .fd = watches.stop, .events = POLLIN },
-		{ .fd = watch_group_fd(), .events = POLLIN },
+		{ .fd = group.fd, .events = POLLIN },
+		{ .fd = coherent_fd(), .events = POLLIN },
 	};
+	bool rest;
 	int ms;
 
 	(void)arg;
@@ -218,24 +221,25 @@ static void *watch_thread(void *arg)
 			continue;
 		if (fds[0].revents)
 			return NULL;
-		if (fds[1].revents && take_events())
+		rest = fds[1].revents && take_events();
+		if (fds[2].revents) {
+			coherent_drain();
+			rest = true;
+		}
+		if (rest)
 			poll(fds, 1, OWN_PAUSE_MS);
 	}
 }
 
-static int open_group(bool names)
+static int open_group(void)
 {
 	watches.stop = eventfd(0, EFD_CLOEXEC);
-	if (watches.stop < 0)
-		return -errno;
-	if (names && !watch_group_open(true))
-		return 0;
-	return watch_group_open(false);
+	return watches.stop < 0 ? -errno : watch_group_open(&group, false);
 }
 
-void watch_open(bool names)
+void watch_open(void)
 {
-	int err = open_group(names);
+	int err = open_group();
 
 	if (err)
 		log_warn("files are not watched for changes: fanotify: %s",
@@ -248,7 +252,7 @@ int watch_start(void)
 {
 	int err;
 
-	if (watch_group_fd() < 0)
+	if (watches.stop < 0 || (group.fd < 0 && coherent_fd() < 0))
 		return 0;
 	err = pthread_create(&watches.thread, NULL, watch_thread, NULL);
 	watches.started = !err;
@@ -262,7 +266,8 @@ void watch_close(void)
 		pthread_join(watches.thread, NULL);
 	}
 	watches.started = false;
-	watch_group_close();
+	watch_group_close(&group);
+	coherent_close();
 	close_fd(&watches.stop);
 }
 
@@ -270,7 +275,7 @@ void watch_close(void)
 
 static int mark(int fd, unsigned int what)
 {
-	return watch_group_mark(what, WATCH_MASK, fd, NULL);
+	return watch_group_mark(&group, what, WATCH_MASK, fd, NULL);
 }
 
 /* The guest may have asked for attributes just before a change that we missed. */
@@ -323,8 +328,7 @@ struct watch *watch_add(const struct pt_key *key, int fd, uint64_t nodeid)
 	struct watch *fresh, *watch = NULL;
 	int err, mount;
 
-	/* What the guest knows is watched already, if it may rely on that. */
-	if (watch_group_fd() < 0 || !notify_active() || coherent_active())
+	if (group.fd < 0 || !notify_active() || coherent_watches(fd))
 		return NULL;
 	fresh = calloc(1, sizeof(*fresh));
 	if (!fresh)
@@ -395,9 +399,7 @@ void watch_remove(struct watch *watch, int *fd)
 	*link = watch->next;
 	if (watch->due)
 		due_remove(watch);
-	/* It may be known again by now, and has but one mark for both. */
-	if (!coherent_active())
-		mark(watch->fd, FAN_MARK_REMOVE);
+	mark(watch->fd, FAN_MARK_REMOVE);
 	pthread_mutex_unlock(&watches.lock);
 	if (watch->owned)
 		close_fd(&watch->fd);

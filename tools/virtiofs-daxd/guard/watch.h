@@ -21,15 +21,16 @@ struct watch;
 
 /**
  * watch_open - from now on files can be watched
- * @names: and names in directories, if that can be
  *
  * Logs whether the kernel has such a group for us. If not, the guest is not told.
  */
-void watch_open(bool names);
+void watch_open(void);
 
 /**
  * watch_start - tell the guest of changes, by a thread which may do what the
  * caller may
+ *
+ * That thread sees to what coherent_fd() has to say, too.
  *
  * Return: 0 or a negative errno.
  */
@@ -50,7 +51,8 @@ void watch_close(void);
  * here, if the guest may have asked for it before, and what is changed later is
  * told then.
  *
- * Return: NULL if it cannot be watched, or the guest does not listen.
+ * Return: NULL if it cannot be watched, or the guest does not listen, or it is told
+ * of the file anyway, see coherent_watches().
  */
 struct watch *watch_add(const struct pt_key *key, int fd, uint64_t nodeid);
 

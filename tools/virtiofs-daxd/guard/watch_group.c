@@ -2,7 +2,6 @@
 #include "guard/watch_group.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,13 +14,9 @@
 /* More than the kernel keeps for us. */
 #define READ_MAX 65536
 
-static int group = -1;
-static bool of_names;
 static pid_t vmm = -1;
-/* Of who reads events, and does what follows from them */
-static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
 
-int watch_group_open(bool names)
+int watch_group_open(struct watch_group *group, bool names)
 {
 	unsigned int flags = FAN_CLASS_NOTIF | FAN_REPORT_FID | FAN_CLOEXEC |
 			     FAN_NONBLOCK;
@@ -30,21 +25,15 @@ int watch_group_open(bool names)
 		flags |= FAN_REPORT_DIR_FID | FAN_REPORT_NAME |
 			 FAN_REPORT_TARGET_FID;
 	/* Who may not have any number of marks has those of any user. */
-	group = fanotify_init(flags | FAN_UNLIMITED_MARKS, 0);
-	if (group < 0)
-		group = fanotify_init(flags, 0);
-	of_names = names && group >= 0;
-	return group < 0 ? -errno : 0;
+	group->fd = fanotify_init(flags | FAN_UNLIMITED_MARKS, 0);
+	if (group->fd < 0)
+		group->fd = fanotify_init(flags, 0);
+	return group->fd < 0 ? -errno : 0;
 }
 
-bool watch_group_names(void)
+void watch_group_close(struct watch_group *group)
 {
-	return of_names;
-}
-
-void watch_group_close(void)
-{
-	close_fd(&group);
+	close_fd(&group->fd);
 }
 
 void watch_group_vmm(int conn)
@@ -57,14 +46,10 @@ void watch_group_vmm(int conn)
 		vmm = cred.pid;
 }
 
-int watch_group_fd(void)
+int watch_group_mark(struct watch_group *group, unsigned int what, uint64_t mask,
+		     int dir, const char *name)
 {
-	return group;
-}
-
-int watch_group_mark(unsigned int what, uint64_t mask, int dir, const char *name)
-{
-	return fanotify_mark(group, what, mask, dir, name) ? -errno : 0;
+	return fanotify_mark(group->fd, what, mask, dir, name) ? -errno : 0;
 }
 
 int watch_group_handle(int fd, union watch_handle *handle, int *mount)
@@ -142,18 +127,18 @@ static void note_event(struct watch_event *event,
 }
 
 /* What one buffer holds; returns how many, or -1 if what there was is lost. */
-static int read_some(void (*take)(const struct watch_event *event))
+static int read_some(struct watch_group *group,
+		     void (*take)(const struct watch_event *event))
 {
-	static _Alignas(struct file_handle) char buf[32768];
 	struct fanotify_event_metadata meta;
 	struct watch_event event;
-	const char *pos = buf;
+	const char *pos = group->buf;
 	unsigned int tries = 0;
 	int count = 0;
 	ssize_t left;
 
 	do {
-		left = read(group, buf, sizeof(buf));
+		left = read(group->fd, group->buf, sizeof(group->buf));
 	} while (left < 0 && interrupted(errno, &tries));
 	if (left < 0 && errno != EAGAIN)
 		return -1;
@@ -171,15 +156,16 @@ static int read_some(void (*take)(const struct watch_event *event))
 	return count;
 }
 
-unsigned int watch_group_read(void (*take)(const struct watch_event *event),
+unsigned int watch_group_read(struct watch_group *group,
+			      void (*take)(const struct watch_event *event),
 			      void (*end)(void))
 {
 	static const struct watch_event lost = { .mask = FAN_Q_OVERFLOW };
 	unsigned int count = 0;
 	int n = 0;
 
-	pthread_mutex_lock(&reading);
-	while (count < READ_MAX && (n = read_some(take)) > 0)
+	pthread_mutex_lock(&group->reading);
+	while (count < READ_MAX && (n = read_some(group, take)) > 0)
 		count += n;
 	if (n < 0) {
 		take(&lost);
@@ -187,6 +173,6 @@ unsigned int watch_group_read(void (*take)(const struct watch_event *event),
 	}
 	if (count && end)
 		end();
-	pthread_mutex_unlock(&reading);
+	pthread_mutex_unlock(&group->reading);
 	return count;
 }

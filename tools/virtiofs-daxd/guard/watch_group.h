@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fanotify's group, by which the kernel tells what is changed in marked files. Any
- * user may have one that names files by their handles. What we do ourselves is known
+ * fanotify's groups, by which the kernel tells what is changed in marked files. Any
+ * user may have some that name files by their handles. What we do ourselves is known
  * by our pid.
  */
 #ifndef VIRTIOFS_DAXD_WATCH_GROUP_H
 #define VIRTIOFS_DAXD_WATCH_GROUP_H
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/fanotify.h>
@@ -59,18 +60,27 @@ struct watch_event {
 };
 
 /**
+ * struct watch_group - a group
+ * @fd: readable when something has happened; or -1
+ * @reading: of who reads events, and does what follows from them
+ * @buf: what he has read
+ */
+struct watch_group {
+	int fd;
+	pthread_mutex_t reading;
+	_Alignas(struct file_handle) char buf[32768];
+};
+
+#define WATCH_GROUP_INIT { .fd = -1, .reading = PTHREAD_MUTEX_INITIALIZER }
+
+/**
  * watch_group_open - have a group
  * @names: which tells of names in directories, too (Linux 5.17)
  *
  * Return: 0 or a negative errno.
  */
-int watch_group_open(bool names);
-
-/**
- * watch_group_names - whether there is one that tells of names
- */
-bool watch_group_names(void);
-void watch_group_close(void);
+int watch_group_open(struct watch_group *group, bool names);
+void watch_group_close(struct watch_group *group);
 
 /**
  * watch_group_vmm - what has a window
@@ -81,11 +91,6 @@ void watch_group_close(void);
 void watch_group_vmm(int conn);
 
 /**
- * watch_group_fd - the group, readable when something has happened; or -1
- */
-int watch_group_fd(void);
-
-/**
  * watch_group_mark - mark a file, or do that no more
  * @what: FAN_MARK_ADD or FAN_MARK_REMOVE
  * @mask: FAN_*
@@ -94,7 +99,8 @@ int watch_group_fd(void);
  *
  * Return: 0 or a negative errno.
  */
-int watch_group_mark(unsigned int what, uint64_t mask, int dir, const char *name);
+int watch_group_mark(struct watch_group *group, unsigned int what, uint64_t mask,
+		     int dir, const char *name);
 
 /**
  * watch_group_handle - what events call a file
@@ -117,7 +123,8 @@ uint32_t watch_handle_hash(const struct file_handle *handle);
  *
  * Return: how many.
  */
-unsigned int watch_group_read(void (*take)(const struct watch_event *event),
+unsigned int watch_group_read(struct watch_group *group,
+			      void (*take)(const struct watch_event *event),
 			      void (*end)(void));
 
 #endif

@@ -5,8 +5,10 @@
  * guests, which kinds of change, and on which file systems.
  */
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <linux/falloc.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -263,6 +265,72 @@ static void where_nothing_can_be_watched(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+static bool add_subvolume(const char *name)
+{
+	struct btrfs_ioctl_vol_args args = { 0 };
+	int dir = open(fe_path(&fe, ""), O_RDONLY | O_DIRECTORY);
+	int err;
+
+	snprintf(args.name, sizeof(args.name), "%s", name);
+	err = ioctl(dir, BTRFS_IOC_SUBVOL_CREATE, &args);
+	close(dir);
+	return dir >= 0 && !err;
+}
+
+/* The next word, after any that say that it was changed before, is of this size. */
+static bool told_of_size(uint64_t node, int64_t size)
+{
+	struct fuse_notify_inval_inode_out inval = { 0 };
+
+	while (fe_inval(&fe, &inval))
+		if (inval.ino == node && inval.off == size)
+			return true;
+	return false;
+}
+
+static bool nested_subvolume(void)
+{
+	static const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--dax-window", "64M", NULL
+	};
+	struct fuse_entry_out entry;
+	uint64_t f, s, g;
+
+	CHECK_OR(begin_with(args, ORDERED) && add_subvolume("s"), false);
+	CHECK_OR(fe_file(&fe, "f", SIZE) && fe_file(&fe, "s/g", SIZE), false);
+	CHECK_OR(barrier() && look_up(FUSE_ROOT_ID, "f", &entry) == 0, false);
+	CHECK_OR(entry.attr_valid > UNBOUNDED, false);
+	f = entry.nodeid;
+	CHECK_OR(look_up(FUSE_ROOT_ID, "s", &entry) == 0, false);
+	s = entry.nodeid;
+	CHECK_OR(look_up(s, "g", &entry) == 0 && entry.attr_valid == 1, false);
+	g = entry.nodeid;
+	CHECK_OR(fe_setup(&fe, g, 0, 2 << 20, 0, false) == 0, false);
+	CHECK_OR(fe_setup(&fe, f, 0, 2 << 20, 2 << 20, false) == 0, false);
+	CHECK_OR(!truncate(fe_path(&fe, "s/g"), 100), false);
+	CHECK_OR(told_of_size(g, 100), false);
+	/* What is watched as a whole still is once. */
+	CHECK_OR(barrier() && !truncate(fe_path(&fe, "f"), 100), false);
+	CHECK_OR(barrier() && heard_shown(f) && silent(), false);
+	return true;
+}
+
+static bool begin_nested(void)
+{
+	bool done = nested_subvolume();
+
+	return (fe_end(&fe) == 0) & done;
+}
+
+/* What cannot be watched with the rest is when it is mapped, as with auto. */
+static void mapped_but_not_watched(void)
+{
+	if (!fe_can_make("btrfs"))
+		SKIP("no mkfs for it");
+	CHECK(fe_on_image("btrfs", begin_nested));
+}
+
 static const char *const unprivileged[] = {
 	"--cache", "coherent", "--notifications", "--log-level", "warn",
 	"--sandbox", "none", NULL
@@ -335,6 +403,7 @@ static const struct fs_test tests[] = {
 	TEST(any_user_is_told),
 	TEST(more_files_than_marks),
 	TEST(where_nothing_can_be_watched),
+	TEST(mapped_but_not_watched),
 	TEST(on_xfs),
 	TEST(on_btrfs),
 	TEST(on_tmpfs),
