@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 
 #include "guard/watch_group.h"
@@ -101,6 +102,21 @@ static bool is_local(int fd)
 	return false;
 }
 
+/*
+ * What is encrypted by fscrypt has other names, and links lead elsewhere, when the key
+ * comes or goes: there is no event for that.
+ */
+static int is_told(int fd)
+{
+	struct statx stx;
+
+	if (!is_local(fd))
+		return -EREMOTE;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stx))
+		return -errno;
+	return stx.stx_attributes & STATX_ATTR_ENCRYPTED ? -EOPNOTSUPP : 0;
+}
+
 static bool wants_events(void)
 {
 	return __atomic_load_n(&coherent.events, __ATOMIC_ACQUIRE);
@@ -156,8 +172,7 @@ static struct pt_seen *seen_add(int proc_fd, int path)
 	int mount, err;
 
 	/* Who does not answer what it is has nobody wait for the lock. */
-	err = is_local(path) ? watch_group_handle(path, &handle, &mount) :
-			       -EREMOTE;
+	err = is_told(path) ?: watch_group_handle(path, &handle, &mount);
 	if (!err) {
 		pthread_mutex_lock(&coherent.lock);
 		seen = seen_find(&handle.head, mount);
@@ -416,10 +431,10 @@ void coherent_drain(void)
 
 int coherent_open(int root, int proc_fd)
 {
-	int err;
+	int err = is_told(root);
 
-	if (!is_local(root))
-		return -EREMOTE;
+	if (err)
+		return err;
 	coherent.heads = calloc(1 << SEEN_BITS, sizeof(*coherent.heads));
 	if (!coherent.heads)
 		return -ENOMEM;

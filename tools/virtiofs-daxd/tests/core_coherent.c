@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/btrfs.h>
 #include <linux/falloc.h>
+#include <linux/fscrypt.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -331,6 +332,61 @@ static void mapped_but_not_watched(void)
 	CHECK(fe_on_image("btrfs", begin_nested));
 }
 
+/* A directory in which all is encrypted; false if the kernel cannot do it. */
+static bool add_encrypted(const char *name)
+{
+	struct {
+		struct fscrypt_add_key_arg arg;
+		uint8_t raw[64];
+	} key = {
+		.arg.key_spec.type = FSCRYPT_KEY_SPEC_TYPE_IDENTIFIER,
+		.arg.raw_size = sizeof(key.raw),
+	};
+	struct fscrypt_policy_v2 policy = {
+		.version = FSCRYPT_POLICY_V2,
+		.contents_encryption_mode = FSCRYPT_MODE_AES_256_XTS,
+		.filenames_encryption_mode = FSCRYPT_MODE_AES_256_CTS,
+	};
+	int dir, err;
+
+	dir = mkdir(fe_path(&fe, name), 0755) ? -1 :
+	      open(fe_path(&fe, name), O_RDONLY | O_DIRECTORY);
+	err = ioctl(dir, FS_IOC_ADD_ENCRYPTION_KEY, &key);
+	memcpy(policy.master_key_identifier, key.arg.key_spec.u.identifier,
+	       sizeof(policy.master_key_identifier));
+	err |= ioctl(dir, FS_IOC_SET_ENCRYPTION_POLICY, &policy);
+	close(dir);
+	return dir >= 0 && !err;
+}
+
+static bool encrypted_directory(void)
+{
+	struct fuse_entry_out entry;
+
+	CHECK_OR(begin(), false);
+	if (!add_encrypted("d")) {
+		printf("# this host does not encrypt\n");
+		return true;
+	}
+	CHECK_OR(barrier() && look_up(FUSE_ROOT_ID, "d", &entry) == 0, false);
+	CHECK_OR(entry.entry_valid > UNBOUNDED && entry.attr_valid == 1, false);
+	CHECK_OR(look_up(entry.nodeid, "none", &entry) == -ENOENT, false);
+	return true;
+}
+
+static bool begin_encrypted(void)
+{
+	bool done = encrypted_directory();
+
+	return (fe_end(&fe) == 0) & done;
+}
+
+/* Whose names change with the keys there are, of which nobody is told. */
+static void what_is_encrypted(void)
+{
+	CHECK(fe_on_image("ext4 -O encrypt", begin_encrypted));
+}
+
 static const char *const unprivileged[] = {
 	"--cache", "coherent", "--notifications", "--log-level", "warn",
 	"--sandbox", "none", NULL
@@ -404,6 +460,7 @@ static const struct fs_test tests[] = {
 	TEST(more_files_than_marks),
 	TEST(where_nothing_can_be_watched),
 	TEST(mapped_but_not_watched),
+	TEST(what_is_encrypted),
 	TEST(on_xfs),
 	TEST(on_btrfs),
 	TEST(on_tmpfs),
