@@ -17,6 +17,8 @@
 
 #define SEEN_BITS 17
 
+#define OVERLAYFS_MAGIC 0x794c7630
+
 #define FILE_MASK (FAN_MODIFY | FAN_ATTRIB | FAN_CLOSE_WRITE)
 #define NAME_MASK (FAN_CREATE | FAN_DELETE | FAN_RENAME)
 #define SEEN_MASK (FILE_MASK | NAME_MASK | FAN_ONDIR)
@@ -86,35 +88,39 @@ static struct pt_seen *named(struct pt_seen *seen,
  * What is changed by another host, or by nobody, makes no event; and where case does not
  * matter, one name has many that are absent.
  */
-static bool is_local(int fd)
+static bool is_local(uint32_t type)
 {
 	static const uint32_t types[] = {
-		0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630,
+		0xef53, 0x58465342, 0x9123683e, 0x01021994, OVERLAYFS_MAGIC,
 		0xf2f52010, 0xca451a4e, 0x2fc12fc1, 0x3434, 0x858458f6,
 	};
-	struct statfs st;
 
-	if (fstatfs(fd, &st))
-		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if ((uint32_t)st.f_type == types[i])
+		if (type == types[i])
 			return true;
 	return false;
 }
 
 /*
  * What is encrypted by fscrypt has other names, and links lead elsewhere, when the key
- * comes or goes: there is no event for that.
+ * comes or goes: there is no event for that. And the names of one file below an overlay
+ * are files of their own, which look like one, until one of them is changed.
  */
 static int is_told(int fd)
 {
+	struct statfs fs;
 	struct statx stx;
 
-	if (!is_local(fd))
-		return -EREMOTE;
-	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stx))
+	if (fstatfs(fd, &fs) ||
+	    statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		  STATX_TYPE | STATX_NLINK, &stx))
 		return -errno;
-	return stx.stx_attributes & STATX_ATTR_ENCRYPTED ? -EOPNOTSUPP : 0;
+	if (!is_local(fs.f_type))
+		return -EREMOTE;
+	if (stx.stx_attributes & STATX_ATTR_ENCRYPTED)
+		return -EOPNOTSUPP;
+	return fs.f_type == OVERLAYFS_MAGIC && S_ISREG(stx.stx_mode) &&
+	       stx.stx_nlink > 1 ? -EMLINK : 0;
 }
 
 static bool wants_events(void)

@@ -484,6 +484,16 @@ int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e)
 	return 0;
 }
 
+/* A name of several, of a file that is not watched, may be another's soon (overlayfs). */
+static double entry_timeout(const struct pt *pt, const struct node *dir,
+			    const struct fuse_entry_param *e)
+{
+	bool several = S_ISREG(e->attr.st_mode) && e->attr.st_nlink > 1;
+	double timeout = node_timeout(pt, dir);
+
+	return several ? min(timeout, e->attr_timeout) : timeout;
+}
+
 int node_lookup(struct pt *pt, struct node *dir, const char *name,
 		struct fuse_entry_param *e)
 {
@@ -503,7 +513,8 @@ int node_lookup(struct pt *pt, struct node *dir, const char *name,
 		fd = -errno;
 	node_path_put(dir, path);
 	ret = fd < 0 ? fd : node_lookup_fd(pt, fd, e);
-	e->entry_timeout = node_timeout(pt, dir);
+	if (!ret)
+		e->entry_timeout = entry_timeout(pt, dir, e);
 	return ret;
 }
 

@@ -232,6 +232,47 @@ static void on_an_overlay(void)
 	CHECK(!system(command) && done);
 }
 
+/* Of which the first two are one below it, and may become two. */
+static bool names_of_one(const char *dir)
+{
+	char share[64], path[80];
+	const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--shared-dir", share, NULL
+	};
+	struct fuse_entry_out a, b, c;
+
+	snprintf(share, sizeof(share), "%s/fs", dir);
+	snprintf(path, sizeof(path), "%s/b", share);
+	CHECK_OR(begin_with(args, ORDERED), false);
+	CHECK_OR(look_up(FUSE_ROOT_ID, "a", &a) == 0, false);
+	CHECK_OR(look_up(FUSE_ROOT_ID, "b", &b) == 0, false);
+	CHECK_OR(look_up(FUSE_ROOT_ID, "c", &c) == 0, false);
+	CHECK_OR(a.entry_valid == 1 && a.attr_valid == 1, false);
+	CHECK_OR(b.entry_valid == 1 && b.attr_valid == 1, false);
+	CHECK_OR(c.entry_valid > UNBOUNDED && c.attr_valid > UNBOUNDED, false);
+	CHECK_OR(!truncate(path, 100), false);
+	CHECK_OR(look_up(FUSE_ROOT_ID, "b", &b) == 0 && b.attr.size == 100,
+		 false);
+	return true;
+}
+
+static void links_below_an_overlay(void)
+{
+	char dir[] = "/dev/shm/daxd-links.XXXXXX", command[512];
+	bool done;
+
+	CHECK(mkdtemp(dir));
+	snprintf(command, sizeof(command),
+		 "cd %s && mkdir lower upper work fs && echo x >lower/a && ln lower/a lower/b && echo x >lower/c && mount -t overlay -o index=off,lowerdir=lower,upperdir=upper,workdir=work overlay fs",
+		 dir);
+	CHECK(!system(command));
+	done = names_of_one(dir);
+	done &= fe_end(&fe) == 0;
+	snprintf(command, sizeof(command), "umount %s/fs; rm -rf %s", dir, dir);
+	CHECK(!system(command) && done);
+}
+
 /* Whose inodes are not held by descriptors. */
 static void by_file_handles(void)
 {
@@ -465,6 +506,7 @@ static const struct fs_test tests[] = {
 	TEST(on_btrfs),
 	TEST(on_tmpfs),
 	TEST(on_an_overlay),
+	TEST(links_below_an_overlay),
 };
 
 int main(int argc, char **argv)
