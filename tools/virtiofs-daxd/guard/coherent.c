@@ -19,7 +19,8 @@
 
 #define OVERLAYFS_MAGIC 0x794c7630
 
-#define FILE_MASK (FAN_MODIFY | FAN_ATTRIB | FAN_CLOSE_WRITE)
+/* What is moved has another time, whatever is known of the directories. */
+#define FILE_MASK (FAN_MODIFY | FAN_ATTRIB | FAN_CLOSE_WRITE | FAN_MOVE_SELF)
 #define NAME_MASK (FAN_CREATE | FAN_DELETE | FAN_RENAME)
 #define SEEN_MASK (FILE_MASK | NAME_MASK | FAN_ONDIR)
 

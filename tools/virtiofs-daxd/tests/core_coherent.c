@@ -124,7 +124,7 @@ static bool files_change(void)
 static bool names_change(void)
 {
 	struct fuse_entry_out entry;
-	char from[128], to[128];
+	char from[128], to[128], path[128], moved[132];
 	uint64_t d, f;
 
 	CHECK_OR(!mkdir(fe_path(&fe, "d"), 0755), false);
@@ -140,6 +140,15 @@ static bool names_change(void)
 	CHECK_OR(heard_inode(f, -1), false);
 	CHECK_OR(!link(to, from) && barrier(), false);
 	CHECK_OR(heard_entry(d, "f") && heard_inode(f, -1), false);
+	/* By a name that the guest does not know, in a directory likewise. */
+	snprintf(path, sizeof(path), "%s", fe_path(&fe, "x"));
+	CHECK_OR(!mkdir(path, 0755), false);
+	strcat(path, "/f");
+	snprintf(moved, sizeof(moved), "%sg", path);
+	CHECK_OR(!link(to, path) && barrier() && heard_inode(f, -1), false);
+	CHECK_OR(!rename(path, moved) && barrier(), false);
+	CHECK_OR(heard_inode(f, -1) && !unlink(moved), false);
+	CHECK_OR(!rmdir(fe_path(&fe, "x")), false);
 	CHECK_OR(!unlink(from) && !rmdir(fe_path(&fe, "d")), false);
 	CHECK_OR(barrier() && heard_gone(FUSE_ROOT_ID, d, "d"), false);
 	return true;
