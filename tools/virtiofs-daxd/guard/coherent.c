@@ -396,16 +396,25 @@ static bool may_be_news(const struct watch_event *event)
 	       event->mask & (SEEN_MASK & ~(FAN_CLOSE_WRITE | FAN_ONDIR));
 }
 
+/* It may have happened to any file. */
+static bool names_nothing(const struct watch_event *event)
+{
+	return !event->file && !event->from.dir && !event->to.dir;
+}
+
 static void take_event(const struct watch_event *event)
 {
+	bool news;
+
 	/* What is left of a session that has ended. */
 	if (!coherent_active())
 		return;
-	if (event->mask & FAN_Q_OVERFLOW)
+	news = may_be_news(event);
+	if (event->mask & FAN_Q_OVERFLOW || (news && names_nothing(event)))
 		coherent.told = TOLD_MAX + 1;
 	else if (!event->own)
 		coherent.told++;
-	if (!may_be_news(event) || coherent.told > TOLD_MAX)
+	if (!news || coherent.told > TOLD_MAX)
 		return;
 	pthread_mutex_lock(&coherent.lock);
 	if (event->mask & NAME_MASK)
