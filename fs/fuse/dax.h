@@ -49,8 +49,7 @@ int fuse_dax_break(struct inode *inode, loff_t start, loff_t end);
 void fuse_dax_size_set(struct inode *inode, loff_t size);
 void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize, loff_t size);
 void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
-			  struct timespec64 old_mtime, unsigned int said);
-unsigned int fuse_dax_notify_said(struct inode *inode);
+			  struct timespec64 old_mtime);
 
 void fuse_dax_cache_flush(struct inode *inode, loff_t start, loff_t last);
 void fuse_dax_cache_grows(struct inode *inode, loff_t size);
@@ -128,14 +127,8 @@ static inline void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize,
 }
 
 static inline void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
-					struct timespec64 old_mtime,
-					unsigned int said)
+					struct timespec64 old_mtime)
 {
-}
-
-static inline unsigned int fuse_dax_notify_said(struct inode *inode)
-{
-	return 0;
 }
 
 static inline void fuse_dax_cache_flush(struct inode *inode, loff_t start,

@@ -351,10 +351,11 @@ static vm_fault_t fuse_dax_cache_fault_unlocked(struct vm_fault *vmf)
 }
 
 /* Whether a page that is locked is still the file's */
-static bool fuse_dax_cache_valid(struct inode *inode, struct folio *folio)
+static bool fuse_dax_cache_valid(struct inode *inode, struct folio *folio,
+				 unsigned int said)
 {
 	/* What has been missing then is taken out once it can be locked */
-	return !fuse_dax_notify_pending(inode) &&
+	return fuse_dax_notify_settled(inode, said) &&
 	       folio->mapping == inode->i_mapping &&
 	       folio_test_uptodate(folio) &&
 	       folio_pos(folio) < i_size_read(inode);
@@ -363,13 +364,14 @@ static bool fuse_dax_cache_valid(struct inode *inode, struct folio *folio)
 /**
  * fuse_dax_cache_fault - serve a page fault from the page cache
  * @vmf: the fault, of a small page
+ * @said: fuse_dax_notify_said() when it began
  *
  * Context: The lock of the vma is held; it is dropped for the request where the
  * fault may be repeated. Tries i_rwsem, and takes invalidate_lock shared.
  * Return: VM_FAULT_LOCKED, or that the fault is to be repeated, or an error; 0 if
  * the range has to be mapped.
  */
-vm_fault_t fuse_dax_cache_fault(struct vm_fault *vmf)
+vm_fault_t fuse_dax_cache_fault(struct vm_fault *vmf, unsigned int said)
 {
 	struct file *file = vmf->vma->vm_file;
 	struct inode *inode = file_inode(file);
@@ -394,7 +396,7 @@ vm_fault_t fuse_dax_cache_fault(struct vm_fault *vmf)
 		folio_put(folio);
 		return VM_FAULT_NOPAGE;
 	}
-	if (!fuse_dax_cache_valid(inode, folio)) {
+	if (!fuse_dax_cache_valid(inode, folio, said)) {
 		folio_unlock(folio);
 		folio_put(folio);
 		return VM_FAULT_NOPAGE;
@@ -468,7 +470,7 @@ ssize_t fuse_dax_cache_read(struct kiocb *iocb, struct iov_iter *to)
 
 	if (!fuse_dax_cache_allowed(iocb))
 		return 0;
-	if (fuse_dax_notify_pending(inode))
+	if (!fuse_dax_notify_settled(inode, said))
 		return -EINPROGRESS;
 	size = i_size_read(inode);
 	while (iocb->ki_pos < size && iov_iter_count(to)) {

@@ -166,13 +166,13 @@ vm_fault_t fuse_dax_fault_map(struct vm_fault *vmf, unsigned int want,
 
 /* Serves a fault from the page cache */
 static vm_fault_t fuse_dax_fault_cached(struct vm_fault *vmf,
-					unsigned int order)
+					unsigned int order, unsigned int said)
 {
 	vm_fault_t ret;
 
 	if (order)
 		return VM_FAULT_FALLBACK;
-	ret = fuse_dax_cache_fault(vmf);
+	ret = fuse_dax_cache_fault(vmf, said);
 	return ret == VM_FAULT_NOPAGE ? fuse_dax_fault_again(vmf) : ret;
 }
 
@@ -209,8 +209,11 @@ static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
 	return err == -EAGAIN ? VM_FAULT_NOPAGE : ret;
 }
 
-/* Has the fault repeated when it is known what the server has meant */
-static vm_fault_t fuse_dax_fault_settle(struct vm_fault *vmf)
+/*
+ * Waits until it is known what the server had meant when the fault began; 0, or that it
+ * is to be repeated. It is not where that was so: somebody may write all the time.
+ */
+static vm_fault_t fuse_dax_fault_settle(struct vm_fault *vmf, unsigned int said)
 {
 	struct file *file = vmf->vma->vm_file;
 	int err;
@@ -220,12 +223,14 @@ static vm_fault_t fuse_dax_fault_settle(struct vm_fault *vmf)
 	if (fault_flag_allow_retry_first(vmf->flags)) {
 		get_file(file);
 		release_fault_lock(vmf);
-		fuse_dax_notify_wait(file_inode(file));
+		fuse_dax_notify_wait(file_inode(file), said);
 		fput(file);
 		return VM_FAULT_RETRY;
 	}
-	err = fuse_dax_notify_wait(file_inode(file));
-	return err && err != -EINTR ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+	err = fuse_dax_notify_wait(file_inode(file), said);
+	if (err == -EINTR)
+		return VM_FAULT_NOPAGE;
+	return err ? VM_FAULT_SIGBUS : 0;
 }
 
 static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order)
@@ -234,19 +239,23 @@ static vm_fault_t fuse_dax_fault_do(struct vm_fault *vmf, unsigned int order)
 	/* A write fault on a private mapping only reads the file */
 	bool write = (vmf->flags & FAULT_FLAG_WRITE) &&
 		     (vma->vm_flags & VM_SHARED);
+	struct inode *inode = file_inode(vma->vm_file);
+	unsigned int said = fuse_dax_notify_said(inode);
 	unsigned int want = 0;
 	struct fuse_dax_map *map;
-	vm_fault_t ret;
+	vm_fault_t ret = 0;
 
-	if (fuse_dax_notify_pending(file_inode(vma->vm_file)))
-		return fuse_dax_fault_settle(vmf);
+	if (!fuse_dax_notify_settled(inode, said))
+		ret = fuse_dax_fault_settle(vmf, said);
+	if (ret)
+		return ret;
 	if (write)
 		want |= FUSE_DAX_WANT_WRITE;
 	if (order)
 		want |= FUSE_DAX_WANT_HUGE;
 	ret = fuse_dax_fault_map(vmf, want, &map);
 	if (!ret && !map) {
-		ret = fuse_dax_fault_cached(vmf, order);
+		ret = fuse_dax_fault_cached(vmf, order, said);
 		if (!ret)
 			ret = fuse_dax_fault_map(vmf,
 						 want | FUSE_DAX_WANT_MAPPED,
@@ -292,7 +301,8 @@ static vm_fault_t fuse_dax_fault_around(struct vm_fault *vmf, pgoff_t start,
 		return 0;
 	map = fuse_dax_map_hit_nowait(mapping->host, vmf->pgoff);
 	/* This look comes after the other: see fuse_dax_iomap_begin() */
-	if (fuse_dax_notify_pending(mapping->host)) {
+	if (!fuse_dax_notify_settled(mapping->host,
+				     fuse_dax_notify_said(mapping->host))) {
 		if (!IS_ERR(map))
 			fuse_dax_map_put(map);
 	} else if (!IS_ERR(map)) {

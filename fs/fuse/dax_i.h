@@ -193,7 +193,9 @@ static inline void fuse_dax_span_add(struct fuse_dax_span *span,
  * @delay: until @work looks again at what is in use, ms
  * @closed: looks in turn for which faults have waited because of what is held
  * @said: how often something was said; READ_ONCE() elsewhere
- * @learnt: attributes have come that were asked for after that. READ_ONCE()
+ * @told_said: @said when last something was @told
+ * @known: up to which of @said the size is known, and nothing else is cached; READ_ONCE()
+ *	elsewhere
  * @work: gives it up; nothing before the first use
  */
 struct fuse_dax_notice {
@@ -205,7 +207,8 @@ struct fuse_dax_notice {
 	unsigned int delay;
 	unsigned int closed;
 	unsigned int said;
-	bool learnt;
+	unsigned int told_said;
+	unsigned int known;
 	struct delayed_work work;
 };
 
@@ -692,7 +695,9 @@ void fuse_dax_req_put(struct inode *inode);
 void fuse_dax_req_put_work(struct work_struct *work);
 
 /* dax_notify.c */
-int fuse_dax_notify_wait(struct inode *inode);
+int fuse_dax_notify_wait(struct inode *inode, unsigned int said);
+unsigned int fuse_dax_notify_said(struct inode *inode);
+bool fuse_dax_notify_settled(struct inode *inode, unsigned int said);
 void fuse_dax_notify_work(struct work_struct *work);
 bool fuse_dax_notify_pending(const struct inode *inode);
 
@@ -829,7 +834,7 @@ int fuse_dax_cache_add_run(struct inode *inode, pgoff_t first,
 void fuse_dax_cache_end_run(struct inode *inode, struct folio **folios,
 			    unsigned int nr, bool good);
 bool fuse_dax_cache_serves(struct file *file, pgoff_t index, unsigned int want);
-vm_fault_t fuse_dax_cache_fault(struct vm_fault *vmf);
+vm_fault_t fuse_dax_cache_fault(struct vm_fault *vmf, unsigned int said);
 vm_fault_t fuse_dax_cache_mkwrite(struct vm_fault *vmf);
 vm_fault_t fuse_dax_cache_around(struct vm_fault *vmf, pgoff_t start,
 				 pgoff_t end);

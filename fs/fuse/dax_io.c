@@ -235,15 +235,15 @@ static inline int fuse_dax_revalidate(struct kiocb *iocb, struct iov_iter *iter)
 }
 
 /* Waits until the size is known again, if the server has said that data changes */
-static int fuse_dax_settle(struct kiocb *iocb)
+static int fuse_dax_settle(struct kiocb *iocb, unsigned int said)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 
-	if (likely(!fuse_dax_notify_pending(inode)))
+	if (likely(fuse_dax_notify_settled(inode, said)))
 		return 0;
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		return -EAGAIN;
-	return fuse_dax_notify_wait(inode);
+	return fuse_dax_notify_wait(inode, said);
 }
 
 /*
@@ -272,7 +272,7 @@ static ssize_t fuse_dax_transfer(struct kiocb *iocb, struct iov_iter *iter)
 	while (iov_iter_count(iter)) {
 		unsigned int said = fuse_dax_notify_said(inode);
 
-		ret = fuse_dax_settle(iocb);
+		ret = fuse_dax_settle(iocb, said);
 		/* No store where the file has ended */
 		if (!ret && write)
 			ret = fuse_dax_revalidate(iocb, iter);

@@ -9,7 +9,9 @@
  * wait for that; what they find mapped before may be gone by then.
  *
  * Or the server says that it is shown as it is by now, as what is written by others
- * is. Then only what the size has left behind is given up, and cached pages.
+ * is. Then only what the size has left behind is given up, and cached pages. Somebody
+ * may write all the time, so who reads or faults waits only for what was said before he
+ * came.
  *
  * A page that somebody has pinned keeps its mapping, a cached page that somebody
  * holds stays, and both are looked at again until they have become idle. Faults do
@@ -51,11 +53,11 @@ enum fuse_dax_noticed {
 };
 
 /**
- * fuse_dax_notify_pending - whether a change is announced but not known yet
+ * fuse_dax_notify_pending - whether what is mapped is to be given up
  * @inode: a DAX file
  *
  * Context: Any.
- * Return: true if so.
+ * Return: true if so, and the size is not known.
  */
 bool fuse_dax_notify_pending(const struct inode *inode)
 {
@@ -81,6 +83,24 @@ unsigned int fuse_dax_notify_said(struct inode *inode)
 		return 0;
 	/* Pairs with fuse_dax_notified(): then the bit */
 	return smp_load_acquire(&di->notice.said);
+}
+
+/**
+ * fuse_dax_notify_settled - whether it is known what the server has meant
+ * @inode: a DAX file
+ * @said: fuse_dax_notify_said() when the caller began
+ *
+ * Context: Any.
+ * Return: true if nothing is to be given up, and what was said until then is known.
+ */
+bool fuse_dax_notify_settled(struct inode *inode, unsigned int said)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
+	if (fuse_dax_notify_pending(inode))
+		return false;
+	/* Then the size, and what is cached. Pairs with fuse_dax_notice_end() */
+	return !di || (int)(smp_load_acquire(&di->notice.known) - said) >= 0;
 }
 
 /* Has the worker look at a file, after some jiffies; it has its inode until then */
@@ -112,6 +132,26 @@ static void fuse_dax_notice_queue(struct inode *inode,
 	}
 }
 
+static void fuse_dax_notice_add(struct inode *inode, struct fuse_dax_inode *di,
+				struct fuse_dax_span span, bool shown)
+{
+	struct fuse_dax_notice *notice = &di->notice;
+	bool later;
+
+	guard(spinlock)(&notice->lock);
+	/* There was a look just now. Who waits for the next has it come at once */
+	later = shown && notice->inode && notice->delay == 1;
+	/* Again: the end of an earlier look may have cleared it */
+	if (!shown)
+		set_bit(FUSE_I_DAX_NOTIFIED, &get_fuse_inode(inode)->state);
+	/* After the bit: who sees this sees that */
+	smp_store_release(&notice->said, notice->said + 1);
+	if (!shown)
+		notice->told_said = notice->said;
+	fuse_dax_span_add(shown ? &notice->held : &notice->told, span);
+	fuse_dax_notice_queue(inode, di, later ? 1 : 0);
+}
+
 /**
  * fuse_dax_notified - the server says that data changes
  * @inode: a DAX file, which is not being freed
@@ -128,30 +168,24 @@ void fuse_dax_notified(struct inode *inode, pgoff_t first, pgoff_t last,
 	struct fuse_dax_inode *di = READ_ONCE(fi->dax);
 
 	lockdep_assert_held(&inode->i_lock);
-	set_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
 	/* Nothing is mapped or cached. Who wants to sees the bit */
-	if (!di)
-		return;
-	guard(spinlock)(&di->notice.lock);
-	/* Again: the end of an earlier look may have cleared it */
-	set_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
-	di->notice.learnt = false;
-	/* After the bit: who sees this sees that */
-	smp_store_release(&di->notice.said, di->notice.said + 1);
-	fuse_dax_span_add(shown ? &di->notice.held : &di->notice.told,
-			  (struct fuse_dax_span) { first, last });
-	fuse_dax_notice_queue(inode, di, 0);
+	if (!di || !shown)
+		set_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
+	if (di)
+		fuse_dax_notice_add(inode, di, (struct fuse_dax_span) { first, last },
+				    shown);
 }
 
 /**
  * fuse_dax_notify_wait - wait until it is known again how large a file is
  * @inode: a DAX file
+ * @said: fuse_dax_notify_said() when the caller began
  *
  * Context: Sleeps, killably; the worker waits for the server, and for
  * invalidate_lock.
  * Return: 0, -EINTR, or -ENOMEM.
  */
-int fuse_dax_notify_wait(struct inode *inode)
+int fuse_dax_notify_wait(struct inode *inode, unsigned int said)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
 	struct fuse_dax_inode *di = fuse_dax_inode_get(inode);
@@ -160,10 +194,12 @@ int fuse_dax_notify_wait(struct inode *inode)
 		return -ENOMEM;
 	scoped_guard(spinlock, &inode->i_lock) {
 		guard(spinlock)(&di->notice.lock);
-		if (fuse_dax_notify_pending(inode) && !di->notice.inode)
+		if (!fuse_dax_notify_settled(inode, said) &&
+		    (!di->notice.inode || delayed_work_pending(&di->notice.work)))
 			fuse_dax_notice_queue(inode, di, 0);
 	}
-	if (wait_var_event_killable(&fi->state, !fuse_dax_notify_pending(inode)))
+	if (wait_var_event_killable(&fi->state,
+				    fuse_dax_notify_settled(inode, said)))
 		return -EINTR;
 	return 0;
 }
@@ -219,21 +255,11 @@ void fuse_dax_size_learnt(struct inode *inode, loff_t oldsize, loff_t size)
 	fuse_dax_notify_drop(inode);
 }
 
-/* What was asked for before something was said is not taken */
-static void fuse_dax_notice_learnt(struct fuse_dax_notice *notice,
-				   unsigned int said)
-{
-	guard(spinlock)(&notice->lock);
-	if (notice->said == said)
-		WRITE_ONCE(notice->learnt, true);
-}
-
 /**
  * fuse_dax_attr_learnt - attributes came from the server
  * @inode: a DAX file, with the new attributes
  * @oldsize: size before, bytes
  * @old_mtime: modification time before
- * @said: fuse_dax_notify_said() before they were taken
  *
  * What the window shows is the server's own. Cached pages are as old as those of
  * a file without DAX may be.
@@ -241,7 +267,7 @@ static void fuse_dax_notice_learnt(struct fuse_dax_notice *notice,
  * Context: See fuse_dax_size_learnt(). Locks pages.
  */
 void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
-			  struct timespec64 old_mtime, unsigned int said)
+			  struct timespec64 old_mtime)
 {
 	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
 	struct fuse_conn *fc = get_fuse_conn(inode);
@@ -250,8 +276,6 @@ void fuse_dax_attr_learnt(struct inode *inode, loff_t oldsize,
 	loff_t size = i_size_read(inode);
 
 	fuse_dax_size_learnt(inode, oldsize, size);
-	if (di)
-		fuse_dax_notice_learnt(&di->notice, said);
 	if (!di || size != oldsize || !fc->auto_inval_data)
 		return;
 	if (READ_ONCE(di->teller) == current) {
@@ -314,21 +338,28 @@ fuse_dax_notify_detach(struct inode *inode, struct fuse_dax_inode *di,
 	return noticed;
 }
 
+/* What a look is about: pages that are mapped; and cached pages that are to go */
+struct fuse_dax_look {
+	struct fuse_dax_span told, held;
+	unsigned int said;
+	/* &fuse_conn.attr_version: what is asked for from now on knows of it */
+	u64 asked;
+};
+
 /*
  * Asks for the attributes. What they say of the size ends what is mapped past the
  * end. That there is word of newer ones since, as of a file that somebody writes to
- * on the host, makes them old, but the size is good enough until data is said to
- * change. False if they are not taken because the file is being written to here;
- * the write's answer tells of the size too, and who writes may fault on the file,
- * and wait for us.
+ * on the host, is for the next look. False if they are not taken because the file is
+ * being written to here; the write's answer tells of the size too, and who writes may
+ * fault on the file, and wait for us.
  */
 static bool fuse_dax_notify_ask(struct inode *inode,
-				const struct fuse_dax_notice *notice)
+				const struct fuse_dax_look *look)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
 
 	for (int i = 0; i < FUSE_DAX_NOTIFY_ASKS; i++) {
-		if (READ_ONCE(notice->learnt))
+		if (READ_ONCE(fi->attr_asked) >= look->asked)
 			return true;
 		fuse_invalidate_attr_mask(inode, STATX_SIZE);
 		if (fuse_update_attributes(inode, NULL, STATX_BASIC_STATS))
@@ -336,14 +367,8 @@ static bool fuse_dax_notify_ask(struct inode *inode,
 		if (test_bit(FUSE_I_SIZE_UNSTABLE, &fi->state))
 			break;
 	}
-	return READ_ONCE(notice->learnt);
+	return READ_ONCE(fi->attr_asked) >= look->asked;
 }
-
-/* What a look is about: pages that are mapped; and cached pages that are to go */
-struct fuse_dax_look {
-	struct fuse_dax_span told, held;
-	unsigned int said;
-};
 
 static void fuse_dax_notice_begin(struct inode *inode,
 				  struct fuse_dax_notice *notice,
@@ -357,6 +382,7 @@ static void fuse_dax_notice_begin(struct inode *inode,
 		.told = notice->told,
 		.held = notice->held,
 		.said = notice->said,
+		.asked = fuse_get_attr_version(get_fuse_conn(inode)),
 	};
 	notice->told = FUSE_DAX_NO_PAGES;
 	notice->held = FUSE_DAX_NO_PAGES;
@@ -382,23 +408,27 @@ static bool fuse_dax_notice_end(struct inode *inode,
 				const struct fuse_dax_look *look)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
-	bool over;
+	bool more, over;
 
 	guard(spinlock)(&notice->lock);
 	if (noticed)
 		fuse_dax_span_add(&notice->told, look->told);
 	fuse_dax_span_add(&notice->held, look->held);
-	/* There is another look for that, which ends it */
-	if (notice->said != look->said)
-		return false;
-	over = (!noticed && notice->held.first > notice->held.last) ||
-	       fuse_dax_notify_over(inode);
+	more = notice->said != look->said;
+	over = !more && ((!noticed && notice->held.first > notice->held.last) ||
+			 fuse_dax_notify_over(inode));
 	if (over || !fuse_dax_notice_closed(notice, noticed)) {
-		clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
+		/* Pairs with fuse_dax_notify_settled() */
+		smp_store_release(&notice->known, look->said);
+		if ((int)(look->said - notice->told_said) >= 0)
+			clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
 		notice->closed = 0;
 	}
-	/* For cached pages that somebody holds, which nobody waits for */
-	if (delayed_work_pending(&notice->work))
+	/*
+	 * There is another look for what was said since, which ends it; or for cached
+	 * pages that somebody holds, which nobody waits for
+	 */
+	if (more || delayed_work_pending(&notice->work))
 		return false;
 	if (over) {
 		notice->told = FUSE_DAX_NO_PAGES;
@@ -444,7 +474,7 @@ void fuse_dax_notify_work(struct work_struct *work)
 	fuse_dax_notice_begin(inode, notice, &look);
 	noticed = fuse_dax_notify_detach(inode, di, look.told.first,
 					 look.told.last);
-	if (!fuse_dax_notify_ask(inode, notice))
+	if (!fuse_dax_notify_ask(inode, &look))
 		noticed = max(noticed, FUSE_DAX_NOTICED_LEFT);
 	fuse_dax_look_drop(inode, &look);
 	put = fuse_dax_notice_end(inode, notice, noticed, &look);

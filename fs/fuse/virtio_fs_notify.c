@@ -156,6 +156,17 @@ static bool virtio_fs_note_mark(struct virtio_fs_notify *notify,
 				note->len - sizeof(*note->msg));
 }
 
+/*
+ * How many copies there may be for one more. Of what watchers are told as much comes as
+ * others do: it leaves room for what pages are dropped for, and may be lost.
+ */
+static unsigned int virtio_fs_notify_room(const struct virtio_fs_notify *notify,
+					  const struct virtio_fs_note *note)
+{
+	return fuse_notify_matters(notify->fc, note->code) ?
+	       VIRTIO_FS_NOTIFY_COPIES : VIRTIO_FS_NOTIFY_COPIES / 2;
+}
+
 /* A copy of a message, so that the server gets the buffer back; NULL without memory */
 static struct virtio_fs_note *
 virtio_fs_note_copy(struct virtio_fs_notify *notify, struct virtio_fs_note *note)
@@ -163,7 +174,7 @@ virtio_fs_note_copy(struct virtio_fs_notify *notify, struct virtio_fs_note *note
 	struct virtio_fs_note *copy;
 
 	lockdep_assert_held(&notify->lock);
-	if (notify->copies == VIRTIO_FS_NOTIFY_COPIES)
+	if (notify->copies >= virtio_fs_notify_room(notify, note))
 		return NULL;
 	copy = kmalloc_obj(*copy, GFP_ATOMIC | __GFP_NOWARN);
 	if (!copy)

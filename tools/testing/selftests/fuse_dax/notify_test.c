@@ -109,8 +109,8 @@ TEST_F_TIMEOUT(notify, truncated, 60)
 	}
 }
 
-/* Says that attributes have changed, again and again, until it is killed */
-static pid_t keep_saying(int fd)
+/* Has the host do something again and again, until it is killed */
+static pid_t keep_saying(int fd, const char *what)
 {
 	pid_t pid = fork();
 
@@ -118,7 +118,7 @@ static pid_t keep_saying(int fd)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;; sleep_ms(1))
-		if (fault_host(fd, "inval=-1,0"))
+		if (fault_host(fd, "%s", what))
 			_exit(ENDED_WRONG);
 }
 
@@ -135,7 +135,7 @@ TEST_F_TIMEOUT(notify, always_overtaken, 60)
 
 	touch_pages(self->file.map, SIZE);
 	ASSERT_EQ(0, fault_set(&self->fs, "op=GETATTR count=0 delay=20"));
-	sayer = keep_saying(self->file.fd);
+	sayer = keep_saying(self->file.fd, "inval=-1,0");
 	sleep_ms(100);
 	ASSERT_EQ(0, fault_host(self->file.fd, "truncate=%ld inval=%ld,0", MiB,
 				MiB));
@@ -145,6 +145,30 @@ TEST_F_TIMEOUT(notify, always_overtaken, 60)
 	EXPECT_LE(0, killed_after(sayer));
 	ASSERT_EQ(0, fault_clear(&self->fs));
 	EXPECT_EQ(MiB, size_of(self->file.fd));
+}
+
+/*
+ * Rule: so it is where the server says that what is mapped shows the data already.
+ * Wrong: who reads the file, or faults, waits for as long as it is written to.
+ * Right: he waits for what was said before he came; once all is mapped, for nothing.
+ */
+TEST_F_TIMEOUT(notify, always_shown, 60)
+{
+	pid_t sayer;
+	off_t pos;
+
+	touch_read(self->file.map);
+	ASSERT_EQ(0, fault_set(&self->fs, "op=GETATTR count=0 delay=20"));
+	sayer = keep_saying(self->file.fd, "inval=0,-1");
+	sleep_ms(100);
+	for (pos = 0; pos < SIZE; pos += RANGE) {
+		EXPECT_EQ(ENDED_WELL, load_ends(&self->file, pos));
+		EXPECT_EQ(ENDED_WELL,
+			  ended(go_read(self->file.fd, pos, PAGE, SEED), SOON_MS, NULL));
+	}
+	EXPECT_TRUE(goes_on(sayer, 0));
+	EXPECT_LE(0, killed_after(sayer));
+	ASSERT_EQ(0, fault_clear(&self->fs));
 }
 
 /* Stores to all pages there are, again and again, until it is killed */
