@@ -80,7 +80,10 @@ static bool has_writer(int fd)
 	return false;
 }
 
-/* What the guest may do with its cache of this file. */
+/*
+ * What the guest may do with its cache of this file. A guest with which this is coherent
+ * tells of a close that ends locks even if it need not tell of any.
+ */
 static void open_cache(struct pt *pt, struct node *node, int fd,
 		       struct fuse_file_info *fi)
 {
@@ -99,6 +102,7 @@ static void open_cache(struct pt *pt, struct node *node, int fd,
 		break;
 	case PT_CACHE_COHERENT:
 		fi->keep_cache = unchanged && (!node->seen || !has_writer(fd));
+		fi->noflush = pt->watches && (fi->flags & O_ACCMODE) == O_RDONLY;
 		break;
 	case PT_CACHE_METADATA:
 	case PT_CACHE_NEVER:
