@@ -44,7 +44,7 @@ daemon: setup
 ##                      virtiofs-dax-tools (guest), which lintian has nothing to say of
 deb: setup
 	scripts/deb
-## make run             a shell in a VM with SHARE=dir at /mnt (WINDOW=1G MEM=1G
+## make run             a shell in a VM with SHARE=dir at /mnt (WINDOW=64G MEM=1G
 ##                      SMP=2 DAX=always|inode|never); no terminal: a demonstration.
 ##                      ROOT=dir: boot the Debian in it instead, on kernel-distro;
 ##                      scripts/debian DIR makes one

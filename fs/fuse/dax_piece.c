@@ -37,10 +37,10 @@
 #define FUSE_DAX_PIECE_LOOKS	2
 
 VISIBLE_IF_KUNIT
-unsigned int fuse_dax_memmap_percent;
+unsigned int fuse_dax_memmap_percent = 6;
 module_param_named(dax_memmap_percent, fuse_dax_memmap_percent, uint, 0644);
 MODULE_PARM_DESC(dax_memmap_percent,
-		 "Use at most so much of the memory for the pages of DAX windows (default 0: give all of a window pages when the device is found)");
+		 "Use at most so much of the memory for the pages of DAX windows (default 6; 0: give all of a window pages when the device is found)");
 
 /*
  * Protects &fuse_dax_pieces.piece of all windows, and @fuse_dax_piece_pages. The locks
