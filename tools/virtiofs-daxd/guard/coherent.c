@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 
 #include "guard/watch_group.h"
 #include "host/log.h"
@@ -34,6 +35,7 @@
  * struct pt_seen - a file that the guest knows, or is about to
  * @next: of the same hash
  * @nodeid: as what; 0 as long as it has not been told
+ * @dev: of two copies of a file system handles are the same
  * @mount: by which it was found
  * @refs: users
  * @handle: how events name it; its bytes follow
@@ -41,6 +43,7 @@
 struct pt_seen {
 	struct pt_seen *next;
 	uint64_t nodeid;
+	dev_t dev;
 	int mount;
 	unsigned int refs;
 	struct file_handle handle;
@@ -105,9 +108,10 @@ static bool is_local(uint32_t type)
 /*
  * What is encrypted by fscrypt has other names, and links lead elsewhere, when the key
  * comes or goes: there is no event for that. And the names of one file below an overlay
- * are files of their own, which look like one, until one of them is changed.
+ * are files of their own, which look like one, until one of them is changed. Of an
+ * overlay a file need not keep its device, and handles tell all apart.
  */
-static int is_told(int fd)
+static int is_told(int fd, dev_t *dev)
 {
 	struct statfs fs;
 	struct statx stx;
@@ -120,8 +124,11 @@ static int is_told(int fd)
 		return -EREMOTE;
 	if (stx.stx_attributes & STATX_ATTR_ENCRYPTED)
 		return -EOPNOTSUPP;
-	return fs.f_type == OVERLAYFS_MAGIC && S_ISREG(stx.stx_mode) &&
-	       stx.stx_nlink > 1 ? -EMLINK : 0;
+	*dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
+	if (fs.f_type != OVERLAYFS_MAGIC)
+		return 0;
+	*dev = 0;
+	return S_ISREG(stx.stx_mode) && stx.stx_nlink > 1 ? -EMLINK : 0;
 }
 
 static bool wants_events(void)
@@ -147,13 +154,14 @@ static int mark(int proc_fd, int path, unsigned int what)
 }
 
 /* Caller holds the lock. */
-static struct pt_seen *seen_new(const struct file_handle *handle, int mount)
+static struct pt_seen *seen_new(const struct file_handle *handle, int mount,
+				dev_t dev)
 {
 	struct pt_seen *seen = malloc(sizeof(*seen) + handle->handle_bytes);
 
 	if (!seen)
 		return NULL;
-	*seen = (struct pt_seen){ .refs = 1, .mount = mount };
+	*seen = (struct pt_seen){ .refs = 1, .mount = mount, .dev = dev };
 	memcpy(&seen->handle, handle, sizeof(*handle) + handle->handle_bytes);
 	if (named(*chain(handle), handle))
 		__atomic_add_fetch(&coherent.twins, 1, __ATOMIC_RELAXED);
@@ -176,10 +184,12 @@ static struct pt_seen *seen_add(int proc_fd, int path)
 {
 	union watch_handle handle;
 	struct pt_seen *seen = NULL;
+	dev_t dev = 0;
 	int mount, err;
 
 	/* Who does not answer what it is has nobody wait for the lock. */
-	err = is_told(path) ?: watch_group_handle(path, &handle, &mount);
+	err = is_told(path, &dev) ?:
+	      watch_group_handle(path, &handle, &mount);
 	if (!err) {
 		pthread_mutex_lock(&coherent.lock);
 		seen = seen_find(&handle.head, mount);
@@ -188,7 +198,7 @@ static struct pt_seen *seen_add(int proc_fd, int path)
 		else
 			err = mark(proc_fd, path, FAN_MARK_ADD);
 		if (!seen && !err)
-			seen = seen_new(&handle.head, mount);
+			seen = seen_new(&handle.head, mount, dev);
 		pthread_mutex_unlock(&coherent.lock);
 	}
 	if (err)
@@ -221,7 +231,17 @@ bool coherent_watches(int fd)
 	return watches;
 }
 
-/* Another mount's file of this handle keeps the mark, which may be its own. */
+/* Caller holds the lock. */
+static bool is_known_by_another_mount(const struct pt_seen *seen)
+{
+	struct pt_seen *other = named(*chain(&seen->handle), &seen->handle);
+
+	while (other && other->dev != seen->dev)
+		other = named(other->next, &seen->handle);
+	return other;
+}
+
+/* Another mount's file of this handle keeps the mark, which is its own too. */
 static void seen_remove(struct pt_seen *seen, int proc_fd, int path)
 {
 	struct pt_seen **link;
@@ -237,7 +257,7 @@ static void seen_remove(struct pt_seen *seen, int proc_fd, int path)
 	*link = seen->next;
 	if (named(*chain(&seen->handle), &seen->handle))
 		__atomic_sub_fetch(&coherent.twins, 1, __ATOMIC_RELAXED);
-	else if (path >= 0)
+	if (path >= 0 && !is_known_by_another_mount(seen))
 		mark(proc_fd, path, FAN_MARK_REMOVE);
 	pthread_mutex_unlock(&coherent.lock);
 	free(seen);
@@ -447,7 +467,8 @@ void coherent_drain(void)
 
 int coherent_open(int root, int proc_fd)
 {
-	int err = is_told(root);
+	dev_t dev;
+	int err = is_told(root, &dev);
 
 	if (err)
 		return err;

@@ -257,6 +257,70 @@ static void known_by_two_mounts(void)
 	CHECK(!system(command) && done);
 }
 
+/* Marks of the daemon. */
+static int count_marks(void)
+{
+	char command[128];
+	int count = -1;
+	FILE *pipe;
+
+	snprintf(command, sizeof(command),
+		 "cat /proc/%d/fdinfo/* | grep -c '^fanotify ino'", fe.child);
+	pipe = popen(command, "re");
+	if (pipe && fscanf(pipe, "%d", &count) != 1)
+		count = -1;
+	if (pipe)
+		pclose(pipe);
+	return count;
+}
+
+static bool known_in_two_copies(const char *const *args)
+{
+	struct fuse_entry_out one, two;
+	uint64_t d, e;
+	int marks;
+
+	CHECK_OR(begin_with(args, ORDERED), false);
+	d = fe_lookup(&fe, "d", NULL);
+	e = fe_lookup(&fe, "e", NULL);
+	CHECK_OR(d && e && d != e, false);
+	marks = count_marks();
+	CHECK_OR(marks == 3, false);
+	CHECK_OR(!look_up(d, "f", &one) && !look_up(e, "f", &two), false);
+	CHECK_OR(one.nodeid != two.nodeid, false);
+	CHECK_OR(one.attr_valid > UNBOUNDED && two.attr_valid > UNBOUNDED, false);
+	CHECK_OR(count_marks() == marks + 2, false);
+	forget(one.nodeid, 1);
+	CHECK_OR(count_marks() == marks + 1, false);
+	forget(two.nodeid, 1);
+	CHECK_OR(count_marks() == marks, false);
+	return true;
+}
+
+/* In which handles are the same, but not the files. */
+static void two_copies_of_a_file_system(void)
+{
+	char dir[] = "/tmp/daxd-copies.XXXXXX", command[512];
+	const char *const args[] = {
+		"--cache", "coherent", "--notifications", "--log-level", "warn",
+		"--shared-dir", dir, NULL
+	};
+	bool done;
+
+	if (!fe_can_make("ext4"))
+		SKIP("no mkfs for it");
+	CHECK(mkdtemp(dir));
+	snprintf(command, sizeof(command),
+		 "cd %s && mkdir d e && truncate -s 16M one && mkfs.ext4 -q one && mount -o loop one d && echo text >d/f && umount d && cp one two && mount -o loop one d && mount -o loop two e",
+		 dir);
+	CHECK(!system(command));
+	done = known_in_two_copies(args);
+	done &= fe_end(&fe) == 0;
+	snprintf(command, sizeof(command),
+		 "cd %s && umount d e; rm -rf --one-file-system %s", dir, dir);
+	CHECK(!system(command) && done);
+}
+
 /* The VMM closes what it had mapped when it likes: that is no change. */
 static void the_vmm_closes_files(void)
 {
@@ -352,6 +416,7 @@ static const struct fs_test tests[] = {
 	TEST(mapped_files),
 	TEST(holes_are_filled),
 	TEST(known_by_two_mounts),
+	TEST(two_copies_of_a_file_system),
 };
 
 int main(int argc, char **argv)
