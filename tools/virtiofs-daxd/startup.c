@@ -170,6 +170,8 @@ static void open_coherent(struct daemon *daemon)
 		 "--cache=coherent: %s cannot be watched for changes, so it is auto: %s",
 		 opts->shared_dir, strerror(-err));
 	opts->cache = PT_CACHE_AUTO;
+	opts->isolation.leases = false;
+	isolation_configure(&opts->isolation);
 }
 
 /*

@@ -484,6 +484,11 @@ static void coherent_keeps_leases(void)
 	CHECK(fe_begin(&fe, OPTIONS("--cache", "coherent", "--notifications",
 				    "--modcaps=-lease")));
 	CHECK(!(status_of("CapEff", 16) & lease) && fe_end(&fe) == 0);
+	/* Not where it is auto after all. */
+	CHECK(fe_begin(&fe, OPTIONS("--notifications", "--shared-dir",
+				    "/proc/sys")));
+	CHECK(fe_said(&fe, "so it is auto"));
+	CHECK(!(status_of("CapEff", 16) & lease) && fe_end(&fe) == 0);
 }
 
 /* It is the default where the guest can be told, and does not keep what we are to know. */
