@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "host/count.h"
 #include "host/log.h"
@@ -326,6 +328,20 @@ static void copy_free(struct answer *answer)
 	free(answer->copy[0].iov_base);
 }
 
+/*
+ * What was asked is of no use any more, but its header is. A guest has as many of these
+ * wait as it likes: they do not count as what is held, so they take next to nothing.
+ */
+static void body_give_up(struct request *req)
+{
+	const uintptr_t page = sysconf(_SC_PAGESIZE);
+	uintptr_t start = ((uintptr_t)req->body + page - 1) & ~(page - 1);
+	uintptr_t end = ((uintptr_t)req->buf + sizeof(req->buf)) & ~(page - 1);
+
+	if (start < end)
+		madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
 /* An error for want of memory, if it must be. */
 static void answer_keep(struct notify_turn *turn)
 {
@@ -350,6 +366,7 @@ static void answer_keep(struct notify_turn *turn)
 	answer->copy[1] = (struct iovec){ header + 1, len - sizeof(*header) };
 	answer->iov = answer->copy;
 	answer->count = 2;
+	body_give_up(req);
 }
 
 static uint64_t answer_give(struct notify_turn *turn, bool changed)

@@ -4,6 +4,7 @@
  * the kernel, or in memory.
  */
 #include <fcntl.h>
+#include <linux/virtio_ring.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -210,6 +211,47 @@ static unsigned long memory(const char *what)
 	return kb;
 }
 
+#define LONG_LEN (100 << 10)
+#define LONG_COUNT 100
+
+/* Requests as long as they may be, all from one place; their answers wait. */
+static void ask_at_length(void)
+{
+	struct fuse_in_header *header = (void *)(fe.memory + (8 << 20));
+	char *room = fe.memory + (9 << 20);
+
+	*header = (struct fuse_in_header){
+		.len = LONG_LEN,
+		.opcode = FUSE_STATFS,
+		.unique = 1 << 20,
+		.nodeid = FUSE_ROOT_ID,
+	};
+	memset(header + 1, 'x', LONG_LEN - sizeof(*header));
+	for (unsigned int i = 0; i < LONG_COUNT; i++) {
+		fe_desc(&fe, 2, 2 * i, fe_addr(&fe, header), LONG_LEN,
+			VRING_DESC_F_NEXT, 2 * i + 1);
+		fe_desc(&fe, 2, 2 * i + 1, fe_addr(&fe, room + i * 256), 256,
+			VRING_DESC_F_WRITE, 0);
+		fe_submit(&fe, 2, 2 * i);
+	}
+}
+
+/* What was asked is not kept with the answer. */
+static void requests_are_not_kept(void)
+{
+	unsigned long before, after;
+
+	CHECK(begin() && change_more_than_buffers());
+	before = memory("VmRSS");
+	ask_at_length();
+	usleep(300000);
+	CHECK(!fe_pending(&fe, 2));
+	after = memory("VmRSS");
+	printf("# %d answers wait: %lu kB more\n", LONG_COUNT, after - before);
+	CHECK(after - before < 3000 || strstr(fe_daemon, "sanitize"));
+	CHECK(fe_end(&fe) == 0);
+}
+
 #define KNOWN 100000
 
 /* No more than 400 bytes for each, with file handles. */
@@ -257,6 +299,7 @@ static const struct fs_test tests[] = {
 	TEST(a_stop_while_answers_wait),
 	TEST(it_ends_while_answers_wait),
 	TEST(it_ends_while_a_listing_waits),
+	TEST(requests_are_not_kept),
 	TEST(a_storm_is_one_word),
 	TEST(memory_is_bounded),
 };
