@@ -189,14 +189,17 @@ static void complete_reply(const struct request *req, struct iovec *iov)
 				   iov->iov_base, iov->iov_len);
 }
 
-/* libfuse's output: a header, and a body of at most one piece in our case. */
+/*
+ * libfuse's output: a header, and a body of at most one piece in our case. What the
+ * guest does not get, an operation undoes if it is told; of ENOENT libfuse logs nothing.
+ */
 static ssize_t transport_writev(int fd, struct iovec *iov, int count,
 				void *userdata)
 {
 	const struct fuse_out_header *out = iov[0].iov_base;
 	struct request *req = request_claim(out->unique);
 	size_t len = iov_size(iov, count);
-	int error = out->error;
+	int said = out->error, error = said;
 
 	(void)fd;
 	(void)userdata;
@@ -210,7 +213,11 @@ static ssize_t transport_writev(int fd, struct iovec *iov, int count,
 			check_lost(req);
 	if (!error && count > 1)
 		complete_reply(req, iov + 1);
-	request_reply(req, error, iov + 1, count - 1);
+	error = request_reply(req, error, iov + 1, count - 1);
+	if (error && !said) {
+		errno = ENOENT;
+		return -1;
+	}
 	return len;
 }
 

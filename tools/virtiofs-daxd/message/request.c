@@ -358,7 +358,7 @@ static void answer_keep(struct notify_turn *turn)
 	header = data ? (void *)data : &answer->bare;
 	iov_read(answer->iov, answer->count, header, len);
 	if (!data) {
-		header->error = -ENOMEM;
+		*answer->sent = header->error = -ENOMEM;
 		header->len = len;
 		answer->written = 0;
 	}
@@ -394,9 +394,8 @@ void request_begin(struct request *req)
 	notify_turn_begin(&req->answer.turn);
 }
 
-static void request_send(struct request *req, int error,
-			 const struct iovec *iov, unsigned int count,
-			 size_t written)
+static int request_send(struct request *req, int error, const struct iovec *iov,
+			unsigned int count, size_t written)
 {
 	struct iovec pieces[REQUEST_REPLY_PIECES + 1];
 	struct fuse_out_header header = { .unique = req->unique };
@@ -418,20 +417,22 @@ static void request_send(struct request *req, int error,
 	req->answer.iov = pieces;
 	req->answer.count = count + 1;
 	req->answer.written = written;
+	req->answer.sent = &error;
 	req->answer.turn.keep = answer_keep;
 	req->answer.turn.give = answer_give;
 	notify_turn(&req->answer.turn);
+	return error;
 }
 
-void request_reply(struct request *req, int error, const struct iovec *iov,
-		   unsigned int count)
+int request_reply(struct request *req, int error, const struct iovec *iov,
+		  unsigned int count)
 {
 	if (!error && (count > REQUEST_REPLY_PIECES ||
 		       iov_size(iov, count) > request_room(req))) {
 		log_warn_once("a request has no room for its reply");
 		error = -ERANGE;
 	}
-	request_send(req, error, iov, error ? 0 : count, 0);
+	return request_send(req, error, iov, error ? 0 : count, 0);
 }
 
 void request_reply_written(struct request *req, size_t written)

@@ -32,6 +32,7 @@
  * @copy: what @iov is then
  * @bare: for want of memory, all there is of it
  * @kept: bytes of that copy
+ * @sent: the error that it says; on the stack, too
  */
 struct answer {
 	struct notify_turn turn;
@@ -41,6 +42,7 @@ struct answer {
 	struct iovec copy[2];
 	struct fuse_out_header bare;
 	size_t kept;
+	int *sent;
 };
 
 /**
@@ -190,9 +192,12 @@ int request_resume(struct request *req);
  * @error: 0 or a negative errno
  * @iov: what follows the header, if @error is 0
  * @count: its pieces
+ *
+ * Return: the error that the guest gets, which may be another one: it does not get
+ * what would be in the answer then.
  */
-void request_reply(struct request *req, int error, const struct iovec *iov,
-		   unsigned int count);
+int request_reply(struct request *req, int error, const struct iovec *iov,
+		  unsigned int count);
 
 /**
  * request_reply_written - answer a request, the data being in place

@@ -252,6 +252,111 @@ static void requests_are_not_kept(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+#define LISTED 4500
+#define LISTINGS 22
+#define LISTING_LEN (1 << 20)
+
+static uint64_t open_directory(const char *name)
+{
+	struct fuse_open_in in = { 0 };
+	struct fuse_open_out out;
+	struct fuse_entry_out entry;
+	char path[96];
+
+	CHECK_OR(!mkdir(fe_path(&fe, name), 0755), UINT64_MAX);
+	for (unsigned int i = 0; i < LISTED; i++) {
+		snprintf(path, sizeof(path), "%s/%060u", name, i);
+		CHECK_OR(!mknod(fe_path(&fe, path), S_IFREG | 0644, 0),
+			 UINT64_MAX);
+	}
+	CHECK_OR(look_up(FUSE_ROOT_ID, name, &entry) == 0, UINT64_MAX);
+	CHECK_OR(fe_request(&fe, FUSE_OPENDIR, entry.nodeid, &in, sizeof(in),
+			    &out, sizeof(out), NULL) == 0, UINT64_MAX);
+	return out.fh;
+}
+
+/* All of the same, to the same place but for their headers. */
+static void ask_listings(uint64_t fh, struct fuse_out_header *headers, char *body)
+{
+	struct {
+		struct fuse_in_header header;
+		struct fuse_read_in in;
+	} *ask = (void *)(fe.memory + (8 << 20));
+
+	ask->header = (struct fuse_in_header){
+		.len = sizeof(*ask),
+		.opcode = FUSE_READDIRPLUS,
+		.unique = 1 << 20,
+		.nodeid = FUSE_ROOT_ID,
+	};
+	ask->in = (struct fuse_read_in){ .fh = fh, .size = LISTING_LEN };
+	for (unsigned int i = 0; i < LISTINGS; i++) {
+		fe_desc(&fe, 2, 3 * i, fe_addr(&fe, ask), sizeof(*ask),
+			VRING_DESC_F_NEXT, 3 * i + 1);
+		fe_desc(&fe, 2, 3 * i + 1, fe_addr(&fe, &headers[i]),
+			sizeof(*headers), VRING_DESC_F_WRITE | VRING_DESC_F_NEXT,
+			3 * i + 2);
+		fe_desc(&fe, 2, 3 * i + 2, fe_addr(&fe, body), LISTING_LEN,
+			VRING_DESC_F_WRITE, 0);
+		fe_submit(&fe, 2, 3 * i);
+	}
+}
+
+/* What the guest has got to know by so many listings; their number, or 0. */
+static unsigned int forget_listed(char *data, size_t len, unsigned int count)
+{
+	unsigned int nodes = 0;
+
+	while (len >= FUSE_NAME_OFFSET_DIRENTPLUS) {
+		struct fuse_direntplus *entry = (void *)data;
+
+		if (entry->entry_out.nodeid) {
+			forget(entry->entry_out.nodeid, count);
+			nodes++;
+		}
+		data += FUSE_DIRENTPLUS_SIZE(entry);
+		len -= FUSE_DIRENTPLUS_SIZE(entry);
+	}
+	return nodes;
+}
+
+/* What is in a listing for which there is no room the guest has not got to know. */
+static void listings_that_are_lost(void)
+{
+	unsigned int known, left = LISTINGS, got = 0, len = 0;
+	struct fuse_out_header *headers;
+	uint64_t fh;
+	char *body;
+
+	CHECK(begin());
+	headers = (void *)(fe.memory + (9 << 20));
+	body = fe.memory + (10 << 20);
+	fh = open_directory("d");
+	CHECK(fh != UINT64_MAX && barrier() && change_more_than_buffers());
+	known = fe_descriptors(&fe);
+	ask_listings(fh, headers, body);
+	for (unsigned int i = 0; i < 30000 && left; i++) {
+		/* Once all are made. */
+		usleep(i < 300 ? 10000 : 1000);
+		if (i < 300)
+			continue;
+		hear(0);
+		for (; fe_pending(&fe, 2); left--)
+			fe_complete(&fe, 2);
+	}
+	CHECK(!left);
+	for (unsigned int i = 0; i < LISTINGS; i++) {
+		got += !headers[i].error;
+		if (!headers[i].error)
+			len = headers[i].len - sizeof(*headers);
+	}
+	printf("# %u of %d listings were given, of %u bytes\n", got, LISTINGS, len);
+	CHECK(got && got < LISTINGS);
+	CHECK(forget_listed(body, len, got) > LISTED / 2);
+	CHECK(fe_descriptors(&fe) <= known);
+	CHECK(fe_end(&fe) == 0);
+}
+
 #define KNOWN 100000
 
 /* No more than 400 bytes for each, with file handles. */
@@ -300,6 +405,7 @@ static const struct fs_test tests[] = {
 	TEST(it_ends_while_answers_wait),
 	TEST(it_ends_while_a_listing_waits),
 	TEST(requests_are_not_kept),
+	TEST(listings_that_are_lost),
 	TEST(a_storm_is_one_word),
 	TEST(memory_is_bounded),
 };
