@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "fuse/fuse_complete.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 
 #include "dax/dax_map.h"
+#include "guard/coherent.h"
 #include "message/notify.h"
+#include "message/notify_name.h"
 
 void fuse_complete_features(struct pt *pt, uint64_t asked, void *out, size_t len)
 {
@@ -127,6 +131,61 @@ void fuse_complete_attr(struct pt *pt, uint32_t opcode, const void *in, void *ou
 		complete_entry(pt, out);
 	if (opcode == FUSE_READDIRPLUS)
 		complete_readdirplus(pt, out, len, dax);
+}
+
+/* The name in a request that makes one, or NULL. */
+static const char *made_name(const struct request *req)
+{
+	switch (req->header.opcode) {
+	case FUSE_CREATE:
+		return req->body + sizeof(struct fuse_create_in);
+	case FUSE_MKNOD:
+		return req->body + sizeof(struct fuse_mknod_in);
+	case FUSE_MKDIR:
+		return req->body + sizeof(struct fuse_mkdir_in);
+	case FUSE_LINK:
+		return req->body + sizeof(struct fuse_link_in);
+	case FUSE_SYMLINK:
+		return req->body;
+	}
+	return NULL;
+}
+
+/* Whether a file may have other data, and a size, by a request that has failed. */
+static bool changes_data(const struct request *req)
+{
+	const struct fuse_setattr_in *attr = (void *)req->body;
+	const struct fuse_open_in *open = (void *)req->body;
+
+	switch (req->header.opcode) {
+	case FUSE_SETATTR:
+		return attr->valid & FATTR_SIZE;
+	case FUSE_OPEN:
+		return open->flags & O_TRUNC;
+	case FUSE_FALLOCATE:
+		return true;
+	}
+	return false;
+}
+
+void fuse_failed(const struct request *req, int error)
+{
+	const struct fuse_link_in *link = (void *)req->body;
+	const char *name = made_name(req);
+	uint64_t node = req->header.nodeid;
+
+	/* These say that nothing was done, and may come often. */
+	if (!coherent_active() || (error == -EOPNOTSUPP && !name) ||
+	    error == -ENAMETOOLONG || error == -EROFS)
+		return;
+	if (name)
+		notify_inval_entry(node, name);
+	if (changes_data(req))
+		notify_inval_inode(node, 0, NOTIFY_SHOWN);
+	else if (name || req->header.opcode == FUSE_SETATTR)
+		notify_inval_inode(node, -1, 0);
+	if (req->header.opcode == FUSE_LINK)
+		notify_inval_inode(link->oldnodeid, -1, 0);
 }
 
 static void expire_entry(struct fuse_entry_out *entry)

@@ -49,6 +49,14 @@ void fuse_complete_coherent(uint64_t asked, void *out, size_t len);
 uint64_t fuse_expire(const struct request *req, void *body, size_t len);
 
 /**
+ * fuse_failed - tell a guest that relies on it what a request may have changed
+ * @error: that it is answered by nevertheless
+ *
+ * Before it is answered.
+ */
+void fuse_failed(const struct request *req, int error);
+
+/**
  * fuse_complete_init - complete an answer to INIT
  * @asked: flags of the guest
  * @one_map: the window is one map, see dax_map_one_map()

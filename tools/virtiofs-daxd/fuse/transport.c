@@ -213,6 +213,8 @@ static ssize_t transport_writev(int fd, struct iovec *iov, int count,
 			check_lost(req);
 	if (!error && count > 1)
 		complete_reply(req, iov + 1);
+	if (error)
+		fuse_failed(req, error);
 	error = request_reply(req, error, iov + 1, count - 1);
 	if (error && !said) {
 		errno = ENOENT;

@@ -51,7 +51,7 @@ static int known_probe(struct pt *pt)
 	return full ? -ENFILE : 0;
 }
 
-int fd_probe(struct pt *pt)
+int fd_probe_open(struct pt *pt)
 {
 	int fd = fcntl(pt->proc_fd, F_DUPFD_CLOEXEC, 0), ret;
 
@@ -59,5 +59,10 @@ int fd_probe(struct pt *pt)
 		return -errno;
 	ret = fd_spared(fd + FD_PROBE);
 	close(fd);
-	return ret ?: known_probe(pt);
+	return ret;
+}
+
+int fd_probe(struct pt *pt)
+{
+	return fd_probe_open(pt) ?: known_probe(pt);
 }

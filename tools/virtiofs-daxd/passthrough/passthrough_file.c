@@ -144,6 +144,10 @@ static int open_node(struct pt *pt, struct node *node, int flags)
 		return node->type == S_IFDIR ? -EISDIR : -ENXIO;
 	if (pt->opts.readonly && opens_for_change(flags))
 		return -EROFS;
+	/* What fails has not taken anything away. */
+	fd = flags & O_TRUNC ? fd_probe_open(pt) : 0;
+	if (fd)
+		return fd;
 	dropped = request_kill_suidgid() && pt_drop_fsetid();
 	fd = node_reopen(pt, node, open_flags(pt, flags));
 	/*

@@ -270,6 +270,13 @@ int fd_spared(int fd);
 int fd_spared_by_window(int fd);
 
 /**
+ * fd_probe_open - whether what is about to be opened may be kept then
+ *
+ * Return: 0 or -EMFILE.
+ */
+int fd_probe_open(struct pt *pt);
+
+/**
  * fd_probe - whether what is about to be created can be looked up then
  *
  * Context: takes pt->lock.

@@ -158,6 +158,30 @@ static void own_changes_are_silent(void)
 	CHECK(silent() && fe_end(&fe) == 0);
 }
 
+/* But not of what it does and is told to have failed at. */
+static void own_changes_that_fail(void)
+{
+	struct fuse_setattr_in attr = {
+		.valid = FATTR_UID | FATTR_SIZE,
+		.uid = 7,
+		.size = INT64_MAX,
+	};
+	struct fuse_attr_out out;
+	struct stat st;
+	uint64_t f;
+
+	CHECK(begin());
+	f = fe_make(&fe, "f", SIZE);
+	CHECK(f && barrier());
+	num_notes = 0;
+	CHECK(fe_request(&fe, FUSE_SETATTR, f, &attr, sizeof(attr), &out,
+			 sizeof(out), NULL) == -EFBIG);
+	hear(0);
+	CHECK(!stat(fe_path(&fe, "f"), &st) && st.st_uid == 7);
+	CHECK(heard_inode(f, 0));
+	CHECK(fe_end(&fe) == 0);
+}
+
 static bool create_in(uint64_t dir, const char *name, struct fuse_entry_out *entry)
 {
 	struct {
@@ -410,6 +434,7 @@ static const struct fs_test tests[] = {
 	TEST(half_of_a_rename),
 	TEST(no_events_for_others),
 	TEST(own_changes_are_silent),
+	TEST(own_changes_that_fail),
 	TEST(own_changes_by_another_mount),
 	TEST(what_is_forgotten),
 	TEST(the_vmm_closes_files),

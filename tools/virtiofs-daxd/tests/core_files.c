@@ -526,6 +526,26 @@ static void the_window_leaves_descriptors(void)
 	CHECK(fe_end(&fe) == 0);
 }
 
+/* What cannot be opened for want of descriptors is as it was. */
+static void what_cannot_be_opened_is_not_emptied(void)
+{
+	const struct rlimit limit = { 128, 128 };
+	struct stat st;
+	uint64_t node;
+	int err = 0;
+
+	CHECK(fe_begin(&fe, with_window) && fe_file(&fe, "f", 4096));
+	node = fe_lookup(&fe, "f", NULL);
+	CHECK(node && !prlimit(fe.child, RLIMIT_NOFILE, &limit, NULL));
+	while (!err)
+		fe_open(&fe, node, O_RDONLY, &err);
+	CHECK(err == -EMFILE);
+	fe_open(&fe, node, O_WRONLY | O_TRUNC, &err);
+	CHECK(err == -EMFILE);
+	CHECK(!stat(fe_path(&fe, "f"), &st) && st.st_size == 4096);
+	CHECK(fe_end(&fe) == 0);
+}
+
 static const struct fs_test tests[] = {
 	TEST(lengths_have_bounds),
 	TEST(removals_have_a_bound),
@@ -538,6 +558,7 @@ static const struct fs_test tests[] = {
 	TEST(copies_follow_writes),
 	TEST(copies_do_not_come_back),
 	TEST(the_window_leaves_descriptors),
+	TEST(what_cannot_be_opened_is_not_emptied),
 };
 
 int main(int argc, char **argv)
