@@ -26,6 +26,12 @@
 #define SEEN_MASK (FILE_MASK | NAME_MASK | FAN_ONDIR)
 
 /*
+ * A mark keeps an inode of the host in memory, 1 kB or so, which it could do without. So
+ * many the guest may have us keep; what else it knows is not watched.
+ */
+#define SEEN_MAX (1u << 20)
+
+/*
  * So many changes are told one by one, of those that are found at once. To ask for all
  * anew is less than to hear of more.
  */
@@ -56,6 +62,7 @@ static struct watch_group group = WATCH_GROUP_INIT;
  * @events: it wants to know what happened; atomic
  * @lock: protects what follows. That of message/notify.c is taken within it
  * @heads: by handle
+ * @count: how many
  * @twins: of how many there was another of the same handle: a file that the guest
  *	knows by two mounts. Read without the lock, too
  * @told: changes found at once, by who reads them
@@ -66,6 +73,7 @@ static struct {
 	bool events;
 	pthread_mutex_t lock;
 	struct pt_seen **heads;
+	unsigned int count;
 	unsigned int twins;
 	unsigned int told;
 } coherent = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -167,6 +175,7 @@ static struct pt_seen *seen_new(const struct file_handle *handle, int mount,
 		__atomic_add_fetch(&coherent.twins, 1, __ATOMIC_RELAXED);
 	seen->next = *chain(handle);
 	*chain(handle) = seen;
+	coherent.count++;
 	return seen;
 }
 
@@ -196,7 +205,8 @@ static struct pt_seen *seen_add(int proc_fd, int path)
 		if (seen)
 			seen->refs++;
 		else
-			err = mark(proc_fd, path, FAN_MARK_ADD);
+			err = coherent.count >= SEEN_MAX ? -ENOSPC :
+			      mark(proc_fd, path, FAN_MARK_ADD);
 		if (!seen && !err)
 			seen = seen_new(&handle.head, mount, dev);
 		pthread_mutex_unlock(&coherent.lock);
@@ -255,6 +265,7 @@ static void seen_remove(struct pt_seen *seen, int proc_fd, int path)
 	while (*link != seen)
 		link = &(*link)->next;
 	*link = seen->next;
+	coherent.count--;
 	if (named(*chain(&seen->handle), &seen->handle))
 		__atomic_sub_fetch(&coherent.twins, 1, __ATOMIC_RELAXED);
 	if (path >= 0 && !is_known_by_another_mount(seen))

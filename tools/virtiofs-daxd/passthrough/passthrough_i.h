@@ -141,7 +141,10 @@ struct forgotten {
 	unsigned int max;
 };
 
-/* Some 1 GB: descriptors have a limit, and these have this one. */
+/*
+ * Some 1 GB here: descriptors have a limit, and these have this one. The host's inodes
+ * may leave its memory, unless they are watched, see &pt_options.watch.
+ */
 #define KNOWN_MAX (1u << 22)
 
 /**
