@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the passthrough_*.c files share. Calls go one way:
- * passthrough -> {dir, dot, file, attr} -> {lock, label, cred, request} -> handle ->
- * node -> {fhandle, forgotten, ids, table, xattrmap} -> fd.
+ * passthrough -> {dir, dot, file, attr} -> lookup -> {lock, label, cred, request} ->
+ * handle -> node -> {fhandle, forgotten, ids, table, xattrmap} -> fd.
  * The files about locks share more: passthrough_lock.h.
  *
  * Locks: pt->locks.mutex before pt->lock; handle->lock before pt->lock. No lock
@@ -249,7 +249,7 @@ static inline struct proc_name proc_name(int fd)
 	return name;
 }
 
-/* passthrough_node.c */
+/* passthrough_fd.c */
 
 /**
  * fd_spared - whether the guest may keep a descriptor
@@ -287,6 +287,8 @@ int fd_probe_open(struct pt *pt);
  */
 int fd_probe(struct pt *pt);
 
+/* passthrough_node.c */
+
 /**
  * node_get - the node of an id, with a reference; NULL if there is none
  */
@@ -303,19 +305,35 @@ void node_put(struct pt *pt, struct node *node);
 struct node *node_ref(struct pt *pt, struct node *node);
 
 /**
- * node_lookup - find a name in a directory and count a lookup
- * @e: filled for the reply
+ * struct place - what statx() says of a file beyond its attributes
+ * @mnt: id of the mount, or 0
+ * @mount_root: it is the root of that
+ */
+struct place {
+	uint64_t mnt;
+	bool mount_root;
+};
+
+/**
+ * node_of - find or make the node of a file, and count a lookup
+ * @fd: O_PATH descriptor; taken over with @fhandle and @seen, also on failure
  *
  * Return: 0 or a negative errno.
  */
-int node_lookup(struct pt *pt, struct node *dir, const char *name,
-		struct fuse_entry_param *e);
+int node_of(struct pt *pt, int fd, struct fhandle *fhandle, struct pt_seen *seen,
+	    const struct stat *st, const struct place *place,
+	    struct node **found);
 
 /**
- * node_lookup_fd - the same for a file that is already open
- * @fd: O_PATH descriptor, taken over also on failure
+ * pt_unwatch - what has been about to be known is not; NULL is fine
+ * @path: as for &pt_watch.remove
  */
-int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e);
+void pt_unwatch(struct pt *pt, struct pt_seen *seen, int path);
+
+/**
+ * node_unwatch - the guest is not told of a file any more
+ */
+void node_unwatch(struct pt *pt, struct node *node);
 
 /**
  * node_forget - the guest forgets @count lookups
@@ -350,13 +368,6 @@ void node_path_put(const struct node *node, int fd);
 int node_stat(const struct node *node, struct stat *st);
 
 /**
- * nodes_init - make the table and its root
- *
- * Return: 0 or a negative errno.
- */
-int nodes_init(struct pt *pt, int root_fd);
-
-/**
  * nodes_reset - kill all nodes but the root
  */
 void nodes_reset(struct pt *pt);
@@ -365,6 +376,30 @@ void nodes_reset(struct pt *pt);
  * nodes_free - the end
  */
 void nodes_free(struct pt *pt);
+
+/* passthrough_lookup.c */
+
+/**
+ * node_lookup - find a name in a directory and count a lookup
+ * @e: filled for the reply
+ *
+ * Return: 0 or a negative errno.
+ */
+int node_lookup(struct pt *pt, struct node *dir, const char *name,
+		struct fuse_entry_param *e);
+
+/**
+ * node_lookup_fd - the same for a file that is already open
+ * @fd: O_PATH descriptor, taken over also on failure
+ */
+int node_lookup_fd(struct pt *pt, int fd, struct fuse_entry_param *e);
+
+/**
+ * nodes_init - make the table and its root
+ *
+ * Return: 0 or a negative errno.
+ */
+int nodes_init(struct pt *pt, int root_fd);
 
 /**
  * name_dot - whether a name is "." or ".."
