@@ -211,6 +211,39 @@ static unsigned long memory(const char *what)
 	return kb;
 }
 
+/* Processor time that the daemon has used, in ticks; 0 if that cannot be read. */
+static unsigned long ticks(void)
+{
+	unsigned long user = 0, kernel = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", fe.child);
+	file = fopen(path, "re");
+	if (file &&
+	    fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+		   &user, &kernel) != 2)
+		user = kernel = 0;
+	if (file)
+		fclose(file);
+	return user + kernel;
+}
+
+/* Until it does nothing any more: what it has to answer is answered, or waits. */
+static bool idle(void)
+{
+	unsigned long was, now = ticks();
+
+	for (int i = 0; i < 120; i++) {
+		was = now;
+		usleep(1000000);
+		now = ticks();
+		if (now && now == was)
+			return true;
+	}
+	return false;
+}
+
 #define LONG_LEN (100 << 10)
 #define LONG_COUNT 100
 
@@ -335,11 +368,9 @@ static void listings_that_are_lost(void)
 	CHECK(fh != UINT64_MAX && barrier() && change_more_than_buffers());
 	known = fe_descriptors(&fe);
 	ask_listings(fh, headers, body);
+	CHECK(idle());
 	for (unsigned int i = 0; i < 30000 && left; i++) {
-		/* Once all are made. */
-		usleep(i < 300 ? 10000 : 1000);
-		if (i < 300)
-			continue;
+		usleep(1000);
 		hear(0);
 		for (; fe_pending(&fe, 2); left--)
 			fe_complete(&fe, 2);
