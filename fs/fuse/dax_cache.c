@@ -472,6 +472,8 @@ ssize_t fuse_dax_cache_read(struct kiocb *iocb, struct iov_iter *to)
 		return 0;
 	if (!fuse_dax_notify_settled(inode, said))
 		return -EINPROGRESS;
+	if (fuse_dax_notify_holds(inode))
+		return 0;
 	size = i_size_read(inode);
 	while (iocb->ki_pos < size && iov_iter_count(to)) {
 		pgoff_t index = iocb->ki_pos >> PAGE_SHIFT;

@@ -194,8 +194,8 @@ static inline void fuse_dax_span_add(struct fuse_dax_span *span,
  * @closed: looks in turn for which faults have waited because of what is held
  * @said: how often something was said; READ_ONCE() elsewhere
  * @told_said: @said when last something was @told
- * @known: up to which of @said the size is known, and nothing else is cached; READ_ONCE()
- *	elsewhere
+ * @known: up to which of @said the size is known, and what was cached is dropped, or in
+ *	@held. READ_ONCE() elsewhere
  * @work: gives it up; nothing before the first use
  */
 struct fuse_dax_notice {
@@ -698,6 +698,7 @@ void fuse_dax_req_put_work(struct work_struct *work);
 int fuse_dax_notify_wait(struct inode *inode, unsigned int said);
 unsigned int fuse_dax_notify_said(struct inode *inode);
 bool fuse_dax_notify_settled(struct inode *inode, unsigned int said);
+bool fuse_dax_notify_holds(const struct inode *inode);
 void fuse_dax_notify_work(struct work_struct *work);
 bool fuse_dax_notify_pending(const struct inode *inode);
 

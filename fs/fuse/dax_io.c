@@ -151,9 +151,10 @@ ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
 	} else if (error == -EAGAIN) {
 		ssize_t res = fuse_dax_read_without(iocb, iter);
 
-		if (res != -EAGAIN)
+		if (res != -EAGAIN && res != -EINPROGRESS)
 			return res;
-		error = fuse_dax_map_in(iocb, iter);
+		/* Somebody may write to the file all the time: that is no try less */
+		error = res == -EAGAIN ? fuse_dax_map_in(iocb, iter) : 0;
 		if (error == -EINTR && fatal_signal_pending(current))
 			return error;
 		if (error)

@@ -61,7 +61,26 @@ enum fuse_dax_noticed {
  */
 bool fuse_dax_notify_pending(const struct inode *inode)
 {
-	return test_bit(FUSE_I_DAX_NOTIFIED, &get_fuse_inode(inode)->state);
+	/* Then the size. Pairs with fuse_dax_notice_end() */
+	return test_bit_acquire(FUSE_I_DAX_NOTIFIED,
+				&get_fuse_inode(inode)->state);
+}
+
+/**
+ * fuse_dax_notify_holds - whether a page that is cached may be an old one
+ * @inode: a DAX file
+ *
+ * Somebody held it when it was to be dropped, or it is yet to be.
+ *
+ * Context: Any.
+ * Return: true if there may be such a page.
+ */
+bool fuse_dax_notify_holds(const struct inode *inode)
+{
+	struct fuse_dax_inode *di = READ_ONCE(get_fuse_inode(inode)->dax);
+
+	return di && READ_ONCE(di->notice.held.first) <=
+		     READ_ONCE(di->notice.held.last);
 }
 
 /**
@@ -357,13 +376,16 @@ static bool fuse_dax_notify_ask(struct inode *inode,
 				const struct fuse_dax_look *look)
 {
 	struct fuse_inode *fi = get_fuse_inode(inode);
+	int err;
 
 	for (int i = 0; i < FUSE_DAX_NOTIFY_ASKS; i++) {
 		if (READ_ONCE(fi->attr_asked) >= look->asked)
 			return true;
 		fuse_invalidate_attr_mask(inode, STATX_SIZE);
-		if (fuse_update_attributes(inode, NULL, STATX_BASIC_STATS))
-			return true;
+		err = fuse_update_attributes(inode, NULL, STATX_BASIC_STATS);
+		/* A server that is short of something is asked again */
+		if (err)
+			return err != -ENOMEM && err != -EMFILE && err != -ENFILE;
 		if (test_bit(FUSE_I_SIZE_UNSTABLE, &fi->state))
 			break;
 	}
@@ -421,7 +443,7 @@ static bool fuse_dax_notice_end(struct inode *inode,
 		/* Pairs with fuse_dax_notify_settled() */
 		smp_store_release(&notice->known, look->said);
 		if ((int)(look->said - notice->told_said) >= 0)
-			clear_bit(FUSE_I_DAX_NOTIFIED, &fi->state);
+			clear_bit_unlock(FUSE_I_DAX_NOTIFIED, &fi->state);
 		notice->closed = 0;
 	}
 	/*

@@ -93,14 +93,15 @@ static unsigned int fuse_dax_piece_limit(void)
 	return clamp_t(u64, nr, FUSE_DAX_PIECE_RANGES, UINT_MAX);
 }
 
-/* The first piece that a window gets is what it cannot do without */
+/* A window cannot do without a piece. The first may be the rest of one */
 static bool fuse_dax_piece_allowed(const struct fuse_dax_window *win,
 				   unsigned long nr)
 {
 	u64 max = fuse_dax_range_to_page(fuse_dax_piece_limit());
 
 	lockdep_assert_held(&fuse_dax_piece_mutex);
-	return !win->pieces->nr_pages || fuse_dax_piece_pages + nr <= max;
+	return win->pieces->nr_pages < FUSE_DAX_PIECE_PAGES ||
+	       fuse_dax_piece_pages + nr <= max;
 }
 
 /* How many ranges the share leaves for a window: whole pieces, as there are no others */
@@ -111,7 +112,7 @@ static unsigned int fuse_dax_piece_left(const struct fuse_dax_window *win)
 
 	lockdep_assert_held(&fuse_dax_piece_mutex);
 	left = round_down(left, FUSE_DAX_PIECE_PAGES);
-	if (!win->pieces->nr_pages)
+	if (win->pieces->nr_pages < FUSE_DAX_PIECE_PAGES)
 		left = max(left, FUSE_DAX_PIECE_PAGES);
 	return min_t(u64, fuse_dax_page_to_range(left), UINT_MAX);
 }
