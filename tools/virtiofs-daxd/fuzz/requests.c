@@ -320,6 +320,12 @@ static int one_request(struct input *in)
 	uint16_t head = free_head();
 	size_t len;
 
+	/* A guest that takes in at last what it is told, for which answers wait. */
+	if (head == ENTRIES) {
+		notify_forget();
+		collect(FUSE_DESTROY, ENTRIES);
+		head = free_head();
+	}
 	if (head == ENTRIES)
 		return -1;
 	len = encode_request(in, &known, bytes + OUT, OUT_MAX);
@@ -389,6 +395,7 @@ static void end_session(void)
 
 	/* What waits is answered by this. */
 	if (head == ENTRIES) {
+		notify_forget();
 		pt_reset(pt);
 		collect(FUSE_DESTROY, ENTRIES);
 		head = free_head();
