@@ -211,7 +211,8 @@ static vm_fault_t fuse_dax_fault_insert(struct vm_fault *vmf,
 
 /*
  * Waits until it is known what the server had meant when the fault began; 0, or that it
- * is to be repeated. It is not where that was so: somebody may write all the time.
+ * is to be repeated. One that was repeated before goes on: somebody may write all the
+ * time, and there is always a newer word.
  */
 static vm_fault_t fuse_dax_fault_settle(struct vm_fault *vmf, unsigned int said)
 {

@@ -153,7 +153,7 @@ ssize_t fuse_dax_unblock(struct kiocb *iocb, struct iov_iter *iter, int error,
 
 		if (res != -EAGAIN && res != -EINPROGRESS)
 			return res;
-		/* Somebody may write to the file all the time: that is no try less */
+		/* Somebody may write to the file all the time: that counts as a try, too */
 		error = res == -EAGAIN ? fuse_dax_map_in(iocb, iter) : 0;
 		if (error == -EINTR && fatal_signal_pending(current))
 			return error;
